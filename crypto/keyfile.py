@@ -1,0 +1,161 @@
+"""Key files and certificate files: the only I/O of this package.
+
+A key file has three lines: a header, the seed in hex, and the public key in hex, by which damage is
+noticed. It is readable by its owner only. Files are written beside their place, flushed to the disk
+and renamed, so that a power cut leaves the old file or the new one.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography import x509
+
+from crypto.certificates import chain_from_pem, chain_to_pem
+from crypto.errors import CertificateError, KeyfileError
+from crypto.identity import NodeKey
+
+FILE_BYTES_MAX = 64 << 10
+
+_HEADER = "tiepdan node key v1"
+_SECRET_MODE = 0o600
+_PUBLIC_MODE = 0o644
+
+
+def read_key(path: Path) -> NodeKey:
+    """Return the key in a key file.
+
+    Raises:
+        KeyfileError: keyfile_missing, keyfile_unreadable, keyfile_too_open or keyfile_damaged.
+    """
+    data = _read(path)
+    _check_mode(path)
+    try:
+        header, seed, public, end = data.decode("ascii").split("\n")
+        key = NodeKey.from_seed(bytes.fromhex(seed))
+    except ValueError as error:
+        raise _damaged(path) from error
+    if (header, public, end) != (_HEADER, key.peer_id.hex(), "") or seed != key.seed.hex():
+        raise _damaged(path)
+    return key
+
+
+def write_key(path: Path, key: NodeKey) -> None:
+    """Write a key file that only its owner can read.
+
+    Raises:
+        KeyfileError: keyfile_exists, as a key is never overwritten, or keyfile_unwritable.
+    """
+    if os.path.lexists(path):
+        raise KeyfileError(
+            "keyfile_exists",
+            f"{path} exists already",
+            "Move the old key away first; what it signed cannot be signed again without it.",
+        )
+    _write(path, f"{_HEADER}\n{key.seed.hex()}\n{key.peer_id.hex()}\n".encode(), _SECRET_MODE)
+
+
+def read_chain(path: Path) -> list[x509.Certificate]:
+    """Return the certificates in a PEM file, in their order, at least one.
+
+    Raises:
+        KeyfileError: keyfile_missing, keyfile_unreadable or keyfile_damaged.
+    """
+    try:
+        return chain_from_pem(_read(path))
+    except CertificateError as error:
+        raise _damaged(path) from error
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    """Return the one certificate in a PEM file.
+
+    Raises:
+        KeyfileError: keyfile_missing, keyfile_unreadable or keyfile_damaged.
+    """
+    chain = read_chain(path)
+    if len(chain) != 1:
+        raise _damaged(path)
+    return chain[0]
+
+
+def write_chain(path: Path, chain: Sequence[x509.Certificate]) -> None:
+    """Write certificates as PEM, in the order given, over what was there.
+
+    Raises:
+        KeyfileError: keyfile_unwritable.
+    """
+    _write(path, chain_to_pem(chain), _PUBLIC_MODE)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+    except FileNotFoundError as error:
+        raise KeyfileError(
+            "keyfile_missing",
+            f"{path} does not exist",
+            "Check the path in the configuration, or restore the file from the backup.",
+        ) from error
+    except OSError as error:
+        raise KeyfileError(
+            "keyfile_unreadable",
+            f"{path} cannot be read: {error.strerror}",
+            "Check that the file belongs to the user that runs tiepdan.",
+        ) from error
+    if len(data) > FILE_BYTES_MAX:
+        raise _damaged(path)
+    return data
+
+
+def _check_mode(path: Path) -> None:
+    # Other systems keep rights elsewhere; the bits of a mode say nothing there.
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise KeyfileError(
+            "keyfile_too_open",
+            f"other users can read {path}",
+            f"Run: chmod 600 {path}",
+        )
+
+
+def _damaged(path: Path) -> KeyfileError:
+    return KeyfileError(
+        "keyfile_damaged",
+        f"{path} is damaged or not the kind of file that was expected",
+        "Restore the file from the backup.",
+    )
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, mode)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise KeyfileError(
+            "keyfile_unwritable",
+            f"{path} cannot be written: {error.strerror}",
+            "Check that the folder exists, belongs to the user that runs tiepdan, and is not full.",
+        ) from error
+
+
+def _sync_directory(path: Path) -> None:
+    # The new name is on the disk only once its folder is; only POSIX can flush a folder.
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The video cascade between reception rooms; deliberately empty until it is built."""

@@ -1,0 +1,1 @@
+"""Leaf package: ids, typed events and records, wire messages, limits, and law as data."""

@@ -1,0 +1,173 @@
+"""The leaf: one record of a signed log, and the two bodies that the log itself defines.
+
+A leaf is deterministic CBOR (RFC 8949 section 4.2.1): `[type, writer, document, hlc, body]`.
+"""
+
+import io
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import cbor2
+
+from schemas.errors import RecordError
+from schemas.hlc import HLC_MAX
+from schemas.limits import LEAF_BYTES_MAX
+
+
+class LeafType(IntEnum):
+    """What the body of a leaf is; unknown types are stored and listed, never dropped."""
+
+    CHANGE = 0
+    WRITER = 1
+    CERTIFICATES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """One record.
+
+    Attributes:
+        type: a LeafType, or a number that a newer program defined.
+        writer: number of the writer in this log, as a WRITER leaf before it declared.
+        document: 16 bytes, or empty for leaves that belong to the log itself.
+        hlc: hybrid logical clock reading.
+        body: Automerge change, or CBOR of the body that the type defines.
+    """
+
+    type: int
+    writer: int
+    document: bytes
+    hlc: int
+    body: bytes
+
+    def encode(self) -> bytes:
+        """Return the bytes that are hashed into the log."""
+        return cbor2.dumps(
+            [self.type, self.writer, self.document, self.hlc, self.body], canonical=True
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Who wrote: a person, in a role, at a device, of a node. Body of a WRITER leaf.
+
+    Attributes:
+        node: Ed25519 public key of the node that vouches, 32 bytes.
+        device: device id, 16 bytes.
+        epoch: epoch of the node's log when the device wrote.
+        tier: tier of the node, as in its certificate.
+        code: code of the node, as in its certificate.
+        user: account name at that node.
+        name: the person's name as shown.
+        role: a Role value.
+    """
+
+    node: bytes
+    device: bytes
+    epoch: int
+    tier: str
+    code: str
+    user: str
+    name: str
+    role: str
+
+    def encode(self) -> bytes:
+        """Return the body of a WRITER leaf."""
+        return cbor2.dumps(
+            [
+                self.node,
+                self.device,
+                self.epoch,
+                self.tier,
+                self.code,
+                self.user,
+                self.name,
+                self.role,
+            ],
+            canonical=True,
+        )
+
+
+def decode_leaf(data: bytes) -> Leaf:
+    """Return the leaf in data.
+
+    Raises:
+        RecordError: not the deterministic encoding of a leaf.
+    """
+    if len(data) > LEAF_BYTES_MAX:
+        raise RecordError("leaf_too_long", f"a leaf of {len(data)} bytes")
+    items = decode_cbor(data, "leaf")
+    if not isinstance(items, list) or len(items) != 5:
+        raise RecordError("leaf_malformed", "a leaf is an array of five items")
+    kind, writer, document, hlc, body = items
+    if not (_is_uint(kind, 255) and _is_uint(writer, 1 << 32) and _is_uint(hlc, HLC_MAX)):
+        raise RecordError("leaf_malformed", "type, writer and clock of a leaf are small integers")
+    if not (isinstance(document, bytes) and isinstance(body, bytes) and len(document) in (0, 16)):
+        raise RecordError("leaf_malformed", "document and body of a leaf are byte strings")
+    leaf = Leaf(type=kind, writer=writer, document=document, hlc=hlc, body=body)
+    if leaf.encode() != data:
+        raise RecordError("leaf_not_canonical", "the leaf is not in its deterministic encoding")
+    return leaf
+
+
+def decode_writer(body: bytes) -> Writer:
+    """Return the writer in the body of a WRITER leaf.
+
+    Raises:
+        RecordError: the body does not have that shape.
+    """
+    items = decode_cbor(body, "writer")
+    if not isinstance(items, list) or len(items) != 8:
+        raise RecordError("writer_malformed", "a writer is an array of eight items")
+    node, device, epoch, *texts = items
+    if not (isinstance(node, bytes) and len(node) == 32):
+        raise RecordError("writer_malformed", "the node key has 32 bytes")
+    if not (isinstance(device, bytes) and len(device) == 16 and _is_uint(epoch, 1 << 32)):
+        raise RecordError("writer_malformed", "the device id has 16 bytes, the epoch is a number")
+    if not all(isinstance(text, str) and len(text) <= 200 for text in texts):
+        raise RecordError("writer_malformed", "the names of a writer are short texts")
+    tier, code, user, name, role = texts
+    return Writer(
+        node=node, device=device, epoch=epoch, tier=tier, code=code, user=user, name=name, role=role
+    )
+
+
+def encode_certificates(chain: list[bytes]) -> bytes:
+    """Return the body of a CERTIFICATES leaf: DER certificates, leaf first, without the root."""
+    return cbor2.dumps(chain, canonical=True)
+
+
+def decode_certificates(body: bytes) -> list[bytes]:
+    """Return the DER certificates in the body of a CERTIFICATES leaf.
+
+    Raises:
+        RecordError: the body does not have that shape.
+    """
+    items = decode_cbor(body, "certificates")
+    if not isinstance(items, list) or not 1 <= len(items) <= 4:
+        raise RecordError("certificates_malformed", "a chain has one to four certificates")
+    if not all(isinstance(item, bytes) for item in items):
+        raise RecordError("certificates_malformed", "a chain is a list of DER certificates")
+    return list(items)
+
+
+def decode_cbor(data: bytes, what: str) -> Any:  # noqa: ANN401 - CBOR holds any shape
+    """Return the one CBOR item that fills data.
+
+    Raises:
+        RecordError: data is not exactly one CBOR item.
+    """
+    stream = io.BytesIO(data)
+    try:
+        item = cbor2.CBORDecoder(stream).decode()
+    except Exception as error:
+        # The decoder raises many kinds (CBORDecodeError, RecursionError, OverflowError, ...).
+        raise RecordError(f"{what}_malformed", f"this {what} is not CBOR") from error
+    if stream.tell() != len(data):
+        raise RecordError(f"{what}_malformed", f"bytes follow the end of this {what}")
+    return item
+
+
+def _is_uint(value: object, maximum: int) -> bool:
+    return type(value) is int and 0 <= value <= maximum

@@ -1,0 +1,360 @@
+"""Messages between two nodes: each is one CBOR array `[kind, ...]` in one WebSocket message.
+
+The set is closed: a kind that is not listed here costs the link. docs/PROTOCOL.md describes each.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import cbor2
+
+from schemas.errors import MessageError, RecordError
+from schemas.limits import (
+    ATTACHMENT_BYTES_MAX,
+    CHUNK_BYTES,
+    COSIGNATURES_MAX,
+    FRAME_LEAVES_MAX,
+    GAPS_MAX,
+    LEAF_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+    OFFERS_MAX,
+)
+from schemas.record import decode_cbor
+
+PROTOCOL_VERSION = 1
+PLAIN_LEAVES = 0
+_SEQ_MAX = 1 << 53
+
+
+class Priority(IntEnum):
+    """Order of sending; a lower number never waits for a higher one."""
+
+    CONTROL = 0
+    STATUS = 1
+    RECORDS = 2
+    BULK = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A log that the sender will send.
+
+    Attributes:
+        log_id: 16 bytes, checked against owner, purpose and epoch.
+        owner: public key that signs its tree heads.
+        purpose: "up", or "down/<hex of the reader's key>".
+        from_seq: first leaf the sender believes the receiver lacks.
+        size: leaves it holds under a tree head.
+    """
+
+    log_id: bytes
+    owner: bytes
+    purpose: str
+    epoch: int
+    from_seq: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """First message of each side; sent again when further logs appear.
+
+    Attributes:
+        version: protocol version of the sender.
+        now_ms: the sender's wall clock, for warnings only.
+        offers: logs the sender will send.
+        dictionaries: digests of compression dictionaries the sender understands.
+    """
+
+    version: int
+    now_ms: int
+    offers: tuple[Offer, ...]
+    dictionaries: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Consecutive leaves of one log.
+
+    Attributes:
+        coding: how `leaves` is laid out; 0 is one CBOR array of byte strings.
+    """
+
+    log_id: bytes
+    priority: int
+    first_seq: int
+    leaves: tuple[bytes, ...]
+    coding: int = PLAIN_LEAVES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """A signed tree head; also asks for an acknowledgement with all cosignatures."""
+
+    log_id: bytes
+    size: int
+    root: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cosigned:
+    """One cosignature over the head of `size` leaves."""
+
+    peer_id: bytes
+    size: int
+    timestamp_s: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack:
+    """What the receiver holds durably.
+
+    Attributes:
+        have_seq: every leaf below is stored.
+        gaps: (first, count) ranges missing between have_seq and the highest leaf stored.
+        cosignatures: newest of each cosigner that the receiver knows.
+    """
+
+    log_id: bytes
+    have_seq: int
+    gaps: tuple[tuple[int, int], ...]
+    cosignatures: tuple[Cosigned, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """Asks for bytes of a blob, from `offset`, at most `length`."""
+
+    sha256: bytes
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Bytes of a blob; empty data with total 0 says that the sender does not hold it."""
+
+    sha256: bytes
+    offset: int
+    total: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why the sender will close the link, or will take no more of one log."""
+
+    code: str
+    detail: str
+    log_id: bytes = b""
+
+
+Message = Hello | Frame | Head | Ack | Want | Chunk | Problem
+
+_KINDS: tuple[type[Message], ...] = (Hello, Frame, Head, Ack, Want, Chunk, Problem)
+
+
+def encode_message(message: Message) -> bytes:
+    """Return the bytes of one WebSocket message."""
+    kind = _KINDS.index(type(message)) + 1
+    match message:
+        case Hello():
+            offers = [
+                [o.log_id, o.owner, o.purpose, o.epoch, o.from_seq, o.size] for o in message.offers
+            ]
+            body = [message.version, message.now_ms, offers, list(message.dictionaries)]
+        case Frame():
+            body = [
+                message.log_id,
+                message.priority,
+                message.first_seq,
+                message.coding,
+                list(message.leaves),
+            ]
+        case Head():
+            body = [message.log_id, message.size, message.root, message.signature]
+        case Ack():
+            cosignatures = [
+                [c.peer_id, c.size, c.timestamp_s, c.signature] for c in message.cosignatures
+            ]
+            gaps = [list(gap) for gap in message.gaps]
+            body = [message.log_id, message.have_seq, gaps, cosignatures]
+        case Want():
+            body = [message.sha256, message.offset, message.length]
+        case Chunk():
+            body = [message.sha256, message.offset, message.total, message.data]
+        case Problem():
+            body = [message.code, message.detail[:500], message.log_id]
+    return cbor2.dumps([kind, *body])
+
+
+def decode_message(data: bytes) -> Message:
+    """Return the message in one WebSocket message.
+
+    Raises:
+        MessageError: malformed, beyond a limit, or of an unknown kind.
+    """
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise MessageError("message_too_long", f"a message of {len(data)} bytes")
+    try:
+        items = decode_cbor(data, "message")
+    except RecordError as error:
+        raise MessageError(error.code, str(error)) from error
+    if not isinstance(items, list) or not items:
+        raise MessageError("message_malformed", "a message is an array")
+    kind, *body = items
+    if type(kind) is not int or not 1 <= kind <= len(_DECODERS):
+        raise MessageError("message_unknown", f"unknown kind of message {kind!r:.40}")
+    return _DECODERS[kind - 1](body)
+
+
+def _hello(body: list[Any]) -> Hello:
+    version, now_ms, offers, dictionaries = _items(body, 4)
+    return Hello(
+        version=_uint(version, 255),
+        now_ms=_uint(now_ms, _SEQ_MAX),
+        offers=tuple(_offer(offer) for offer in _list(offers, OFFERS_MAX)),
+        dictionaries=tuple(_bytes(item, 32) for item in _list(dictionaries, 16)),
+    )
+
+
+def _offer(item: Any) -> Offer:  # noqa: ANN401 - from the wire
+    log_id, owner, purpose, epoch, from_seq, size = _items(item, 6)
+    offer = Offer(
+        log_id=_bytes(log_id, 16),
+        owner=_bytes(owner, 32),
+        purpose=_text(purpose, 80),
+        epoch=_uint(epoch, 1 << 32),
+        from_seq=_uint(from_seq),
+        size=_uint(size),
+    )
+    if offer.from_seq > offer.size:
+        raise MessageError("message_malformed", "an offer starts behind its end")
+    return offer
+
+
+def _frame(body: list[Any]) -> Frame:
+    log_id, priority, first_seq, coding, leaves = _items(body, 5)
+    if coding != PLAIN_LEAVES:
+        raise MessageError("coding_unknown", f"unknown coding of a frame {coding!r:.20}")
+    frame = Frame(
+        log_id=_bytes(log_id, 16),
+        priority=_uint(priority, 3),
+        first_seq=_uint(first_seq),
+        leaves=tuple(_blob(leaf, LEAF_BYTES_MAX) for leaf in _list(leaves, FRAME_LEAVES_MAX)),
+    )
+    if not frame.leaves:
+        raise MessageError("message_malformed", "a frame holds at least one leaf")
+    return frame
+
+
+def _head(body: list[Any]) -> Head:
+    log_id, size, root, signature = _items(body, 4)
+    return Head(
+        log_id=_bytes(log_id, 16),
+        size=_uint(size),
+        root=_bytes(root, 32),
+        signature=_bytes(signature, 64),
+    )
+
+
+def _ack(body: list[Any]) -> Ack:
+    log_id, have_seq, gaps, cosignatures = _items(body, 4)
+    return Ack(
+        log_id=_bytes(log_id, 16),
+        have_seq=_uint(have_seq),
+        gaps=tuple(_gap(gap) for gap in _list(gaps, GAPS_MAX)),
+        cosignatures=tuple(_cosigned(c) for c in _list(cosignatures, COSIGNATURES_MAX)),
+    )
+
+
+def _gap(item: Any) -> tuple[int, int]:  # noqa: ANN401 - from the wire
+    first, count = _items(item, 2)
+    return _uint(first), _uint(count)
+
+
+def _cosigned(item: Any) -> Cosigned:  # noqa: ANN401 - from the wire
+    peer_id, size, timestamp_s, signature = _items(item, 4)
+    return Cosigned(
+        peer_id=_bytes(peer_id, 32),
+        size=_uint(size),
+        timestamp_s=_uint(timestamp_s),
+        signature=_bytes(signature, 64),
+    )
+
+
+def _want(body: list[Any]) -> Want:
+    sha256, offset, length = _items(body, 3)
+    return Want(
+        sha256=_bytes(sha256, 32),
+        offset=_uint(offset, ATTACHMENT_BYTES_MAX),
+        length=_uint(length, ATTACHMENT_BYTES_MAX),
+    )
+
+
+def _chunk(body: list[Any]) -> Chunk:
+    sha256, offset, total, data = _items(body, 4)
+    return Chunk(
+        sha256=_bytes(sha256, 32),
+        offset=_uint(offset, ATTACHMENT_BYTES_MAX),
+        total=_uint(total, ATTACHMENT_BYTES_MAX),
+        data=_blob(data, CHUNK_BYTES),
+    )
+
+
+def _problem(body: list[Any]) -> Problem:
+    code, detail, log_id = _items(body, 3)
+    return Problem(code=_text(code, 60), detail=_text(detail, 500), log_id=_blob(log_id, 16))
+
+
+_DECODERS: tuple[Callable[[list[Any]], Message], ...] = (
+    _hello,
+    _frame,
+    _head,
+    _ack,
+    _want,
+    _chunk,
+    _problem,
+)
+
+
+def _items(value: object, count: int) -> Sequence[Any]:
+    if not isinstance(value, list) or len(value) != count:
+        raise MessageError("message_malformed", f"expected an array of {count} items")
+    return value
+
+
+def _list(value: object, count_max: int) -> list[Any]:
+    if not isinstance(value, list):
+        raise MessageError("message_malformed", "expected an array")
+    if len(value) > count_max:
+        raise MessageError("message_too_long", f"{len(value)} items where {count_max} are allowed")
+    return value
+
+
+def _uint(value: object, maximum: int = _SEQ_MAX) -> int:
+    if type(value) is not int or not 0 <= value <= maximum:
+        raise MessageError("message_malformed", f"expected a number from 0 to {maximum}")
+    return value
+
+
+def _bytes(value: object, size: int) -> bytes:
+    if not isinstance(value, bytes) or len(value) != size:
+        raise MessageError("message_malformed", f"expected {size} bytes")
+    return value
+
+
+def _blob(value: object, size_max: int) -> bytes:
+    if not isinstance(value, bytes) or len(value) > size_max:
+        raise MessageError("message_malformed", f"expected at most {size_max} bytes")
+    return value
+
+
+def _text(value: object, chars_max: int) -> str:
+    if not isinstance(value, str) or len(value) > chars_max:
+        raise MessageError("message_malformed", f"expected a text of at most {chars_max} letters")
+    return value

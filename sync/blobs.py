@@ -1,0 +1,213 @@
+"""Attachments: files named by their SHA-256, and the exchange that fetches missing ones.
+
+The receiver asks for a window of bytes at a time and keeps what came; after a cut it asks from where
+its partial file ends. A file counts only when its whole content has the hash it was asked by.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+from schemas.limits import CHUNK_BYTES, WANT_BYTES
+from schemas.wire import Chunk, Message, Want
+from sync.errors import LinkError, StoreError
+from sync.store import Store
+
+_READ_BYTES: Final = 1 << 20
+# An answer that does not come within this time is asked for again.
+_ANSWER_MS: Final = 60_000
+_MISSING_ASKED: Final = 64
+
+
+class BlobFiles:
+    """A folder of files: `ab/abcdef...` whole, `abcdef....part` while it arrives."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use a folder, made when the first file comes."""
+        self._folder = folder
+
+    def path(self, sha256: bytes) -> Path:
+        """Return where a whole file stands, or would stand."""
+        return self._folder / sha256.hex()[:2] / sha256.hex()
+
+    def holds(self, sha256: bytes) -> bool:
+        """Tell whether the whole file is here."""
+        return self.path(sha256).is_file()
+
+    def part_size(self, sha256: bytes) -> int:
+        """Return how many bytes of an arriving file are here."""
+        try:
+            return self._part(sha256).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def append(self, sha256: bytes, data: bytes) -> None:
+        """Add bytes to an arriving file.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with self._part(sha256).open("ab") as part:
+                part.write(data)
+        except OSError as error:
+            raise disk_error(error) from error
+
+    def finish(self, sha256: bytes) -> bool:
+        """Make an arriving file whole if its content has the hash; else throw it away.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        part = self._part(sha256)
+        try:
+            with part.open("rb") as stream:
+                if hash_stream(stream) != sha256:
+                    part.unlink()
+                    return False
+            self.adopt(part, sha256)
+        except OSError as error:
+            raise disk_error(error) from error
+        return True
+
+    def adopt(self, file: Path, sha256: bytes) -> None:
+        """Move a complete file of this folder's disk into its place, durably."""
+        target = self.path(sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        file.replace(target)
+        for folder in (target.parent, self._folder):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def read(self, sha256: bytes, offset: int, length: int) -> tuple[int, bytes]:
+        """Return the file's size and some of its bytes; size 0 if it is not here."""
+        try:
+            with self.path(sha256).open("rb") as stream:
+                size = stream.seek(0, os.SEEK_END)
+                stream.seek(offset)
+                return size, stream.read(length)
+        except FileNotFoundError:
+            return 0, b""
+
+    def _part(self, sha256: bytes) -> Path:
+        return self._folder / f"{sha256.hex()}.part"
+
+
+def hash_stream(stream: BinaryIO) -> bytes:
+    """Return the SHA-256 of what is left in a stream."""
+    digest = hashlib.sha256()
+    while block := stream.read(_READ_BYTES):
+        digest.update(block)
+    return digest.digest()
+
+
+def disk_error(error: OSError) -> StoreError:
+    """Return a failed file operation as an error that a person can act upon."""
+    if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        return StoreError(
+            "disk_full",
+            "The disk is full; the file could not be stored.",
+            "Free some space and try again; nothing accepted was lost.",
+        )
+    return StoreError("file_error", f"The disk refused: {error.strerror}")
+
+
+@dataclass(slots=True)
+class _Fetch:
+    """The blob that is being fetched."""
+
+    sha256: bytes
+    total: int
+    until: int
+    asked_at_ms: int
+
+
+class BlobExchange:
+    """Both directions of blobs on one link."""
+
+    def __init__(
+        self, store: Store, files: BlobFiles, peer_id: bytes, kinship: Literal["parent", "child"]
+    ) -> None:
+        """Exchange with a peer that is our parent or child."""
+        self._store = store
+        self._files = files
+        self._peer_id = peer_id
+        self._kinship = kinship
+        self._fetch: _Fetch | None = None
+        self._unavailable: set[bytes] = set()
+        self._serving: list[Want] = []
+
+    def on_want(self, want: Want) -> None:
+        """Note that the peer wants bytes.
+
+        Raises:
+            LinkError: a child asks for a file of a document that it may not see.
+        """
+        if self._kinship == "child" and not self._store.blob_concerns(want.sha256, self._peer_id):
+            raise LinkError("blob_foreign", "the peer may not have this file")
+        if len(self._serving) < _MISSING_ASKED:
+            self._serving.append(want)
+
+    def on_chunk(self, chunk: Chunk, now_ms: int) -> None:
+        """Keep bytes that were asked for."""
+        fetch = self._fetch
+        if fetch is None or chunk.sha256 != fetch.sha256:
+            return
+        if chunk.total != fetch.total:
+            self._unavailable.add(fetch.sha256)
+            self._fetch = None
+            return
+        if chunk.offset != self._files.part_size(chunk.sha256):
+            return
+        self._files.append(chunk.sha256, chunk.data)
+        fetch.asked_at_ms = now_ms
+        if chunk.offset + len(chunk.data) >= fetch.total:
+            if self._files.finish(chunk.sha256):
+                self._store.blob_arrived(chunk.sha256, fetch.total)
+            self._fetch = None
+
+    def pump(self, now_ms: int) -> list[Message]:
+        """Return bytes to send and the next request."""
+        messages: list[Message] = [chunk for want in self._serving for chunk in self._chunks(want)]
+        self._serving.clear()
+        fetch = self._fetch or self._next_fetch()
+        if fetch is None:
+            return messages
+        offset = self._files.part_size(fetch.sha256)
+        if offset >= fetch.until or now_ms - fetch.asked_at_ms >= _ANSWER_MS:
+            length = min(WANT_BYTES, fetch.total - offset)
+            fetch.until, fetch.asked_at_ms = offset + length, now_ms
+            messages.append(Want(sha256=fetch.sha256, offset=offset, length=length))
+        self._fetch = fetch
+        return messages
+
+    def _next_fetch(self) -> _Fetch | None:
+        for sha256, total in self._store.missing_blobs(self._peer_id, _MISSING_ASKED):
+            if self._files.holds(sha256):
+                self._store.blob_arrived(sha256, total)
+            elif sha256 not in self._unavailable:
+                if self._files.part_size(sha256) >= total and total:
+                    # A crash came between the last byte and the check.
+                    if self._files.finish(sha256):
+                        self._store.blob_arrived(sha256, total)
+                        continue
+                return _Fetch(sha256=sha256, total=total, until=0, asked_at_ms=0)
+        return None
+
+    def _chunks(self, want: Want) -> Iterator[Chunk]:
+        offset, end = want.offset, want.offset + min(want.length, WANT_BYTES)
+        while True:
+            total, data = self._files.read(want.sha256, offset, min(CHUNK_BYTES, end - offset))
+            yield Chunk(sha256=want.sha256, offset=offset, total=total, data=data)
+            offset += len(data)
+            if not data or offset >= end:
+                return

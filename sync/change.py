@@ -1,0 +1,416 @@
+"""Reads the operations inside an Automerge change, so that it can be judged before it is applied.
+
+The binding can apply a change but cannot say what is in it. We must know: which map keys it sets,
+what it overwrites, whether it touches an existing event, whether it holds a counter (which makes the
+binding panic). Layout: Automerge binary format 1.0, change chunks, sections "Change chunks" and
+"Operation columns".
+"""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, TypeVar
+
+from schemas.limits import (
+    CHANGE_ACTORS_MAX,
+    CHANGE_DEPS_MAX,
+    CHANGE_INFLATED_BYTES_MAX,
+    CHANGE_OPS_MAX,
+    LEAF_BYTES_MAX,
+)
+from sync.errors import ChangeError
+
+MAGIC: Final = b"\x85\x6f\x4a\x83"
+_CHUNK_CHANGE: Final = 1
+_CHUNK_COMPRESSED: Final = 2
+
+# (operation counter, actor): the identity of an operation and of the object it creates.
+OpId = tuple[int, bytes]
+Scalar = str | int | float | bool | bytes | None
+
+# Column numbers: id << 4 | type, where 0x08 would mean deflated.
+_OBJECT_ACTOR, _OBJECT_COUNTER = 0x01, 0x02
+_KEY_ACTOR, _KEY_COUNTER, _KEY_TEXT = 0x11, 0x13, 0x15
+_INSERT, _ACTION = 0x34, 0x42
+_VALUE_META, _VALUE_RAW = 0x56, 0x57
+_PRED_COUNT, _PRED_ACTOR, _PRED_COUNTER = 0x70, 0x71, 0x73
+T = TypeVar("T")
+
+_COLUMNS_IGNORED = frozenset({0x94, 0xA5})  # expand and mark name: rich text, which we never show
+_COLUMNS_READ = frozenset(
+    {
+        _OBJECT_ACTOR,
+        _OBJECT_COUNTER,
+        _KEY_ACTOR,
+        _KEY_COUNTER,
+        _KEY_TEXT,
+        _INSERT,
+        _ACTION,
+        _VALUE_META,
+        _VALUE_RAW,
+        _PRED_COUNT,
+        _PRED_ACTOR,
+        _PRED_COUNTER,
+    }
+)
+
+
+class Action(IntEnum):
+    """What an operation does."""
+
+    MAKE_MAP = 0
+    SET = 1
+    MAKE_LIST = 2
+    DELETE = 3
+    MAKE_TEXT = 4
+    INCREMENT = 5
+    MAKE_TABLE = 6
+    MARK = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapOp:
+    """One operation on a key of a map.
+
+    Attributes:
+        id: its own operation id; for MAKE_* also the id of the new object.
+        object: the map it works on; None is the root.
+        replaces: operations whose value this one overwrites.
+    """
+
+    id: OpId
+    object: OpId | None
+    key: str
+    action: Action
+    value: Scalar
+    replaces: tuple[OpId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a change says about itself, and its operations on maps.
+
+    Attributes:
+        raw: the chunk as it stands in the leaf.
+        sequence_objects: objects whose letters or items it edits.
+    """
+
+    raw: bytes
+    hash: bytes
+    actor: bytes
+    seq: int
+    start_op: int
+    deps: tuple[bytes, ...]
+    map_ops: tuple[MapOp, ...]
+    sequence_objects: frozenset[OpId]
+
+
+def parse_change(raw: bytes) -> Change:
+    """Return what is in the change.
+
+    Raises:
+        ChangeError: not exactly one well-formed change, or beyond a limit.
+    """
+    if len(raw) > LEAF_BYTES_MAX:
+        raise ChangeError("change_too_long", f"a change of {len(raw)} bytes")
+    try:
+        return _parse(raw)
+    except (IndexError, UnicodeDecodeError, OverflowError) as error:
+        raise ChangeError("change_malformed", "the change ends early or holds bad text") from error
+
+
+def _parse(raw: bytes) -> Change:
+    body, change_hash = _open_chunk(raw)
+    reader = _Reader(body)
+    deps = tuple(reader.take(32) for _ in range(reader.count(CHANGE_DEPS_MAX)))
+    actor = reader.blob()
+    seq, start_op = reader.uint(), reader.uint()
+    reader.sint()  # time in seconds: the binding cannot set it, the leaf's clock is ours
+    reader.blob()  # message
+    actors = [actor, *(reader.blob() for _ in range(reader.count(CHANGE_ACTORS_MAX)))]
+    columns = _columns(reader)
+    if not actor or seq == 0 or start_op == 0 or start_op > 1 << 40:
+        raise ChangeError("change_malformed", "a change has an actor, a sequence and a first op")
+    map_ops, sequences = _operations(columns, actors, start_op)
+    return Change(
+        raw=raw,
+        hash=change_hash,
+        actor=actor,
+        seq=seq,
+        start_op=start_op,
+        deps=deps,
+        map_ops=map_ops,
+        sequence_objects=sequences,
+    )
+
+
+def _open_chunk(raw: bytes) -> tuple[bytes, bytes]:
+    """Return the body of the chunk and the hash of the change, after checking both."""
+    if raw[:4] != MAGIC or len(raw) < 10:
+        raise ChangeError("change_malformed", "the change does not start with Automerge's mark")
+    reader = _Reader(raw, 9)
+    body = reader.take(reader.uint())
+    if reader.position != len(raw):
+        raise ChangeError("change_malformed", "bytes follow the end of the change")
+    if raw[8] == _CHUNK_COMPRESSED:
+        inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+        try:
+            body = inflater.decompress(body, CHANGE_INFLATED_BYTES_MAX)
+        except zlib.error as error:
+            raise ChangeError("change_malformed", "the change does not inflate") from error
+        if not inflater.eof or inflater.unused_data:
+            raise ChangeError("change_malformed", "the change inflates beyond its limit")
+    elif raw[8] != _CHUNK_CHANGE:
+        raise ChangeError("change_malformed", "the chunk is not a change")
+    digest = hashlib.sha256(bytes([_CHUNK_CHANGE]) + uleb(len(body)) + body).digest()
+    if digest[:4] != raw[4:8]:
+        raise ChangeError("change_checksum", "the checksum of the change does not match")
+    return body, digest
+
+
+def _columns(reader: "_Reader") -> dict[int, bytes]:
+    specs = [(reader.uint(), reader.uint()) for _ in range(reader.count(32))]
+    columns: dict[int, bytes] = {}
+    for number, length in specs:
+        if number not in _COLUMNS_READ and number not in _COLUMNS_IGNORED:
+            raise ChangeError("change_malformed", f"unknown operation column {number:#x}")
+        if number in columns:
+            raise ChangeError("change_malformed", f"operation column {number:#x} stands twice")
+        columns[number] = reader.take(length)
+    return columns
+
+
+def _operations(
+    columns: dict[int, bytes], actors: list[bytes], start_op: int
+) -> tuple[tuple[MapOp, ...], frozenset[OpId]]:
+    actions = list(_run_length(columns.get(_ACTION, b""), _uint_value))
+    count = len(actions)
+
+    def column(number: int, values: Iterator[object]) -> list[object]:
+        items = list(values)
+        if items and len(items) != count:
+            # A column may be absent (all null), but one that is there speaks of every operation.
+            raise ChangeError("change_malformed", f"column {number:#x} has {len(items)} entries")
+        return items or [None] * count
+
+    object_actors = column(_OBJECT_ACTOR, _numbers(columns, _OBJECT_ACTOR))
+    object_counters = column(_OBJECT_COUNTER, _numbers(columns, _OBJECT_COUNTER))
+    keys = column(_KEY_TEXT, _run_length(columns.get(_KEY_TEXT, b""), _text_value))
+    inserts = column(_INSERT, _booleans(columns.get(_INSERT, b"")))
+    values = _values(columns, count)
+    preds = _preds(columns, actors, count)
+
+    map_ops: list[MapOp] = []
+    sequences: set[OpId] = set()
+    for index, action in enumerate(actions):
+        target = _object_id(object_actors[index], object_counters[index], actors)
+        key = keys[index]
+        kind = _action(action)
+        if key is None:
+            if target is None:
+                raise ChangeError("change_malformed", "an operation without a key on the root")
+            sequences.add(target)
+            continue
+        if inserts[index] or not isinstance(key, str):
+            raise ChangeError("change_malformed", "a map has no positions")
+        map_ops.append(
+            MapOp(
+                id=(start_op + index, actors[0]),
+                object=target,
+                key=key,
+                action=kind,
+                value=values[index],
+                replaces=preds[index],
+            )
+        )
+    return tuple(map_ops), frozenset(sequences)
+
+
+def _action(number: object) -> Action:
+    try:
+        action = Action(number)  # type: ignore[arg-type] # a null or foreign number raises
+    except ValueError as error:
+        raise ChangeError("change_malformed", f"unknown action {number!r}") from error
+    if action in (Action.INCREMENT, Action.MAKE_TABLE):
+        raise ChangeError("change_counter", "counters and tables cannot be stored here")
+    return action
+
+
+def _object_id(actor: object, counter: object, actors: list[bytes]) -> OpId | None:
+    if actor is None and counter is None:
+        return None
+    if not isinstance(actor, int) or not isinstance(counter, int) or actor >= len(actors):
+        raise ChangeError("change_malformed", "an object id is incomplete")
+    return (counter, actors[actor])
+
+
+def _numbers(columns: dict[int, bytes], number: int) -> Iterator[int | None]:
+    return _run_length(columns.get(number, b""), _uint_value)
+
+
+def _values(columns: dict[int, bytes], count: int) -> list[Scalar]:
+    metas = list(_run_length(columns.get(_VALUE_META, b""), _uint_value)) or [None] * count
+    if len(metas) != count:
+        raise ChangeError("change_malformed", "the value column has another length")
+    raw = _Reader(columns.get(_VALUE_RAW, b""))
+    values = [_scalar(meta or 0, raw) for meta in metas]
+    if raw.position != len(raw.data):
+        raise ChangeError("change_malformed", "bytes follow the last value")
+    return values
+
+
+def _scalar(meta: int, raw: "_Reader") -> Scalar:
+    kind = meta & 0x0F
+    data = raw.take(meta >> 4)
+    match kind:
+        case 0 | 1 | 2:
+            return (None, False, True)[kind]
+        case 3 | 9:
+            return _Reader(data).uint() if kind == 3 else _Reader(data).sint()
+        case 4:
+            return _Reader(data).sint()
+        case 6:
+            return data.decode()
+        case 5 | 7:
+            return data
+        case 8:
+            raise ChangeError("change_counter", "a counter cannot be stored here")
+        case _:
+            raise ChangeError("change_malformed", f"unknown kind of value {kind}")
+
+
+def _preds(columns: dict[int, bytes], actors: list[bytes], count: int) -> list[tuple[OpId, ...]]:
+    groups = list(_run_length(columns.get(_PRED_COUNT, b""), _uint_value)) or [0] * count
+    total = sum(group or 0 for group in groups)
+    if len(groups) != count or total > CHANGE_OPS_MAX:
+        raise ChangeError("change_malformed", "the column of overwritten operations is wrong")
+    owners = list(_numbers(columns, _PRED_ACTOR))
+    counters = list(_deltas(columns.get(_PRED_COUNTER, b"")))
+    if len(owners) != total or len(counters) != total:
+        raise ChangeError("change_malformed", "the overwritten operations are incomplete")
+    ids: list[OpId] = []
+    for owner, counter in zip(owners, counters, strict=True):
+        if owner is None or counter is None or owner >= len(actors):
+            raise ChangeError("change_malformed", "an overwritten operation has no id")
+        ids.append((counter, actors[owner]))
+    found: list[tuple[OpId, ...]] = []
+    start = 0
+    for group in groups:
+        end = start + (group or 0)
+        found.append(tuple(ids[start:end]))
+        start = end
+    return found
+
+
+def _uint_value(reader: "_Reader") -> int:
+    return reader.uint()
+
+
+def _sint_value(reader: "_Reader") -> int:
+    return reader.sint()
+
+
+def _text_value(reader: "_Reader") -> str:
+    return reader.blob().decode()
+
+
+def _run_length(data: bytes, value: "Callable[[_Reader], T]") -> Iterator[T | None]:
+    """Yield the entries of a run-length column: +n repeats, -n literals, 0 nulls."""
+    reader, produced = _Reader(data), 0
+    while reader.position < len(data):
+        length = reader.sint()
+        size = abs(length) or reader.uint()
+        produced += size
+        if produced > CHANGE_OPS_MAX:
+            raise ChangeError("change_too_long", "the change has too many operations")
+        if length > 0:
+            yield from [value(reader)] * size
+        elif length < 0:
+            for _ in range(size):
+                yield value(reader)
+        else:
+            yield from [None] * size
+
+
+def _deltas(data: bytes) -> Iterator[int | None]:
+    total = 0
+    for step in _run_length(data, _sint_value):
+        if step is None:
+            yield None
+        else:
+            total += step
+            yield total
+
+
+def _booleans(data: bytes) -> Iterator[bool]:
+    reader, value, produced = _Reader(data), False, 0
+    while reader.position < len(data):
+        size = reader.uint()
+        produced += size
+        if produced > CHANGE_OPS_MAX:
+            raise ChangeError("change_too_long", "the change has too many operations")
+        yield from [value] * size
+        value = not value
+
+
+def uleb(number: int) -> bytes:
+    """Return the number as unsigned LEB128."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+class _Reader:
+    """A cursor over bytes; reading past the end raises IndexError or ChangeError."""
+
+    __slots__ = ("data", "position")
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self.data = data
+        self.position = position
+
+    def uint(self) -> int:
+        result = shift = 0
+        while True:
+            byte = self.data[self.position]
+            self.position += 1
+            result |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return result
+            shift += 7
+            if shift > 63:
+                raise ChangeError("change_malformed", "a number is too long")
+
+    def sint(self) -> int:
+        result = shift = 0
+        while True:
+            byte = self.data[self.position]
+            self.position += 1
+            result |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return result - (1 << shift) if byte & 0x40 else result
+            if shift > 63:
+                raise ChangeError("change_malformed", "a number is too long")
+
+    def take(self, size: int) -> bytes:
+        end = self.position + size
+        if end > len(self.data):
+            raise ChangeError("change_malformed", "the change ends early")
+        data = self.data[self.position : end]
+        self.position = end
+        return data
+
+    def blob(self) -> bytes:
+        return self.take(self.uint())
+
+    def count(self, maximum: int) -> int:
+        count = self.uint()
+        if count > maximum:
+            raise ChangeError("change_too_long", f"{count} entries where {maximum} are allowed")
+        return count

@@ -1,0 +1,241 @@
+"""The only module that knows the Automerge binding: writes changes, checks them, reads texts.
+
+The binding may panic, which reaches Python as a BaseException; it becomes a ChangeError here.
+Recently used documents stay open, because loading one again for each of its changes is most of the
+cost of taking changes in.
+"""
+
+import difflib
+import itertools
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from automerge import _automerge
+from automerge.core import ROOT, Document, Message, ObjType, ScalarType, SyncState
+
+from schemas.ids import DocumentId
+from sync.change import uleb
+from sync.errors import ChangeError
+
+_OPEN_DOCUMENTS_MAX = 2_000
+FIELDS, TEXTS, EVENTS, KIND = "fields", "texts", "events", "kind"
+_WORDS = re.compile(r"\w+|\W", re.UNICODE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """What one writer does to one document in one change.
+
+    Attributes:
+        kind: set when this edit creates the document.
+        fields: new values of descriptive fields; None removes a value.
+        texts: new whole contents of long texts.
+        events: JSON texts by event id.
+        base: heads that the writer had seen; None means everything that is here.
+    """
+
+    kind: str | None = None
+    fields: Mapping[str, str | int | None] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    events: Mapping[str, str] = field(default_factory=dict)
+    base: tuple[bytes, ...] | None = None
+
+
+class Documents:
+    """Automerge documents by id, opened from their changes when needed.
+
+    Args:
+        load_changes: returns all raw changes of a document, in any order that respects deps.
+    """
+
+    def __init__(self, load_changes: Callable[[DocumentId], Sequence[bytes]]) -> None:
+        """Start with nothing open."""
+        self._load_changes = load_changes
+        self._open: OrderedDict[bytes, Document] = OrderedDict()
+
+    def forget_all(self) -> None:
+        """Close everything: what a rolled-back transaction applied is not true any more."""
+        self._open.clear()
+
+    def heads(self, document_id: DocumentId) -> tuple[bytes, ...]:
+        """Return the heads of a document, sorted."""
+        return tuple(sorted(self._get(document_id).get_heads()))
+
+    def text(self, document_id: DocumentId, name: str) -> str:
+        """Return a long text, empty when nobody wrote it."""
+        with _translated():
+            document = self._get(document_id)
+            texts = document.get(ROOT, TEXTS)
+            found = document.get(texts[1], name) if texts else None
+            return document.text(found[1]) if found else ""
+
+    def changes(self, document_id: DocumentId) -> list[bytes]:
+        """Return all raw changes in causal order."""
+        with _translated():
+            return [bytes(change.raw_bytes) for change in self._get(document_id).get_changes([])]
+
+    def write(self, document_id: DocumentId, actor: bytes, edit: Edit) -> bytes | None:
+        """Return the change that makes the edit, without applying it here; None if it is empty.
+
+        Raises:
+            ChangeError: the binding refused.
+        """
+        with _translated():
+            target = Document(actor) if edit.kind else self._branch(document_id, actor, edit.base)
+            before = target.get_heads()
+            with target.transaction() as transaction:
+                _put(target, transaction, edit)
+            made = target.get_changes(before)
+            return bytes(made[-1].raw_bytes) if made else None
+
+    def apply(self, document_id: DocumentId, raw: bytes, change_hash: bytes, *, new: bool) -> None:
+        """Apply one change whose dependencies are all applied.
+
+        Args:
+            document_id: where it belongs.
+            raw: the change.
+            change_hash: its hash, which must be among the heads afterwards.
+            new: the document has no changes yet.
+
+        Raises:
+            ChangeError: the binding refused it, or took it without applying it.
+        """
+        with _translated():
+            document = Document() if new else self._get(document_id)
+            try:
+                _receive(document, [raw])
+                applied = change_hash in document.get_heads()
+            except BaseException:
+                self._open.pop(document_id, None)
+                raise
+        if not applied:
+            self._open.pop(document_id, None)
+            raise ChangeError("change_not_applied", "the change does not fit its document")
+        self._keep(document_id, document)
+
+    def _get(self, document_id: DocumentId) -> Document:
+        document = self._open.get(document_id)
+        if document is None:
+            document = Document()
+            _receive(document, self._load_changes(document_id))
+            self._keep(document_id, document)
+        else:
+            self._open.move_to_end(document_id)
+        return document
+
+    def _keep(self, document_id: DocumentId, document: Document) -> None:
+        self._open[document_id] = document
+        self._open.move_to_end(document_id)
+        if len(self._open) > _OPEN_DOCUMENTS_MAX:
+            self._open.popitem(last=False)
+
+    def _branch(
+        self, document_id: DocumentId, actor: bytes, base: tuple[bytes, ...] | None
+    ) -> Document:
+        """Return a copy at the base, with the actor's own changes, for an edit made apart.
+
+        An actor numbers its changes without gaps, so it always continues from its own last one.
+        """
+        document = self._get(document_id)
+        heads = document.get_heads()
+        if base is not None and set(base) != set(heads):
+            changes = document.get_changes([])
+            known = {bytes(change.hash) for change in changes}
+            if not set(base) <= known:
+                raise ChangeError("base_unknown", "the version that was edited is not here")
+            own = [bytes(c.hash) for c in changes if bytes(c.actor_id) == actor]
+            copy = document.fork_at([*base, *own[-1:]])
+        else:
+            copy = document.fork()
+        copy.set_actor(actor)
+        return copy
+
+
+def _put(document: Document, transaction: "_automerge.Transaction", edit: Edit) -> None:
+    if edit.kind:
+        transaction.put(ROOT, KIND, ScalarType.Str, edit.kind)
+        maps = {
+            name: transaction.put_object(ROOT, name, ObjType.Map)
+            for name in (FIELDS, TEXTS, EVENTS)
+        }
+    else:
+        maps = {name: _map_id(document, name) for name in (FIELDS, TEXTS, EVENTS)}
+    for name, value in edit.fields.items():
+        _put_field(transaction, maps[FIELDS], name, value)
+    for event, body in edit.events.items():
+        transaction.put(maps[EVENTS], event, ScalarType.Str, body)
+    for name, content in edit.texts.items():
+        _put_text(transaction, maps[TEXTS], name, content)
+
+
+def _map_id(document: Document, name: str) -> bytes:
+    found = document.get(ROOT, name)
+    if found is None:
+        raise ChangeError("document_malformed", f"the document has no {name}")
+    return found[1]
+
+
+def _put_field(
+    transaction: "_automerge.Transaction", fields: bytes, name: str, value: str | int | None
+) -> None:
+    if value is None:
+        if transaction.get(fields, name) is not None:
+            transaction.delete(fields, name)
+    elif isinstance(value, int):
+        transaction.put(fields, name, ScalarType.Int, value)
+    else:
+        transaction.put(fields, name, ScalarType.Str, value)
+
+
+def _put_text(transaction: "_automerge.Transaction", texts: bytes, name: str, content: str) -> None:
+    found = transaction.get(texts, name)
+    if found is None:
+        if content:
+            made = transaction.put_object(texts, name, ObjType.Text)
+            transaction.splice_text(made, 0, 0, content)
+        return
+    target = found[1]
+    # From the end to the start, so that earlier positions stay true.
+    for start, end, words in reversed(list(_splices(transaction.text(target), content))):
+        transaction.splice_text(target, start, end - start, words)
+
+
+def _splices(old: str, new: str) -> Iterator[tuple[int, int, str]]:
+    """Yield the (start, end, replacement) word by word that turn old into new.
+
+    Concurrent edits of other sentences then merge instead of doubling the text.
+    """
+    before, after = _WORDS.findall(old), _WORDS.findall(new)
+    starts = [0, *itertools.accumulate(len(word) for word in before)]
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    for tag, first, last, new_first, new_last in matcher.get_opcodes():
+        if tag != "equal":
+            yield starts[first], starts[last], "".join(after[new_first:new_last])
+
+
+def _receive(document: Document, changes: Iterable[bytes]) -> None:
+    """Apply raw changes in any order through a sync message, the binding's only door for them.
+
+    Layout: automerge rust/automerge/src/sync.rs, message version 1 without heads, needs and haves.
+    """
+    chunks = list(changes)
+    if chunks:
+        body = b"".join(uleb(len(chunk)) + chunk for chunk in chunks)
+        message = Message.decode(b"\x42\x00\x00\x00" + uleb(len(chunks)) + body)
+        document.receive_sync_message(SyncState(), message)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn whatever the binding raises, panics included, into a ChangeError."""
+    try:
+        yield
+    except ChangeError:
+        raise
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise ChangeError("automerge_refused", f"Automerge refused: {error!s:.200}") from error

@@ -1,0 +1,188 @@
+"""Logs that other nodes send us: leaves are kept at once, used once a signed tree head covers them."""
+
+from collections.abc import Callable, Sequence
+
+from crypto.certificates import Subject
+from crypto.errors import CryptoError
+from crypto.identity import NodeKey, log_id
+from crypto.merkle import Frontier, leaf_hash
+from crypto.note import (
+    Cosignature,
+    TreeHead,
+    cosign,
+    key_name,
+    log_origin,
+    verify_cosignature,
+    verify_head,
+)
+from schemas.codes import Tier
+from schemas.errors import SchemaError
+from schemas.limits import PENDING_LEAVES_MAX
+from schemas.record import LeafType, decode_certificates, decode_leaf
+from schemas.wire import Head, Offer
+from sync.errors import LinkError, LogError
+from sync.intake import Intake
+from sync.scope import is_within
+from sync.store import HEAD_STEP, UP, Log, Store
+
+
+class Inbound:
+    """Receives logs inside a transaction of the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        *,
+        key: NodeKey,
+        subject: Subject,
+        verify_chain: Callable[[list[bytes]], Subject],
+    ) -> None:
+        """Receive for the node that key and subject name."""
+        self._store = store
+        self._intake = intake
+        self._key = key
+        self._subject = subject
+        self._verify_chain = verify_chain
+
+    def accept_offer(self, offer: Offer, peer: Subject) -> Log:
+        """Return the log that a peer may send us, new or known.
+
+        Raises:
+            LinkError: the peer may not send this log.
+        """
+        if log_id(offer.owner, offer.purpose, offer.epoch) != offer.log_id:
+            raise LinkError("offer_forged", "the id of an offered log does not match its owner")
+        reads_us = f"down/{self._subject.peer_id.hex()}"
+        from_parent = offer.owner == peer.peer_id and offer.purpose == reads_us
+        from_child = offer.purpose == UP and is_within(peer.code, self._subject.code)
+        if not from_parent and not from_child and self._subject.code != "0":
+            raise LinkError("offer_foreign", "the peer may not send this log")
+        log = self._store.find_log(offer.log_id)
+        if log is None:
+            log = self._store.create_log(
+                log_id=offer.log_id,
+                owner=offer.owner,
+                purpose=offer.purpose,
+                epoch=offer.epoch,
+                source=peer.peer_id,
+            )
+        elif log.source != peer.peer_id:
+            raise LinkError("offer_foreign", "another peer sends this log")
+        return log
+
+    def keep(self, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
+        """Keep leaves that arrived; those under a tree head already are skipped.
+
+        Raises:
+            LinkError: too many leaves without a tree head.
+        """
+        if first_seq + len(leaves) > log.size + PENDING_LEAVES_MAX:
+            raise LinkError("head_overdue", "too many leaves came without a tree head")
+        skip = max(0, log.size - first_seq)
+        if skip < len(leaves):
+            self._store.put_pending(log, first_seq + skip, leaves[skip:])
+
+    def await_head(self, log: Log, head: Head) -> None:
+        """Remember a head until its leaves are here; an older one must be a prefix of ours.
+
+        Raises:
+            LogError: the head contradicts what is stored.
+        """
+        if head.size <= log.size:
+            if head.size and self._store.root_at(log, head.size) != head.root:
+                self._check_signature(log, head.size, head.root, head.signature)
+                raise LogError("log_forked", "the tree head does not match the leaves stored")
+            return
+        if log.awaited is None or head.size > log.awaited[0]:
+            log.awaited = (head.size, head.root, head.signature)
+            log.dirty = True
+
+    def settle(self, log: Log, have_seq: int, now_ms: int) -> bool:
+        """Check the awaited head if its leaves are all here, and take the leaves into use.
+
+        Args:
+            log: received log.
+            have_seq: every leaf below is stored, pending ones included.
+            now_ms: wall clock, for the cosignature.
+
+        Returns:
+            Whether the log grew.
+
+        Raises:
+            LogError: the leaves do not add up to the head.
+            LinkError: the log's certificate or signature is not acceptable.
+        """
+        if log.awaited is None or have_seq < log.awaited[0]:
+            return False
+        size, root, signature = log.awaited
+        leaves = self._store.pending(log, log.size, size)
+        if log.size == 0:
+            self._admit_owner(log, leaves[0])
+        self._check_leaves(log, leaves, root)
+        self._check_signature(log, size, root, signature)
+        start = log.size
+        self._store.promote(log, start, size)
+        for leaf in leaves:
+            log.extend(leaf)
+        log.head_signature, log.awaited = signature, None
+        if size // HEAD_STEP > start // HEAD_STEP:
+            self._store.put_head(log, size, root, signature)
+        for offset, leaf in enumerate(leaves):
+            self._intake.take(log, start + offset, leaf, now_ms)
+        self._cosign(log, now_ms)
+        return True
+
+    def add_cosignature(
+        self, log: Log, size: int, tier: Tier, code: str, cosignature: Cosignature
+    ) -> bool:
+        """Keep somebody's cosignature over one of our heads, after checking it.
+
+        Returns:
+            Whether it was news.
+
+        Raises:
+            CryptoError: it does not verify.
+        """
+        if size > log.size:
+            return False
+        head = TreeHead(origin=log.origin, size=size, root=self._store.root_at(log, size))
+        verify_cosignature(cosignature, head)
+        return self._store.put_cosignature(log, size, tier.value, code, cosignature)
+
+    def _admit_owner(self, log: Log, first_leaf: bytes) -> None:
+        """Check the certificate that a log starts with, and learn who owns it."""
+        try:
+            leaf = decode_leaf(first_leaf)
+            if leaf.type != LeafType.CERTIFICATES:
+                raise LinkError("log_unnamed", "a log starts with its owner's certificates")
+            owner = self._verify_chain(decode_certificates(leaf.body))
+        except (SchemaError, CryptoError) as error:
+            raise LinkError("log_unnamed", f"the log's certificate is refused: {error}") from error
+        if owner.peer_id != log.owner:
+            raise LinkError("log_unnamed", "the log's certificate belongs to somebody else")
+        source = self._store.peer(log.source) if log.source else None
+        if log.purpose == UP and source and not is_within(owner.code, source.code):
+            raise LinkError("offer_foreign", "the peer may not send logs of that place")
+        log.tier, log.code, log.dirty = owner.tier.value, owner.code, True
+
+    def _check_leaves(self, log: Log, leaves: Sequence[bytes], root: bytes) -> None:
+        frontier = Frontier.decode(log.frontier.size, log.frontier.encode())
+        for leaf in leaves:
+            frontier.append(leaf_hash(leaf))
+        if frontier.root() != root:
+            raise LogError("log_forked", "the leaves do not add up to the tree head")
+
+    def _check_signature(self, log: Log, size: int, root: bytes, signature: bytes) -> None:
+        head = TreeHead(origin=log_origin(log.code, log.log_id), size=size, root=root)
+        try:
+            verify_head(log.owner, head, signature)
+        except CryptoError as error:
+            raise LinkError("head_forged", "the signature of a tree head is wrong") from error
+
+    def _cosign(self, log: Log, now_ms: int) -> None:
+        head = log.head()
+        made = cosign(self._key, key_name(self._subject.code), head, now_ms // 1000)
+        self._store.put_cosignature(
+            log, log.size, self._subject.tier.value, self._subject.code, made
+        )

@@ -1,0 +1,301 @@
+"""Takes leaves into documents: each is applied, waits for what it builds on, or is set aside.
+
+Nothing is dropped and nothing blocks: a leaf that cannot be used becomes a dead letter with its
+reason, and the log moves on.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import cbor2
+
+from crypto.certificates import Subject
+from crypto.errors import CryptoError
+from crypto.identity import actor_id
+from schemas.errors import RecordError, SchemaError
+from schemas.events import Attached, KnownEvent, UnknownEvent, decode_event
+from schemas.hlc import observe
+from schemas.ids import DocumentId
+from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
+from sync.change import Change, parse_change
+from sync.document import Documents
+from sync.errors import ChangeError
+from sync.registers import Effect, Registers, absorb, decode_registers, judge
+from sync.store import UP, Log, Peer, Store
+
+Events = Sequence[KnownEvent | UnknownEvent]
+
+
+class Admission(Protocol):
+    """The domain's word on a change: raises ChangeError or SchemaError to set it aside."""
+
+    def __call__(
+        self,
+        kind: str,
+        prior: Callable[[], Events],
+        new: Events,
+        fields: Mapping[str, object],
+    ) -> None:
+        """Judge new events and field values against the events that stand."""
+
+
+class Intake:
+    """Applies leaves inside a transaction of the store.
+
+    Attributes:
+        clock: newest clock reading seen or given out.
+        changed: documents that changed since the caller last cleared it, with the peers (None: this
+            node) whose leaves changed them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        admit: Admission,
+        verify_chain: Callable[[list[bytes]], Subject],
+    ) -> None:
+        """Work on a store; verify_chain raises CryptoError for a chain that is not ours."""
+        self._store = store
+        self._admit = admit
+        self._verify_chain = verify_chain
+        self.documents = Documents(self.changes_of)
+        self.clock = 0
+        self.changed: dict[DocumentId, set[bytes | None]] = {}
+        self._writers: dict[tuple[int, int], Writer] = {}
+
+    def forget(self) -> None:
+        """Drop what memory holds of a transaction that was rolled back."""
+        self.documents.forget_all()
+        self.changed.clear()
+        self._writers.clear()
+
+    def take(self, log: Log, seq: int, data: bytes, now_ms: int) -> None:
+        """Take one leaf that stands in the log."""
+        try:
+            leaf = decode_leaf(data)
+            self.clock = observe(self.clock, leaf.hlc, now_ms)
+            match leaf.type:
+                case LeafType.CHANGE:
+                    self._take_change(log, seq, leaf)
+                case LeafType.WRITER:
+                    self._take_writer(log, seq, leaf)
+                case LeafType.CERTIFICATES:
+                    self._take_certificates(leaf)
+                case _:
+                    raise RecordError("leaf_type_unknown", f"leaf of unknown type {leaf.type}")
+        except (SchemaError, ChangeError, CryptoError) as error:
+            self._set_aside(log, seq, data, error.code, str(error))
+
+    # Reading back
+
+    def changes_of(self, document: DocumentId) -> list[bytes]:
+        """Return the raw changes of a document, each once, in the order of their hashes."""
+        rows = self._store.db.execute(
+            "SELECT leaf.data FROM change JOIN leaf ON leaf.log = change.log"
+            " AND leaf.seq = change.seq WHERE document = ? GROUP BY hash",
+            (document,),
+        )
+        return [decode_leaf(row[0]).body for row in rows]
+
+    def registers(self, document: DocumentId) -> Registers:
+        """Return the registers of a document; of an unknown one they are empty."""
+        row = self._store.db.execute(
+            "SELECT registers FROM document WHERE id = ?", (document,)
+        ).fetchone()
+        return decode_registers(row[0]) if row else Registers()
+
+    def events(self, document: DocumentId) -> list[KnownEvent | UnknownEvent]:
+        """Return the events of a document in the order of their ids."""
+        rows = self._store.db.execute(
+            "SELECT body FROM event WHERE document = ? ORDER BY id", (document,)
+        )
+        return [decode_event(row[0]) for row in rows]
+
+    def writer(self, log_number: int, number: int) -> Writer:
+        """Return a writer that the log declared.
+
+        Raises:
+            RecordError: it declared no such writer.
+        """
+        key = (log_number, number)
+        writer = self._writers.get(key)
+        if writer is None:
+            row = self._store.db.execute(
+                "SELECT body FROM writer WHERE log = ? AND number = ?", key
+            ).fetchone()
+            if row is None:
+                raise RecordError("writer_unknown", f"the log declared no writer {number}")
+            writer = self._writers[key] = decode_writer(bytes(row[0]))
+        return writer
+
+    # Leaves of the log itself
+
+    def _take_writer(self, log: Log, seq: int, leaf: Leaf) -> None:
+        writer = decode_writer(leaf.body)
+        if log.purpose == UP and (writer.node, writer.tier, writer.code) != (
+            log.owner,
+            log.tier,
+            log.code,
+        ):
+            raise RecordError("writer_foreign", "a node vouches for its own writers only")
+        cursor = self._store.db.execute(
+            "INSERT OR IGNORE INTO writer VALUES (?, ?, ?, ?)",
+            (log.number, leaf.writer, seq, leaf.body),
+        )
+        if cursor.rowcount == 0:
+            raise RecordError("writer_twice", f"writer {leaf.writer} is declared already")
+
+    def _take_certificates(self, leaf: Leaf) -> None:
+        chain = decode_certificates(leaf.body)
+        subject = self._verify_chain(chain)
+        self._store.put_peer(
+            Peer(
+                peer_id=subject.peer_id,
+                tier=subject.tier.value,
+                code=subject.code,
+                name=subject.name,
+                office_key=subject.office_public,
+                chain=cbor2.dumps(chain),
+                is_child=False,
+            )
+        )
+
+    # Changes
+
+    def _take_change(self, log: Log, seq: int, leaf: Leaf) -> None:
+        document = DocumentId(leaf.document)
+        if not document:
+            raise RecordError("leaf_malformed", "a change without a document")
+        writer = self.writer(log.number, leaf.writer)
+        change = parse_change(leaf.body)
+        if self._holds(document, change.hash):
+            # The same change came another way, or went out on another log: nothing new in it.
+            self._place(document, change, log, seq)
+            return
+        if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):
+            raise ChangeError("actor_foreign", "the change is under somebody else's actor")
+        if not all(self._holds(document, dep) for dep in change.deps):
+            self._store.db.execute(
+                "INSERT OR IGNORE INTO waiting_change VALUES (?, ?, ?, ?)",
+                (document, change.hash, log.number, seq),
+            )
+            return
+        self._apply(document, change, log, seq, leaf, writer)
+        self._wake(document)
+
+    def _holds(self, document: DocumentId, change_hash: bytes) -> bool:
+        row = self._store.db.execute(
+            "SELECT 1 FROM change WHERE document = ? AND hash = ? LIMIT 1", (document, change_hash)
+        ).fetchone()
+        return row is not None
+
+    def _place(self, document: DocumentId, change: Change, log: Log, seq: int) -> None:
+        self._store.db.execute(
+            "INSERT OR IGNORE INTO change VALUES (?, ?, ?, ?)",
+            (document, change.hash, log.number, seq),
+        )
+
+    def _apply(
+        self,
+        document: DocumentId,
+        change: Change,
+        log: Log,
+        seq: int,
+        leaf: Leaf,
+        writer: Writer,
+    ) -> None:
+        registers = self.registers(document)
+        is_new = not registers.kind
+        effect = judge(registers, change, hlc=leaf.hlc, device=writer.device)
+        events = {key: decode_event(body) for key, body in effect.events.items()}
+        self._refuse_known_events(document, events)
+        kind = registers.kind or next(str(op.value) for op in change.map_ops if op.key == "kind")
+        prior = (lambda: []) if is_new else (lambda: self.events(document))
+        fields = {name: value for name, value in effect.fields.items() if value is not None}
+        self._admit(kind, prior, list(events.values()), fields)
+        self.documents.apply(document, change.raw, change.hash, new=is_new)
+        absorb(registers, change, log=log.number, seq=seq)
+        self._place(document, change, log, seq)
+        self._store_document(document, registers, leaf, writer)
+        self._store_events(document, effect, log, seq, leaf)
+        self._want_attachments(document, list(events.values()), log)
+        self.changed.setdefault(document, set()).add(log.source)
+
+    def _refuse_known_events(self, document: DocumentId, events: Mapping[str, object]) -> None:
+        for key in events:
+            row = self._store.db.execute(
+                "SELECT 1 FROM event WHERE document = ? AND id = ?", (document, key)
+            ).fetchone()
+            if row is not None:
+                raise ChangeError("event_altered", f"the change alters the event {key}")
+
+    def _store_document(
+        self, document: DocumentId, registers: Registers, leaf: Leaf, writer: Writer
+    ) -> None:
+        self._store.db.execute(
+            "INSERT INTO document VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+            " changed_hlc = max(changed_hlc, excluded.changed_hlc), registers = excluded.registers",
+            (document, registers.kind, writer.code, leaf.hlc, registers.encode()),
+        )
+
+    def _store_events(
+        self, document: DocumentId, effect: Effect, log: Log, seq: int, leaf: Leaf
+    ) -> None:
+        for key, body in effect.events.items():
+            kind = decode_event(body).type
+            self._store.db.execute(
+                "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (document, key, kind, body, log.number, seq, leaf.writer),
+            )
+
+    def _want_attachments(self, document: DocumentId, events: Events, log: Log) -> None:
+        for event in events:
+            if isinstance(event, Attached):
+                sha256 = bytes.fromhex(event.sha256)
+                self._store.want_blob(sha256, document, event.size_bytes, log.source)
+
+    def _wake(self, document: DocumentId) -> None:
+        """Try again what waited for this document, until nothing more fits."""
+        moved = True
+        while moved:
+            moved = False
+            rows = self._store.db.execute(
+                "SELECT hash, log, seq FROM waiting_change WHERE document = ?"
+                " ORDER BY log, seq",
+                (document,),
+            ).fetchall()
+            for change_hash, log_number, seq in rows:
+                moved |= self._retry(document, bytes(change_hash), log_number, seq)
+
+    def _retry(self, document: DocumentId, change_hash: bytes, log_number: int, seq: int) -> bool:
+        data = self._store.leaf(log_number, seq)
+        leaf = decode_leaf(data)
+        change = parse_change(leaf.body)
+        held = self._holds(document, change_hash)
+        if not held and not all(self._holds(document, dep) for dep in change.deps):
+            return False
+        self._store.db.execute(
+            "DELETE FROM waiting_change WHERE document = ? AND hash = ? AND log = ?",
+            (document, change_hash, log_number),
+        )
+        log = self._store.log_by_number(log_number)
+        if held:
+            self._place(document, change, log, seq)
+            return True
+        try:
+            writer = self.writer(log_number, leaf.writer)
+            self._apply(document, change, log, seq, leaf, writer)
+        except (SchemaError, ChangeError) as error:
+            self._set_aside(log, seq, data, error.code, str(error))
+        return True
+
+    def _set_aside(self, log: Log, seq: int, data: bytes, code: str, detail: str) -> None:
+        try:
+            document = decode_leaf(data).document
+        except RecordError:
+            document = b""
+        self._store.db.execute(
+            "INSERT OR IGNORE INTO dead_letter VALUES (?, ?, ?, ?, ?)",
+            (log.number, seq, document, code, detail[:500]),
+        )

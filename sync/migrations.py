@@ -1,0 +1,176 @@
+"""Tables of the replicated state, as named migrations; never edit one that was released.
+
+The log tables (log, leaf, subtree, head) are the truth. Tables from `document` on are caches of it
+and are rebuilt by `tiepdan rebuild`.
+"""
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+migrations = Migrations("sync")
+
+
+@migrations(name="0001_log")
+def log_tables(db: Database) -> None:
+    """Logs, their leaves, and what was agreed about them with other nodes."""
+    for statement in _LOG_TABLES:
+        db.execute(statement)
+
+
+@migrations(name="0002_document")
+def document_tables(db: Database) -> None:
+    """What the leaves say, by document."""
+    for statement in _DOCUMENT_TABLES:
+        db.execute(statement)
+
+
+_LOG_TABLES = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    # Always at a signed head: size, frontier and head_signature belong together.
+    """CREATE TABLE log (
+        number INTEGER PRIMARY KEY,
+        log_id BLOB NOT NULL UNIQUE,
+        owner BLOB NOT NULL,
+        purpose TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        tier TEXT NOT NULL DEFAULT '',
+        code TEXT NOT NULL DEFAULT '',
+        source BLOB,
+        size INTEGER NOT NULL DEFAULT 0,
+        frontier BLOB NOT NULL DEFAULT x'',
+        head_signature BLOB NOT NULL DEFAULT x'',
+        awaited_size INTEGER NOT NULL DEFAULT 0,
+        awaited_root BLOB NOT NULL DEFAULT x'',
+        awaited_signature BLOB NOT NULL DEFAULT x'',
+        fault TEXT NOT NULL DEFAULT ''
+    ) STRICT""",
+    """CREATE TABLE leaf (
+        log INTEGER NOT NULL REFERENCES log(number),
+        seq INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (log, seq)
+    ) STRICT, WITHOUT ROWID""",
+    # Leaves that arrived, but whose tree head has not, or does not fit.
+    """CREATE TABLE pending_leaf (
+        log INTEGER NOT NULL REFERENCES log(number),
+        seq INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (log, seq)
+    ) STRICT, WITHOUT ROWID""",
+    # Roots of perfect subtrees of 2^level leaves, level a multiple of 8; the rest is recomputed.
+    """CREATE TABLE subtree (
+        log INTEGER NOT NULL REFERENCES log(number),
+        level INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        hash BLOB NOT NULL,
+        PRIMARY KEY (log, level, position)
+    ) STRICT, WITHOUT ROWID""",
+    # Heads along the way, so that a long first copy can be checked and used piece by piece.
+    """CREATE TABLE head (
+        log INTEGER NOT NULL REFERENCES log(number),
+        size INTEGER NOT NULL,
+        root BLOB NOT NULL,
+        signature BLOB NOT NULL,
+        PRIMARY KEY (log, size)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE cosignature (
+        log INTEGER NOT NULL REFERENCES log(number),
+        peer BLOB NOT NULL,
+        tier TEXT NOT NULL,
+        code TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        timestamp_s INTEGER NOT NULL,
+        signature BLOB NOT NULL,
+        PRIMARY KEY (log, peer)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE cursor (
+        log INTEGER NOT NULL REFERENCES log(number),
+        peer BLOB NOT NULL,
+        acked INTEGER NOT NULL,
+        PRIMARY KEY (log, peer)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE peer (
+        peer BLOB PRIMARY KEY,
+        tier TEXT NOT NULL,
+        code TEXT NOT NULL,
+        name TEXT NOT NULL,
+        office_key BLOB NOT NULL,
+        chain BLOB NOT NULL,
+        is_child INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    # Evidence that a log told two stories, or told one that does not add up.
+    """CREATE TABLE alarm (
+        number INTEGER PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        code TEXT NOT NULL,
+        log_id TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        evidence TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE blob (
+        sha256 BLOB PRIMARY KEY,
+        size_bytes INTEGER NOT NULL,
+        complete INTEGER NOT NULL,
+        source BLOB
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX blob_missing ON blob (source) WHERE complete = 0",
+)
+
+_DOCUMENT_TABLES = (
+    """CREATE TABLE writer (
+        log INTEGER NOT NULL REFERENCES log(number),
+        number INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (log, number)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE document (
+        id BLOB PRIMARY KEY,
+        kind TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        changed_hlc INTEGER NOT NULL,
+        registers BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    # Where each applied change stands; a change sent on to a child stands in several logs.
+    """CREATE TABLE change (
+        document BLOB NOT NULL,
+        hash BLOB NOT NULL,
+        log INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (document, hash, log)
+    ) STRICT, WITHOUT ROWID""",
+    # Changes whose dependencies have not arrived.
+    """CREATE TABLE waiting_change (
+        document BLOB NOT NULL,
+        hash BLOB NOT NULL,
+        log INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (document, hash, log)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE event (
+        document BLOB NOT NULL,
+        id TEXT NOT NULL,
+        type TEXT NOT NULL,
+        body TEXT NOT NULL,
+        log INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        writer INTEGER NOT NULL,
+        PRIMARY KEY (document, id)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE blob_document (
+        sha256 BLOB NOT NULL,
+        document BLOB NOT NULL,
+        PRIMARY KEY (sha256, document)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE TABLE audience (document BLOB NOT NULL, code TEXT NOT NULL,"
+    " PRIMARY KEY (document, code)) STRICT, WITHOUT ROWID",
+    # Dead letters: stored, acknowledged, listed, and never in the way.
+    """CREATE TABLE dead_letter (
+        log INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        document BLOB NOT NULL,
+        code TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        PRIMARY KEY (log, seq)
+    ) STRICT, WITHOUT ROWID""",
+)

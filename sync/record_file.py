@@ -1,0 +1,417 @@
+"""A record taken out of the system: every leaf of one document with its proof, checkable offline.
+
+The file is JSON in one fixed layout (sorted keys, one indentation, one final newline). The verifier
+rebuilds the whole file from what it could verify and compares it byte by byte, so that not one
+character in it is unproved. docs/PROTOCOL.md describes it for other programs.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import cbor2
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from crypto.certificates import Subject, chain_from_der, subject_of, verify_chain
+from crypto.errors import CryptoError
+from crypto.identity import actor_id, log_id
+from crypto.merkle import leaf_hash, verify_inclusion
+from crypto.note import (
+    COSIGNATURE_V1,
+    Cosignature,
+    TreeHead,
+    key_id,
+    key_name,
+    log_origin,
+    parse_note,
+    render_note,
+    verify_cosignature,
+)
+from schemas.errors import SchemaError
+from schemas.hlc import reading_ms
+from schemas.ids import DocumentId, document_text, parse_document_id
+from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
+from sync.change import parse_change
+from sync.document import Documents
+from sync.errors import LogError, RecordFileError, SyncError
+from sync.registers import Registers, absorb, judge
+from sync.store import Log, Store
+
+FORMAT: Final = "tiepdan-record/1"
+FILE_BYTES_MAX: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """Who vouches for one log of a verified record.
+
+    Attributes:
+        owner: the node whose log it is.
+        size: leaves under the tree head.
+        cosigners: other nodes that saw this head, with the second they signed.
+    """
+
+    owner: Subject
+    size: int
+    cosigners: tuple[tuple[Subject, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedRecord:
+    """What a file proves.
+
+    Attributes:
+        kind: kind of the document.
+        leaves: number of leaves of the document.
+        fields: its field values.
+        root: the certificate that all others lead to; trust it only if you know it.
+    """
+
+    document: DocumentId
+    kind: str
+    leaves: int
+    fields: dict[str, Any]
+    attestations: tuple[Attestation, ...]
+    root: x509.Certificate
+
+
+@dataclass(slots=True)
+class _Taken:
+    """One change taken from a file or store, with the writer that its log declares."""
+
+    leaf: Leaf
+    writer: Writer
+    log: int
+    seq: int
+
+
+@dataclass(slots=True)
+class _LogPart:
+    """The leaves of one log that concern the document."""
+
+    owner: Subject
+    purpose: str
+    epoch: int
+    note: str
+    size: int
+    leaves: list[tuple[int, bytes, list[bytes]]] = field(default_factory=list)
+
+    @property
+    def log_id(self) -> bytes:
+        return log_id(self.owner.peer_id, self.purpose, self.epoch)
+
+
+# Writing
+
+
+def export_record(store: Store, document: DocumentId, root: x509.Certificate) -> bytes:
+    """Return the file that proves a document.
+
+    Raises:
+        LogError: the document is not here.
+    """
+    rows = store.db.execute(
+        "SELECT log, seq FROM (SELECT min(log) AS log, seq, hash FROM change WHERE document = ?"
+        " GROUP BY hash) ORDER BY log, seq",
+        (document,),
+    ).fetchall()
+    if not rows:
+        raise LogError("record_unknown", "there is no such record here")
+    parts: list[_LogPart] = []
+    for number in sorted({row[0] for row in rows}):
+        log = store.log_by_number(number)
+        parts.append(_export_log(store, log, [row[1] for row in rows if row[0] == number]))
+    cosigners = {
+        peer.peer_id: list(cbor2.loads(peer.chain))
+        for peer in store.peers()
+        if any(peer.peer_id.hex() in _cosigner_keys(store, part) for part in parts)
+    }
+    return _render(document, parts, cosigners, root)
+
+
+def _cosigner_keys(store: Store, part: _LogPart) -> set[str]:
+    log = store.find_log(part.log_id)
+    return {c.peer_id.hex() for _, _, c in store.cosignatures(log)} if log else set()
+
+
+def _export_log(store: Store, log: Log, seqs: Sequence[int]) -> _LogPart:
+    leaves = {seq: store.leaf(log.number, seq) for seq in [0, *seqs]}
+    for seq in seqs:
+        found = store.writer_seq(log, decode_leaf(leaves[seq]).writer)
+        leaves[found] = store.leaf(log.number, found)
+    size, root, signature = _best_head(store, log, max(leaves) + 1)
+    head = TreeHead(origin=log.origin, size=size, root=root)
+    cosignatures = [c for at, _, c in store.cosignatures(log) if at == size]
+    owner = verify_free_subject(leaves[0])
+    part = _LogPart(
+        owner=owner,
+        purpose=log.purpose,
+        epoch=log.epoch,
+        note=render_note(head, key_name(log.code), log.owner, signature, cosignatures),
+        size=size,
+    )
+    for seq in sorted(leaves):
+        part.leaves.append((seq, leaves[seq], store.inclusion_proof(log, seq, size)))
+    return part
+
+
+def _best_head(store: Store, log: Log, needed: int) -> tuple[int, bytes, bytes]:
+    """Return the head with most cosignatures that covers the leaves; the newest among equals."""
+    heads = [(log.size, log.frontier.root(), log.head_signature), *store.kept_heads(log, needed)]
+    cosigned = [at for at, _, _ in store.cosignatures(log)]
+    return max(heads, key=lambda head: (cosigned.count(head[0]), head[0]))
+
+
+def verify_free_subject(certificates_leaf: bytes) -> Subject:
+    """Return whom the first leaf of a log names, without checking the chain."""
+    chain = decode_certificates(decode_leaf(certificates_leaf).body)
+    return subject_of(chain_from_der(chain)[0])
+
+
+def _render(
+    document: DocumentId,
+    parts: Sequence[_LogPart],
+    cosigners: dict[bytes, list[bytes]],
+    root: x509.Certificate,
+) -> bytes:
+    body = {
+        "format": FORMAT,
+        "document": document_text(document),
+        "root": _b64(root.public_bytes(Encoding.DER)),
+        "cosigners": {
+            peer.hex(): [_b64(der) for der in chain] for peer, chain in cosigners.items()
+        },
+        "logs": [
+            {
+                "owner": part.owner.peer_id.hex(),
+                "purpose": part.purpose,
+                "epoch": part.epoch,
+                "note": part.note,
+                "leaves": [
+                    {
+                        "seq": seq,
+                        "leaf": _b64(leaf),
+                        "proof": [_b64(digest) for digest in proof],
+                        "reads": _reading(leaf, part),
+                    }
+                    for seq, leaf, proof in part.leaves
+                ],
+            }
+            for part in parts
+        ],
+    }
+    return (json.dumps(body, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _reading(data: bytes, part: _LogPart) -> dict[str, Any]:
+    """Return what a leaf says, for people; it is derived, so the verifier derives it again."""
+    leaf = decode_leaf(data)
+    match leaf.type:
+        case LeafType.CERTIFICATES:
+            return {"node": part.owner.name, "tier": part.owner.tier.value, "code": part.owner.code}
+        case LeafType.WRITER:
+            writer = decode_writer(leaf.body)
+            return {"writer": leaf.writer, "name": writer.name, "role": writer.role}
+    change = parse_change(leaf.body)
+    values = {op.key: op.value for op in change.map_ops if op.object and _is_plain(op.value)}
+    at = datetime.fromtimestamp(reading_ms(leaf.hlc) / 1000, UTC)
+    return {"at": at.isoformat(), "writer": leaf.writer, "values": dict(sorted(values.items()))}
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int)
+
+
+# Reading
+
+
+def verify_record(data: bytes, root: x509.Certificate | None) -> VerifiedRecord:
+    """Return what the file proves.
+
+    Args:
+        data: the whole file.
+        root: the certificate the reader trusts; None takes the one in the file, which proves only
+            that the file is whole, not who stands behind it.
+
+    Raises:
+        RecordFileError: it proves nothing; the message says what does not hold.
+    """
+    if len(data) > FILE_BYTES_MAX:
+        raise RecordFileError("file_too_long", f"the file has {len(data)} bytes")
+    try:
+        return _verify(data, root)
+    except (SchemaError, CryptoError, SyncError) as error:
+        if isinstance(error, RecordFileError):
+            raise
+        raise RecordFileError(error.code, str(error), getattr(error, "hint", "")) from error
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        raise RecordFileError("file_malformed", "the file is not a tiepdan record") from error
+
+
+def _verify(data: bytes, trusted: x509.Certificate | None) -> VerifiedRecord:
+    body = json.loads(data)
+    if body["format"] != FORMAT:
+        raise RecordFileError("file_malformed", "the file is of another format or version")
+    root = x509.load_der_x509_certificate(_unb64(body["root"]))
+    if trusted is not None and trusted != root:
+        raise RecordFileError("root_foreign", "the file leads to another root certificate")
+    document = parse_document_id(body["document"])
+    chains = {bytes.fromhex(k): [_unb64(c) for c in v] for k, v in body["cosigners"].items()}
+    signers = {peer: verify_chain(chain_from_der(der), root, None) for peer, der in chains.items()}
+    if any(peer != subject.peer_id for peer, subject in signers.items()):
+        raise RecordFileError("certificate_foreign", "a cosigner's certificate names another key")
+    parts, attestations, taken = [], [], []
+    for number, log in enumerate(body["logs"]):
+        part, attestation, changes = _verify_log(log, number, document, root, signers)
+        parts.append(part)
+        attestations.append(attestation)
+        taken += changes
+    registers = _replay(document, taken)
+    whole = _render(document, parts, chains, root)
+    if whole != data:
+        at = next((i for i, (a, b) in enumerate(zip(whole, data, strict=False)) if a != b), None)
+        where = f"at byte {at}" if at is not None else "at its end"
+        raise RecordFileError(
+            "file_altered", f"the file differs {where} from what its signatures prove"
+        )
+    return VerifiedRecord(
+        document=document,
+        kind=registers.kind,
+        leaves=len(taken),
+        fields=dict(registers.values()),
+        attestations=tuple(attestations),
+        root=root,
+    )
+
+
+def _verify_log(
+    log: dict[str, Any],
+    number: int,
+    document: DocumentId,
+    root: x509.Certificate,
+    signers: dict[bytes, Subject],
+) -> tuple[_LogPart, Attestation, list[_Taken]]:
+    note = parse_note(log["note"])
+    leaves = [
+        (int(item["seq"]), _unb64(item["leaf"]), [_unb64(h) for h in item["proof"]])
+        for item in log["leaves"]
+    ]
+    if not leaves or leaves[0][0] != 0:
+        raise RecordFileError("log_unnamed", "a log must start with its owner's certificate")
+    first = decode_leaf(leaves[0][1])
+    if first.type != LeafType.CERTIFICATES:
+        raise RecordFileError("log_unnamed", "a log must start with its owner's certificate")
+    owner = verify_chain(chain_from_der(decode_certificates(first.body)), root, None)
+    part = _LogPart(
+        owner=owner,
+        purpose=log["purpose"],
+        epoch=log["epoch"],
+        note=log["note"],
+        size=note.head.size,
+        leaves=leaves,
+    )
+    if bytes.fromhex(log["owner"]) != owner.peer_id:
+        raise RecordFileError("certificate_foreign", "the log's certificate names another key")
+    if note.head.origin != log_origin(owner.code, part.log_id):
+        raise RecordFileError("log_foreign", "the tree head belongs to another log")
+    note.verify_head(key_name(owner.code), owner.peer_id)
+    for seq, leaf, proof in leaves:
+        verify_inclusion(
+            entry_hash=leaf_hash(leaf),
+            index=seq,
+            size=note.head.size,
+            proof=proof,
+            root=note.head.root,
+        )
+    cosigners = tuple(_cosigners(log["note"], signers))
+    rendered = render_note(
+        note.head,
+        key_name(owner.code),
+        owner.peer_id,
+        note.signatures[0].signature,
+        [cosignature for _, cosignature in cosigners],
+    )
+    if rendered != log["note"]:
+        raise RecordFileError("cosigner_unknown", "a signature of the tree head is not accounted")
+    attestation = Attestation(
+        owner=owner,
+        size=note.head.size,
+        cosigners=tuple((subject, c.timestamp_s) for subject, c in cosigners),
+    )
+    return part, attestation, _changes(leaves, number, document)
+
+
+def _cosigners(
+    note_text: str, signers: dict[bytes, Subject]
+) -> Iterator[tuple[Subject, Cosignature]]:
+    note = parse_note(note_text)
+    for line in note.signatures[1:]:
+        for peer, subject in signers.items():
+            name = key_name(subject.code)
+            if line.name == name and line.key_id == key_id(name, COSIGNATURE_V1, peer):
+                cosignature = note.cosignature(name, peer)
+                verify_cosignature(cosignature, note.head)
+                yield subject, cosignature
+
+
+def _changes(
+    leaves: Sequence[tuple[int, bytes, list[bytes]]], number: int, document: DocumentId
+) -> list[_Taken]:
+    decoded = [(seq, decode_leaf(data)) for seq, data, _ in leaves]
+    writers = {
+        leaf.writer: decode_writer(leaf.body)
+        for _, leaf in decoded
+        if leaf.type == LeafType.WRITER
+    }
+    taken = []
+    for seq, leaf in decoded:
+        if leaf.type != LeafType.CHANGE:
+            continue
+        if leaf.document != document or leaf.writer not in writers:
+            raise RecordFileError("leaf_foreign", f"leaf {seq} does not belong to this record")
+        taken.append(_Taken(leaf=leaf, writer=writers[leaf.writer], log=number, seq=seq))
+    return taken
+
+
+def _replay(document: DocumentId, taken: list[_Taken]) -> Registers:
+    """Apply the changes as a node would; refuses a file whose changes do not make one document."""
+    documents, registers = Documents(lambda _: []), Registers()
+    held: set[bytes] = set()
+    waiting = sorted(taken, key=lambda item: item.leaf.hlc)
+    while waiting:
+        left = []
+        for item in waiting:
+            change = parse_change(item.leaf.body)
+            if not set(change.deps) <= held:
+                left.append(item)
+                continue
+            writer = item.writer
+            actor = actor_id(writer.node, writer.device, writer.epoch, document)
+            if change.actor != actor:
+                raise RecordFileError("actor_foreign", "a change is under somebody else's actor")
+            judge(registers, change, hlc=item.leaf.hlc, device=writer.device)
+            documents.apply(document, change.raw, change.hash, new=not registers.kind)
+            absorb(registers, change, log=item.log, seq=item.seq)
+            held.add(change.hash)
+        if len(left) == len(waiting):
+            raise RecordFileError("record_incomplete", "changes are missing from the file")
+        waiting = left
+    if not registers.kind:
+        raise RecordFileError("record_incomplete", "the file holds no change of the record")
+    return registers
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _unb64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise RecordFileError("file_malformed", "a value is not base64") from error

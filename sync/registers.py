@@ -1,0 +1,193 @@
+"""What the map operations of a document amount to: field values, their rivals, and new events.
+
+This is Automerge's own rule for maps, applied one change at a time: an operation replaces those it
+names; whatever no operation has replaced still stands. More than one standing value means that two
+writers edited apart. Changes must come in causal order.
+"""
+
+from dataclasses import dataclass, field
+
+import cbor2
+
+from schemas.ids import event_hlc
+from sync.change import Action, Change, MapOp, OpId, Scalar
+from sync.document import EVENTS, FIELDS, KIND, TEXTS
+from sync.errors import ChangeError
+
+_MAPS = (FIELDS, TEXTS, EVENTS)
+# One leaf may bring this many events; each takes the next reading of its clock.
+_EVENTS_PER_CHANGE_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One value of a field that nobody has replaced.
+
+    Attributes:
+        op: the operation that set it; the highest is the value Automerge shows.
+        log: number of the log whose leaf set it.
+        seq: number of that leaf.
+    """
+
+    op: OpId
+    value: Scalar
+    log: int
+    seq: int
+
+
+@dataclass(slots=True)
+class Registers:
+    """The maps of one document.
+
+    Attributes:
+        kind: the document's kind, empty before its first change.
+        maps: object ids of the three maps.
+        texts: object id of each long text.
+        fields: standing values by field, highest operation first.
+    """
+
+    kind: str = ""
+    maps: dict[str, OpId] = field(default_factory=dict)
+    texts: dict[str, OpId] = field(default_factory=dict)
+    fields: dict[str, list[Standing]] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """Return the bytes kept in the document table."""
+        fields = {
+            name: [[*standing.op, standing.value, standing.log, standing.seq] for standing in row]
+            for name, row in sorted(self.fields.items())
+        }
+        maps = [list(self.maps[name]) for name in _MAPS]
+        texts = {name: list(op) for name, op in sorted(self.texts.items())}
+        return cbor2.dumps([self.kind, maps, texts, fields])
+
+    def values(self) -> dict[str, Scalar]:
+        """Return the value of each field that Automerge shows."""
+        return {name: row[0].value for name, row in self.fields.items() if row}
+
+
+def decode_registers(data: bytes) -> Registers:
+    """Return the registers that encode made."""
+    kind, maps, texts, fields = cbor2.loads(data)
+    return Registers(
+        kind=kind,
+        maps={name: (op[0], op[1]) for name, op in zip(_MAPS, maps, strict=True)},
+        texts={name: (op[0], op[1]) for name, op in texts.items()},
+        fields={
+            name: [Standing((item[0], item[1]), *item[2:]) for item in row]
+            for name, row in fields.items()
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What one change does to a document.
+
+    Attributes:
+        fields: new values, None where a value is removed.
+        events: JSON text by event id.
+        texts_touched: a long text was written.
+    """
+
+    fields: dict[str, Scalar]
+    events: dict[str, str]
+    texts_touched: bool
+
+
+def judge(registers: Registers, change: Change, *, hlc: int, device: bytes) -> Effect:
+    """Return what the change does, if it may.
+
+    Args:
+        registers: of the document as it stands; not changed here.
+        change: whose dependencies are all applied.
+        hlc: clock reading of its leaf, which its event ids must continue.
+        device: id of the device that wrote it, which its event ids must carry.
+
+    Raises:
+        ChangeError: it alters an event, a map or a text's identity, or has a shape of its own.
+    """
+    maps = _genesis(change) if not registers.kind else registers.maps
+    if registers.kind and not change.deps:
+        raise ChangeError("document_twice", "the change would start the document a second time")
+    by_id = {op: name for name, op in maps.items()}
+    fields: dict[str, Scalar] = {}
+    events: dict[str, str] = {}
+    new_texts: set[OpId] = set()
+    for op in change.map_ops:
+        if op.object is None:
+            if registers.kind:
+                raise ChangeError("root_changed", f"the change replaces {op.key!r:.40}")
+            continue
+        match by_id.get(op.object):
+            case "fields":
+                fields[op.key] = _field_value(op)
+            case "events":
+                events[op.key] = _event_body(op, hlc, device)
+            case "texts":
+                if registers.kind or op.action is not Action.MAKE_TEXT:
+                    raise ChangeError("text_replaced", "texts are made with their document")
+                new_texts.add(op.id)
+            case _:
+                raise ChangeError("object_foreign", "the change works on an unknown object")
+    foreign = change.sequence_objects - set(registers.texts.values()) - new_texts
+    if foreign:
+        raise ChangeError("object_foreign", "the change works on an unknown text")
+    return Effect(fields=fields, events=events, texts_touched=bool(change.sequence_objects))
+
+
+def absorb(registers: Registers, change: Change, *, log: int, seq: int) -> None:
+    """Take the operations of a change that judge let pass into the registers."""
+    if not registers.kind:
+        registers.maps = _genesis(change)
+        registers.kind = next(str(op.value) for op in change.map_ops if op.key == KIND)
+    fields, texts = registers.maps[FIELDS], registers.maps[TEXTS]
+    for op in change.map_ops:
+        if op.object == texts:
+            registers.texts[op.key] = op.id
+        elif op.object == fields:
+            row = [s for s in registers.fields.get(op.key, []) if s.op not in op.replaces]
+            if op.action is Action.SET:
+                row.append(Standing(op.id, op.value, log, seq))
+            row.sort(key=lambda standing: standing.op, reverse=True)
+            if row:
+                registers.fields[op.key] = row
+            else:
+                registers.fields.pop(op.key, None)
+
+
+def _genesis(change: Change) -> dict[str, OpId]:
+    """Return the object ids of the three maps that a document's first change makes."""
+    root = [op for op in change.map_ops if op.object is None]
+    shape = {op.key: op for op in root}
+    if set(shape) != {KIND, *_MAPS} or len(root) != len(shape) or change.deps:
+        raise ChangeError("document_malformed", "the first change must make the document's maps")
+    if shape[KIND].action is not Action.SET or not isinstance(shape[KIND].value, str):
+        raise ChangeError("document_malformed", "the document does not say its kind")
+    if any(shape[name].action is not Action.MAKE_MAP for name in _MAPS):
+        raise ChangeError("document_malformed", "fields, texts and events must be maps")
+    return {name: shape[name].id for name in _MAPS}
+
+
+def _field_value(op: MapOp) -> Scalar:
+    if op.action is Action.DELETE:
+        return None
+    if op.action is not Action.SET or not isinstance(op.value, str | int):
+        raise ChangeError("field_malformed", f"field {op.key!r:.40} is neither text nor number")
+    return op.value
+
+
+def _event_body(op: MapOp, hlc: int, device: bytes) -> str:
+    if op.replaces or op.action is not Action.SET:
+        raise ChangeError("event_altered", f"the change alters the event {op.key!r:.40}")
+    if not isinstance(op.value, str):
+        raise ChangeError("event_malformed", "an event is a text")
+    try:
+        offset = event_hlc(op.key) - hlc
+    except ValueError as error:
+        raise ChangeError("event_malformed", f"not an event id: {op.key!r:.40}") from error
+    if len(op.key) != 24 or op.key != op.key.lower() or op.key[16:] != device[:4].hex():
+        raise ChangeError("event_foreign", "the event id names another device")
+    if not 0 <= offset < _EVENTS_PER_CHANGE_MAX:
+        raise ChangeError("event_foreign", "the event id does not continue its leaf's clock")
+    return op.value

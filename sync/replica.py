@@ -1,0 +1,381 @@
+"""The replicated state of one node: what it writes, what it receives, what it passes on.
+
+Everything here runs inside one transaction of the store, takes the time as an argument, and touches
+no network: the program and the simulation drive the same code.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import cbor2
+from cryptography import x509
+
+from crypto.certificates import Subject, chain_from_der, verify_chain
+from crypto.identity import NodeKey, actor_id, device_id, log_id
+from crypto.note import sign_head
+from schemas.codes import Tier
+from schemas.events import Event
+from schemas.hlc import tick
+from schemas.ids import DocumentId, EventId, event_id
+from schemas.record import Leaf, LeafType, Writer, decode_leaf, encode_certificates
+from sync.document import Edit
+from sync.errors import LogError
+from sync.inbound import Inbound
+from sync.intake import Admission, Intake
+from sync.scope import addressed_codes, companions, is_within
+from sync.store import HEAD_STEP, UP, Log, Peer, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """A signed-in person at a device of this node.
+
+    Attributes:
+        device: device id; the node's own for what it does by itself.
+    """
+
+    user: str
+    name: str
+    role: str
+    device: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a write became.
+
+    Attributes:
+        seq: number of the leaf in the up log; None if the edit changed nothing.
+        events: ids of the events, in the order given.
+    """
+
+    document: DocumentId
+    seq: int | None
+    events: tuple[EventId, ...]
+
+
+class Replica:
+    """All records of a node.
+
+    Attributes:
+        key: the node's keys.
+        subject: who the node is, by its certificate.
+        device: the node's own device id.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        key: NodeKey,
+        chain: Sequence[x509.Certificate],
+        root: x509.Certificate,
+        admit: Admission,
+        project: Callable[[set[DocumentId]], None],
+    ) -> None:
+        """Build on an opened store.
+
+        Args:
+            store: with its tables in place.
+            key: of this node.
+            chain: its certificates, its own first, without the root.
+            root: the only certificate trusted by itself.
+            admit: the domain's judgement of foreign changes.
+            project: brings the view tables up to date for documents, in the same transaction.
+        """
+        self.store = store
+        self.key = key
+        self._chain = [certificate.public_bytes(_DER) for certificate in chain]
+        self._root = root
+        self.subject = verify_chain(chain, root, None)
+        self.device = device_id(key.peer_id)
+        self._project = project
+        self.intake = Intake(store, admit=admit, verify_chain=self.verify_chain)
+        self.inbound = Inbound(
+            store, self.intake, key=key, subject=self.subject, verify_chain=self.verify_chain
+        )
+        self._writer_numbers: dict[tuple[int, bytes], int] = {}
+        self._clock_loaded = False
+
+    def verify_chain(self, chain: list[bytes]) -> Subject:
+        """Return whom a chain of DER certificates names, at any time of its life.
+
+        Raises:
+            CryptoError: the chain does not lead to our root.
+        """
+        return verify_chain(chain_from_der(chain), self._root, None)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run one unit of work: views follow and heads are signed before it commits."""
+        try:
+            with self.store.transaction():
+                self._load_clock()
+                yield
+                self._finish()
+        except BaseException:
+            self.intake.forget()
+            self._writer_numbers.clear()
+            self._clock_loaded = False
+            raise
+
+    @property
+    def epoch(self) -> int:
+        """Number of this node's life; a restored node starts another."""
+        return int.from_bytes(self.store.meta("epoch") or b"\0", "big")
+
+    # Writing
+
+    def up_log(self) -> Log:
+        """Return the log of what was written here, created with our certificates at first."""
+        return self._own_log(UP)
+
+    def down_log(self, child: Peer) -> Log:
+        """Return the log of what concerns a child."""
+        return self._own_log(f"down/{child.peer_id.hex()}")
+
+    def write(
+        self,
+        author: Author,
+        document: DocumentId,
+        *,
+        now_ms: int,
+        kind: str | None = None,
+        fields: Mapping[str, str | int | None] | None = None,
+        texts: Mapping[str, str] | None = None,
+        events: Sequence[Event] = (),
+        base: tuple[bytes, ...] | None = None,
+    ) -> Written:
+        """Write one change to a document and put it into the up log.
+
+        Args:
+            author: who does it.
+            document: a new id with kind, or an existing one.
+            now_ms: wall clock.
+            kind: creates the document.
+            fields: new field values.
+            texts: new whole long texts; a new document names all that it may ever have.
+            events: facts, which get consecutive ids.
+            base: heads the author had seen; values changed since then become rivals, not losses.
+
+        Raises:
+            ChangeError: the change cannot be made.
+        """
+        clock = self._tick(now_ms, max(1, len(events)))
+        ids = tuple(event_id(clock + offset, author.device) for offset in range(len(events)))
+        edit = Edit(
+            kind=kind,
+            fields=fields or {},
+            texts=texts or {},
+            events={key: event.encode() for key, event in zip(ids, events, strict=True)},
+            base=base,
+        )
+        actor = actor_id(self.key.peer_id, author.device, self.epoch, document)
+        raw = self.intake.documents.write(document, actor, edit)
+        if raw is None:
+            return Written(document=document, seq=None, events=())
+        log = self.up_log()
+        number = self._writer_number(log, self._writer(author), clock)
+        leaf = Leaf(
+            type=LeafType.CHANGE, writer=number, document=document, hlc=clock, body=raw
+        ).encode()
+        seq = self._append(log, leaf, now_ms)
+        refused = self.store.db.execute(
+            "SELECT code, detail FROM dead_letter WHERE log = ? AND seq = ?", (log.number, seq)
+        ).fetchone()
+        if refused is not None:
+            raise LogError(refused[0], refused[1])
+        return Written(document=document, seq=seq, events=ids)
+
+    def _writer(self, author: Author) -> Writer:
+        return Writer(
+            node=self.key.peer_id,
+            device=author.device,
+            epoch=self.epoch,
+            tier=self.subject.tier.value,
+            code=self.subject.code,
+            user=author.user,
+            name=author.name,
+            role=author.role,
+        )
+
+    def _own_log(self, purpose: str) -> Log:
+        own_id = log_id(self.key.peer_id, purpose, self.epoch)
+        log = self.store.find_log(own_id)
+        if log is None:
+            log = self.store.create_log(
+                log_id=own_id,
+                owner=self.key.peer_id,
+                purpose=purpose,
+                epoch=self.epoch,
+                tier=self.subject.tier.value,
+                code=self.subject.code,
+            )
+            self._append_certificates(log, self._chain)
+        return log
+
+    def _append_certificates(self, log: Log, chain: list[bytes]) -> None:
+        body = encode_certificates(chain)
+        leaf = Leaf(
+            type=LeafType.CERTIFICATES, writer=0, document=b"", hlc=self.intake.clock, body=body
+        )
+        self._append(log, leaf.encode(), 0)
+
+    def _append(self, log: Log, leaf: bytes, now_ms: int) -> int:
+        """Append a leaf to an own log and take it in like any other."""
+        seq = log.extend(leaf)
+        self.store.put_leaf(log, seq, leaf)
+        log.unsigned = True
+        if log.size % HEAD_STEP == 0:
+            self._sign(log)
+            self.store.put_head(log, log.size, log.frontier.root(), log.head_signature)
+        self.intake.take(log, seq, leaf, now_ms)
+        return seq
+
+    def _sign(self, log: Log) -> None:
+        log.head_signature = sign_head(self.key, log.head())
+        log.unsigned = False
+
+    def _writer_number(self, log: Log, writer: Writer, clock: int) -> int:
+        """Return the writer's number in a log, declaring it at first use."""
+        body = writer.encode()
+        number = self._writer_numbers.get((log.number, body))
+        if number is None:
+            row = self.store.db.execute(
+                "SELECT number FROM writer WHERE log = ? AND body = ?", (log.number, body)
+            ).fetchone()
+            if row is None:
+                row = self.store.db.execute(
+                    "SELECT coalesce(max(number), 0) + 1 FROM writer WHERE log = ?", (log.number,)
+                ).fetchone()
+                leaf = Leaf(
+                    type=LeafType.WRITER, writer=row[0], document=b"", hlc=clock, body=body
+                )
+                self._append(log, leaf.encode(), 0)
+            number = self._writer_numbers[log.number, body] = int(row[0])
+        return number
+
+    # The clock
+
+    def _load_clock(self) -> None:
+        if not self._clock_loaded:
+            self.intake.clock = int.from_bytes(self.store.meta("clock") or b"", "big")
+            self._clock_loaded = True
+
+    def _tick(self, now_ms: int, readings: int) -> int:
+        """Return the first of so many consecutive clock readings."""
+        first = tick(self.intake.clock, now_ms)
+        self.intake.clock = first + readings - 1
+        return first
+
+    # The end of a transaction
+
+    def _finish(self) -> None:
+        changed = self.intake.changed
+        if changed:
+            self._project(set(changed))
+            if self.subject.tier is not Tier.COMMUNE:
+                self._pass_on(dict(sorted(changed.items())))
+            changed.clear()
+        for log in self.store.logs_unsigned():
+            self._sign(log)
+        self.store.set_meta("clock", self.intake.clock.to_bytes(8, "big"))
+
+    # Passing on to children
+
+    def welcome(self, peer: Peer) -> None:
+        """Remember a peer; a new child gets everything that concerns its place."""
+        if self.store.put_peer(peer) and peer.is_child:
+            self._announce_superiors(peer)
+            rows = self.store.db.execute(
+                "SELECT DISTINCT document FROM audience WHERE code = ? OR code LIKE ? || '.%'",
+                (peer.code, peer.code),
+            ).fetchall()
+            self._send_down(sorted(DocumentId(bytes(row[0])) for row in rows), [peer])
+        if peer.tier == Tier.CENTRE.value and not peer.is_child:
+            for child in self._children():
+                self._announce_superiors(child)
+
+    def _children(self) -> list[Peer]:
+        return [peer for peer in self.store.peers() if peer.is_child]
+
+    def _announce_superiors(self, child: Peer) -> None:
+        """Give a child the certificates it needs to check the centre's cosignature."""
+        log = self.down_log(child)
+        known = {decode_leaf(leaf).body for leaf in self._certificate_leaves(log)}
+        for peer in self.store.peers():
+            if peer.is_child or peer.tier != Tier.CENTRE.value:
+                continue
+            chain = list(cbor2.loads(peer.chain))
+            if encode_certificates(chain) not in known:
+                self._append_certificates(log, chain)
+
+    def _certificate_leaves(self, log: Log) -> Iterator[bytes]:
+        # Certificates are few and stand early; a type column would cost every leaf.
+        for leaf in self.store.leaves(log, 0, log.size):
+            if decode_leaf(leaf).type == LeafType.CERTIFICATES:
+                yield leaf
+
+    def _pass_on(self, changed: Mapping[DocumentId, set[bytes | None]]) -> None:
+        """Send on what changed, to each child that it concerns and that did not send it."""
+        children = self._children()
+        widened: set[DocumentId] = set()
+        for document in changed:
+            widened |= self._widen_audience(document)
+        for child in children:
+            news = [d for d, sources in changed.items() if sources != {child.peer_id}]
+            self._send_down(news, [child])
+        self._send_down(sorted(widened - changed.keys()), children)
+
+    def _widen_audience(self, document: DocumentId) -> set[DocumentId]:
+        """Bring the audience of a document up to date; return companions that gained readers."""
+        row = self.store.db.execute(
+            "SELECT kind, origin FROM document WHERE id = ?", (document,)
+        ).fetchone()
+        events = self.intake.events(document)
+        codes = {row[1]} | addressed_codes(events) | self._audience(document)
+        self._add_audience(document, codes)
+        gained: set[DocumentId] = set()
+        for companion in companions(row[0], events):
+            missing = codes - self._audience(companion)
+            if missing:
+                self._add_audience(companion, missing)
+                gained.add(companion)
+        return gained
+
+    def _audience(self, document: DocumentId) -> set[str]:
+        rows = self.store.db.execute("SELECT code FROM audience WHERE document = ?", (document,))
+        return {row[0] for row in rows}
+
+    def _add_audience(self, document: DocumentId, codes: set[str]) -> None:
+        self.store.db.executemany(
+            "INSERT OR IGNORE INTO audience VALUES (?, ?)",
+            [(document, code) for code in sorted(codes)],
+        )
+
+    def _send_down(self, documents: Sequence[DocumentId], children: Sequence[Peer]) -> None:
+        for document in documents:
+            codes = self._audience(document)
+            for child in children:
+                if any(is_within(code, child.code) for code in codes):
+                    self._fill_down_log(child, document)
+
+    def _fill_down_log(self, child: Peer, document: DocumentId) -> None:
+        """Append to the child's log each change of the document that it does not hold yet."""
+        log = self.down_log(child)
+        rows = self.store.db.execute(
+            "SELECT min(c.log), c.seq, c.hash FROM change c WHERE c.document = ?"
+            " AND NOT EXISTS (SELECT 1 FROM change o JOIN log l ON l.number = o.log"
+            " WHERE o.document = c.document AND o.hash = c.hash"
+            " AND (l.source = ? OR l.number = ?)) GROUP BY c.hash",
+            (document, child.peer_id, log.number),
+        ).fetchall()
+        found = [(decode_leaf(self.store.leaf(row[0], row[1])), row[0]) for row in rows]
+        for leaf, source in sorted(found, key=lambda item: (item[0].hlc, item[0].body)):
+            writer = self.intake.writer(source, leaf.writer)
+            number = self._writer_number(log, writer, leaf.hlc)
+            copy = Leaf(
+                type=leaf.type, writer=number, document=document, hlc=leaf.hlc, body=leaf.body
+            )
+            self._append(log, copy.encode(), 0)

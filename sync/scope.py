@@ -1,0 +1,56 @@
+"""Who must see a document: the rule that keeps one commune's records from another.
+
+Up goes everything. Down to a child goes only what concerns it: documents that began at its place,
+directives addressed to it, cases assigned or transferred to it, and what those cases refer to.
+"""
+
+from collections.abc import Iterable
+
+from schemas.codes import DocumentKind
+from schemas.events import (
+    Assigned,
+    DirectiveIssued,
+    GroupLinked,
+    KnownEvent,
+    PersonJoined,
+    Received,
+    Transferred,
+    UnknownEvent,
+)
+from schemas.ids import DocumentId, parse_document_id
+
+
+def is_within(code: str, ancestor: str) -> bool:
+    """Tell whether a place code is the ancestor's own or below it."""
+    return code == ancestor or code.startswith(ancestor + ".")
+
+
+def addressed_codes(events: Iterable[KnownEvent | UnknownEvent]) -> set[str]:
+    """Return the place codes that the document's own events address."""
+    codes: set[str] = set()
+    for event in events:
+        match event:
+            case DirectiveIssued():
+                codes.update(event.to_codes)
+            case Assigned() | Transferred() if event.to_code:
+                codes.add(event.to_code)
+    return codes
+
+
+def companions(kind: str, events: Iterable[KnownEvent | UnknownEvent]) -> set[DocumentId]:
+    """Return the documents that somebody who works on this one needs as well.
+
+    A visit is not among them: it may name people who came with another matter.
+    """
+    if kind not in (DocumentKind.CASE, DocumentKind.GROUP):
+        return set()
+    found: set[str] = set()
+    for event in events:
+        match event:
+            case Received() if event.petition:
+                found.add(event.petition)
+            case PersonJoined():
+                found.add(event.person)
+            case GroupLinked():
+                found.add(event.group)
+    return {parse_document_id(ref) for ref in found}

@@ -1,0 +1,549 @@
+"""The store: logs, leaves, peers and blobs in SQLite, one transaction at a time.
+
+A Log in memory mirrors its row; whatever a transaction changed is written when it commits, and a
+rollback throws every Log away, so memory is never ahead of the disk.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from crypto.merkle import Frontier, inclusion_proof, leaf_hash, parent_hash, root_at
+from crypto.note import Cosignature, TreeHead, key_name, log_origin
+from schemas.codes import Tier
+from sync.database import translated
+from sync.errors import LogError, StoreError
+
+# Every so many leaves the head on the way is kept, so that a long log can be taken in pieces.
+HEAD_STEP: Final = 4_096
+_SUBTREE_LEVEL: Final = 8
+UP: Final = "up"
+
+
+class Connection(Protocol):
+    """What the store needs of sqlite3.Connection; the simulation crashes behind it."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether BEGIN came without COMMIT or ROLLBACK."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> sqlite3.Cursor:  # noqa: ANN401
+        """Run one statement."""
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:  # noqa: ANN401
+        """Run one statement for each row."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Log:
+    """One log as it stands in the running transaction.
+
+    Attributes:
+        number: row number in this store.
+        source: the peer that sends it to us; None for our own logs.
+        tier: tier of the owner, empty until its certificate arrived.
+        frontier: covers all leaves; equals the signed head outside a transaction.
+        awaited: newest head received whose leaves are not all here: (size, root, signature).
+        fault: code of the alarm that stopped this log, or empty.
+        unsigned: own leaves were appended and the head is not signed yet.
+    """
+
+    number: int
+    log_id: bytes
+    owner: bytes
+    purpose: str
+    epoch: int
+    tier: str = ""
+    code: str = ""
+    source: bytes | None = None
+    frontier: Frontier = field(default_factory=Frontier)
+    head_signature: bytes = b""
+    awaited: tuple[int, bytes, bytes] | None = None
+    fault: str = ""
+    unsigned: bool = False
+    dirty: bool = False
+    subtrees: list[tuple[int, int, bytes]] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return self.frontier.size
+
+    @property
+    def origin(self) -> str:
+        """Origin line of its tree heads."""
+        return log_origin(self.code, self.log_id)
+
+    def head(self) -> TreeHead:
+        """Return the tree head over all leaves."""
+        return TreeHead(origin=self.origin, size=self.size, root=self.frontier.root())
+
+    def extend(self, leaf: bytes) -> int:
+        """Append a leaf to the tree and return its number."""
+        seq = self.frontier.size
+        for level, position, digest in self.frontier.append(leaf_hash(leaf)):
+            if level % _SUBTREE_LEVEL == 0:
+                self.subtrees.append((level, position, digest))
+        self.dirty = True
+        return seq
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A node that this one knows by its certificate."""
+
+    peer_id: bytes
+    tier: str
+    code: str
+    name: str
+    office_key: bytes
+    chain: bytes
+    is_child: bool
+
+
+class Store:
+    """Tables of the log; see sync/migrations.py for what each holds."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work on a connection that open_database returned."""
+        self.db = connection
+        self._logs: dict[bytes, Log] = {}
+        self._log_ids: list[bytes] | None = None
+        # Counts news about cosignatures, so that sessions look only when there is some.
+        self.cosignature_news = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run one unit of work; all of it becomes durable, or none.
+
+        Raises:
+            StoreError: SQLite failed; nothing was changed.
+        """
+        try:
+            self.db.execute("BEGIN IMMEDIATE")
+            yield
+            self._flush()
+            self.db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise translated(error) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        self._logs.clear()
+        self._log_ids = None
+        if self.db.in_transaction:
+            self.db.execute("ROLLBACK")
+
+    def _flush(self) -> None:
+        for log in self._logs.values():
+            if not log.dirty:
+                continue
+            if log.unsigned:
+                raise StoreError("head_unsigned", "a log was extended without a signed head")
+            awaited = log.awaited or (0, b"", b"")
+            self.db.execute(
+                "UPDATE log SET tier=?, code=?, source=?, size=?, frontier=?, head_signature=?,"
+                " awaited_size=?, awaited_root=?, awaited_signature=?, fault=? WHERE number=?",
+                (
+                    log.tier,
+                    log.code,
+                    log.source,
+                    log.size,
+                    log.frontier.encode(),
+                    log.head_signature,
+                    *awaited,
+                    log.fault,
+                    log.number,
+                ),
+            )
+            if log.subtrees:
+                self.db.executemany(
+                    "INSERT INTO subtree (log, level, position, hash) VALUES (?, ?, ?, ?)",
+                    [(log.number, *subtree) for subtree in log.subtrees],
+                )
+                log.subtrees = []
+            log.dirty = False
+
+    # Facts about the node itself
+
+    def meta(self, key: str) -> bytes | None:
+        """Return a stored fact, or None."""
+        row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def set_meta(self, key: str, value: bytes) -> None:
+        """Store a fact."""
+        self.db.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (key, value),
+        )
+
+    # Logs
+
+    def find_log(self, log_id: bytes) -> Log | None:
+        """Return a log by its id."""
+        log = self._logs.get(log_id)
+        if log is None:
+            row = self.db.execute(f"{_SELECT_LOG} WHERE log_id = ?", (log_id,)).fetchone()
+            if row is not None:
+                log = self._logs[log_id] = _log(row)
+        return log
+
+    def log_by_number(self, number: int) -> Log:
+        """Return a log by its row number.
+
+        Raises:
+            LogError: there is no such log.
+        """
+        row = self.db.execute("SELECT log_id FROM log WHERE number = ?", (number,)).fetchone()
+        log = self.find_log(bytes(row[0])) if row else None
+        if log is None:
+            raise LogError("log_unknown", f"there is no log number {number}")
+        return log
+
+    def logs(self) -> list[Log]:
+        """Return all logs, oldest first."""
+        if self._log_ids is None:
+            rows = self.db.execute("SELECT log_id FROM log ORDER BY number").fetchall()
+            self._log_ids = [bytes(row[0]) for row in rows]
+        return [log for log_id in self._log_ids if (log := self.find_log(log_id))]
+
+    def logs_unsigned(self) -> list[Log]:
+        """Return the own logs that grew in this transaction and need a signed head."""
+        return [log for log in self._logs.values() if log.unsigned]
+
+    def create_log(
+        self,
+        *,
+        log_id: bytes,
+        owner: bytes,
+        purpose: str,
+        epoch: int,
+        tier: str = "",
+        code: str = "",
+        source: bytes | None = None,
+    ) -> Log:
+        """Insert an empty log and return it."""
+        cursor = self.db.execute(
+            "INSERT INTO log (log_id, owner, purpose, epoch, tier, code, source)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (log_id, owner, purpose, epoch, tier, code, source),
+        )
+        assert cursor.lastrowid is not None
+        log = Log(
+            number=cursor.lastrowid,
+            log_id=log_id,
+            owner=owner,
+            purpose=purpose,
+            epoch=epoch,
+            tier=tier,
+            code=code,
+            source=source,
+        )
+        self._logs[log_id] = log
+        self._log_ids = None
+        return log
+
+    # Leaves
+
+    def put_leaf(self, log: Log, seq: int, leaf: bytes) -> None:
+        """Store one leaf at its number."""
+        self.db.execute("INSERT INTO leaf VALUES (?, ?, ?)", (log.number, seq, leaf))
+
+    def leaf(self, log_number: int, seq: int) -> bytes:
+        """Return one leaf.
+
+        Raises:
+            LogError: the log does not hold it.
+        """
+        row = self.db.execute(
+            "SELECT data FROM leaf WHERE log = ? AND seq = ?", (log_number, seq)
+        ).fetchone()
+        if row is None:
+            raise LogError("leaf_missing", f"leaf {seq} is not in log {log_number}")
+        return bytes(row[0])
+
+    def leaves(self, log: Log, start: int, count: int) -> list[bytes]:
+        """Return up to count leaves from start on."""
+        rows = self.db.execute(
+            "SELECT data FROM leaf WHERE log = ? AND seq >= ? AND seq < ? ORDER BY seq",
+            (log.number, start, start + count),
+        )
+        return [row[0] for row in rows]
+
+    def put_pending(self, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
+        """Keep leaves whose tree head has not come; the first copy of a number stays."""
+        self.db.executemany(
+            "INSERT OR IGNORE INTO pending_leaf VALUES (?, ?, ?)",
+            [(log.number, first_seq + offset, leaf) for offset, leaf in enumerate(leaves)],
+        )
+
+    def pending_numbers(self, log: Log) -> list[int]:
+        """Return the numbers of all pending leaves, ascending."""
+        rows = self.db.execute(
+            "SELECT seq FROM pending_leaf WHERE log = ? ORDER BY seq", (log.number,)
+        )
+        return [row[0] for row in rows]
+
+    def pending(self, log: Log, start: int, end: int) -> list[bytes]:
+        """Return the pending leaves from start up to, not including, end."""
+        rows = self.db.execute(
+            "SELECT data FROM pending_leaf WHERE log = ? AND seq >= ? AND seq < ? ORDER BY seq",
+            (log.number, start, end),
+        )
+        return [row[0] for row in rows]
+
+    def promote(self, log: Log, start: int, end: int) -> None:
+        """Move pending leaves, now covered by a tree head, to the log."""
+        bounds = (log.number, start, end)
+        self.db.execute(
+            "INSERT INTO leaf SELECT log, seq, data FROM pending_leaf"
+            " WHERE log = ? AND seq >= ? AND seq < ?",
+            bounds,
+        )
+        self.db.execute(
+            "DELETE FROM pending_leaf WHERE log = ? AND seq >= ? AND seq < ?", bounds
+        )
+
+    def writer_seq(self, log: Log, number: int) -> int:
+        """Return the number of the leaf that declares a writer.
+
+        Raises:
+            LogError: the log declares no such writer.
+        """
+        row = self.db.execute(
+            "SELECT seq FROM writer WHERE log = ? AND number = ?", (log.number, number)
+        ).fetchone()
+        if row is None:
+            raise LogError("writer_unknown", f"the log declares no writer {number}")
+        return int(row[0])
+
+    # Tree
+
+    def subtree_hash(self, log: Log, level: int, position: int) -> bytes:
+        """Return the root of the perfect subtree of 2^level leaves at position."""
+        if level == 0:
+            return leaf_hash(self.leaf(log.number, position))
+        if level % _SUBTREE_LEVEL == 0:
+            row = self.db.execute(
+                "SELECT hash FROM subtree WHERE log = ? AND level = ? AND position = ?",
+                (log.number, level, position),
+            ).fetchone()
+            if row is not None:
+                return bytes(row[0])
+        left = self.subtree_hash(log, level - 1, 2 * position)
+        return parent_hash(left, self.subtree_hash(log, level - 1, 2 * position + 1))
+
+    def root_at(self, log: Log, size: int) -> bytes:
+        """Return the root over the first size leaves."""
+        if size == log.size:
+            return log.frontier.root()
+        return root_at(size, lambda level, position: self.subtree_hash(log, level, position))
+
+    def inclusion_proof(self, log: Log, seq: int, size: int) -> list[bytes]:
+        """Return the hashes from leaf seq to the root over size leaves."""
+        return inclusion_proof(
+            seq, size, lambda level, position: self.subtree_hash(log, level, position)
+        )
+
+    def put_head(self, log: Log, size: int, root: bytes, signature: bytes) -> None:
+        """Keep a head on the way."""
+        self.db.execute(
+            "INSERT OR IGNORE INTO head VALUES (?, ?, ?, ?)", (log.number, size, root, signature)
+        )
+
+    def next_head(self, log: Log, above: int) -> tuple[int, bytes, bytes]:
+        """Return (size, root, signature) of the first head that covers more than above leaves."""
+        row = self.db.execute(
+            "SELECT size, root, signature FROM head WHERE log = ? AND size > ? ORDER BY size",
+            (log.number, above),
+        ).fetchone()
+        if row is not None:
+            return row[0], bytes(row[1]), bytes(row[2])
+        return log.size, log.frontier.root(), log.head_signature
+
+    def kept_heads(self, log: Log, needed: int) -> list[tuple[int, bytes, bytes]]:
+        """Return (size, root, signature) of kept heads that cover at least so many leaves."""
+        rows = self.db.execute(
+            "SELECT size, root, signature FROM head WHERE log = ? AND size >= ? ORDER BY size",
+            (log.number, needed),
+        )
+        return [(row[0], bytes(row[1]), bytes(row[2])) for row in rows]
+
+    # Agreements with peers
+
+    def put_cosignature(self, log: Log, size: int, tier: str, code: str, c: Cosignature) -> bool:
+        """Keep a cosignature unless a newer one is here; return whether it was kept.
+
+        A cosigner's size never goes back.
+        """
+        cursor = self.db.execute(
+            "INSERT INTO cosignature VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (log, peer) DO UPDATE"
+            " SET size=excluded.size, timestamp_s=excluded.timestamp_s,"
+            " signature=excluded.signature, tier=excluded.tier, code=excluded.code"
+            " WHERE excluded.size > cosignature.size",
+            (log.number, c.peer_id, tier, code, size, c.timestamp_s, c.signature),
+        )
+        self.cosignature_news += cursor.rowcount
+        return cursor.rowcount > 0
+
+    def cosignatures(self, log: Log) -> list[tuple[int, str, Cosignature]]:
+        """Return (size, tier, cosignature) of each cosigner, highest tier last."""
+        rows = self.db.execute(
+            "SELECT size, tier, peer, code, timestamp_s, signature FROM cosignature WHERE log = ?",
+            (log.number,),
+        ).fetchall()
+        found = [
+            (
+                size,
+                tier,
+                Cosignature(
+                    peer_id=bytes(peer),
+                    name=key_name(code),
+                    timestamp_s=timestamp_s,
+                    signature=bytes(signature),
+                ),
+            )
+            for size, tier, peer, code, timestamp_s, signature in rows
+        ]
+        return sorted(found, key=lambda row: (-_RANK[row[1]], row[2].peer_id))
+
+    def cosigned_size(self, log: Log, tier: Tier) -> int:
+        """Return how many leaves a node of that tier has countersigned."""
+        row = self.db.execute(
+            "SELECT max(size) FROM cosignature WHERE log = ? AND tier = ?", (log.number, tier.value)
+        ).fetchone()
+        return row[0] or 0
+
+    def cursor(self, log: Log, peer_id: bytes) -> int:
+        """Return how many leaves the peer last said it holds."""
+        row = self.db.execute(
+            "SELECT acked FROM cursor WHERE log = ? AND peer = ?", (log.number, peer_id)
+        ).fetchone()
+        return row[0] if row else 0
+
+    def set_cursor(self, log: Log, peer_id: bytes, acked: int) -> None:
+        """Remember how many leaves the peer holds."""
+        self.db.execute(
+            "INSERT INTO cursor VALUES (?, ?, ?)"
+            " ON CONFLICT (log, peer) DO UPDATE SET acked = excluded.acked",
+            (log.number, peer_id, acked),
+        )
+
+    def put_peer(self, peer: Peer) -> bool:
+        """Remember a peer; return whether it was not known with these facts before."""
+        cursor = self.db.execute(
+            "INSERT INTO peer VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (peer) DO UPDATE SET"
+            " tier=excluded.tier, code=excluded.code, name=excluded.name,"
+            " office_key=excluded.office_key, chain=excluded.chain,"
+            " is_child=max(is_child, excluded.is_child) WHERE (tier, code, chain, is_child)"
+            " IS NOT (excluded.tier, excluded.code, excluded.chain, excluded.is_child)",
+            (
+                peer.peer_id,
+                peer.tier,
+                peer.code,
+                peer.name,
+                peer.office_key,
+                peer.chain,
+                int(peer.is_child),
+            ),
+        )
+        return cursor.rowcount > 0
+
+    def peer(self, peer_id: bytes) -> Peer | None:
+        """Return a known peer."""
+        row = self.db.execute(f"{_SELECT_PEER} WHERE peer = ?", (peer_id,)).fetchone()
+        return _peer(row) if row else None
+
+    def peers(self) -> list[Peer]:
+        """Return all known peers, by code and key."""
+        return [_peer(row) for row in self.db.execute(f"{_SELECT_PEER} ORDER BY code, peer")]
+
+    # Blobs: which files exist; their bytes are in files
+
+    def want_blob(
+        self, sha256: bytes, document: bytes, size_bytes: int, source: bytes | None
+    ) -> None:
+        """Note that a document refers to a blob; it is fetched from source unless it is here."""
+        self.db.execute("INSERT OR IGNORE INTO blob_document VALUES (?, ?)", (sha256, document))
+        self.db.execute(
+            "INSERT OR IGNORE INTO blob VALUES (?, ?, 0, ?)", (sha256, size_bytes, source)
+        )
+
+    def blob_arrived(self, sha256: bytes, size_bytes: int) -> None:
+        """Note that the blob's bytes are in their file."""
+        self.db.execute(
+            "INSERT INTO blob VALUES (?, ?, 1, NULL)"
+            " ON CONFLICT (sha256) DO UPDATE SET complete = 1, size_bytes = excluded.size_bytes",
+            (sha256, size_bytes),
+        )
+
+    def blob_concerns(self, sha256: bytes, child: bytes) -> bool:
+        """Tell whether a child may see a document that refers to the blob."""
+        row = self.db.execute(
+            "SELECT 1 FROM blob_document b JOIN audience a ON a.document = b.document JOIN peer p"
+            " ON a.code = p.code OR a.code LIKE p.code || '.%' WHERE b.sha256 = ? AND p.peer = ?",
+            (sha256, child),
+        ).fetchone()
+        return row is not None
+
+    def missing_blobs(self, source: bytes, count: int) -> list[tuple[bytes, int]]:
+        """Return (sha256, size) of blobs to fetch from source, smallest first."""
+        rows = self.db.execute(
+            "SELECT sha256, size_bytes FROM blob WHERE source = ? AND complete = 0"
+            " ORDER BY size_bytes, sha256 LIMIT ?",
+            (source, count),
+        )
+        return [(bytes(row[0]), row[1]) for row in rows]
+
+    def raise_alarm(
+        self, *, now_ms: int, code: str, log_id: bytes, detail: str, evidence: str
+    ) -> None:
+        """Record what a person must look at."""
+        self.db.execute(
+            "INSERT INTO alarm (at_ms, code, log_id, detail, evidence) VALUES (?, ?, ?, ?, ?)",
+            (now_ms, code, log_id.hex(), detail, evidence),
+        )
+
+
+_RANK = {Tier.CENTRE.value: 0, Tier.PROVINCE.value: 1, Tier.COMMUNE.value: 2}
+_SELECT_LOG = (
+    "SELECT number, log_id, owner, purpose, epoch, tier, code, source, size, frontier,"
+    " head_signature, awaited_size, awaited_root, awaited_signature, fault FROM log"
+)
+_SELECT_PEER = "SELECT peer, tier, code, name, office_key, chain, is_child FROM peer"
+
+
+def _log(row: tuple[Any, ...]) -> Log:
+    awaited = (row[11], bytes(row[12]), bytes(row[13])) if row[11] else None
+    return Log(
+        number=row[0],
+        log_id=bytes(row[1]),
+        owner=bytes(row[2]),
+        purpose=row[3],
+        epoch=row[4],
+        tier=row[5],
+        code=row[6],
+        source=None if row[7] is None else bytes(row[7]),
+        frontier=Frontier.decode(row[8], bytes(row[9])),
+        head_signature=bytes(row[10]),
+        awaited=awaited,
+        fault=row[14],
+    )
+
+
+def _peer(row: tuple[Any, ...]) -> Peer:
+    return Peer(
+        peer_id=bytes(row[0]),
+        tier=row[1],
+        code=row[2],
+        name=row[3],
+        office_key=bytes(row[4]),
+        chain=bytes(row[5]),
+        is_child=bool(row[6]),
+    )
