@@ -1,1 +1,1 @@
-"""Identity, certificates, the Merkle log and its tree heads, proofs and sealing; no I/O but keyfile."""
+"""Identity, certificates, the Merkle log, tree heads, proofs and seals; no I/O but keyfile.py."""

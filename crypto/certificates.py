@@ -1,15 +1,13 @@
 """X.509 certificates of nodes, checkable with plain `openssl verify` (RFC 5280, RFC 8410).
 
-    root (0) ── centre (0)
-             └─ province (40) ── commune (40.17083) ── its devices
-
 Every certificate is an Ed25519 CA certificate with
 
-- subject: common name = name of the office, serial number attribute = its code;
+- subject: organization = name of the office for people, common name `tiepdan <tier> <code>`, serial
+  number attribute = code (the X.509 library allows 64 bytes in a common name, which is too little
+  for a Vietnamese office; the tier in it tells the centre from the root);
 - subject alternative name: one URI `tiepdan:<tier>:<code>`;
 - the office extension below, not critical, so that other programs can pass over it;
-- basic constraints with the path length that its tier needs: root 3 (one level more than today, as
-  a root lives longest), province 1 (communes, then their devices), centre and commune 0 (devices);
+- basic constraints with the path length of its tier: root 3, province 1, centre and commune 0;
 - key usage digitalSignature, keyCertSign, cRLSign; extended key usage serverAuth and clientAuth on
   all but the root.
 
@@ -18,7 +16,6 @@ request at the same instant gives the same certificate.
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from crypto.errors import CertificateError
 from crypto.identity import NodeKey, PeerId
+from crypto.tiers import PATH_LENGTH, ROOT_CODE, check_child, check_code
 from schemas.codes import Tier
 
 # Office extension: OCTET STRING with the 32-byte X25519 key to which values for this office are
@@ -42,23 +40,11 @@ _OCTET_STRING_32 = b"\x04\x20"
 
 # A commune's clock may be wrong by a day when its certificate arrives on a stick.
 BACKDATE_MS = 24 * 60 * 60 * 1000
+# ub-organization-name of X.520, in characters.
+NAME_CHARS_MAX = 64
 # Root to commune is two certificates below the root; a device makes three.
 CHAIN_LENGTH_MAX = 4
 
-_PATH_LENGTH = {Tier.ROOT: 3, Tier.CENTRE: 0, Tier.PROVINCE: 1, Tier.COMMUNE: 0}
-_CHILDREN: dict[Tier, tuple[Tier, ...]] = {
-    Tier.ROOT: (Tier.CENTRE, Tier.PROVINCE),
-    Tier.CENTRE: (),
-    Tier.PROVINCE: (Tier.COMMUNE,),
-    Tier.COMMUNE: (),
-}
-_CODE = {
-    Tier.ROOT: re.compile("0"),
-    Tier.CENTRE: re.compile("0"),
-    Tier.PROVINCE: re.compile("(?!0$)[0-9]{1,2}"),
-    Tier.COMMUNE: re.compile(r"(?!0\.)[0-9]{1,2}\.[0-9]{1,5}"),
-}
-_ROOT_CODE = "0"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _KNOWN_CRITICAL = {
@@ -111,7 +97,7 @@ def make_root(key: NodeKey, name: str, now_ms: int, lifetime_days: int) -> x509.
     """
     subject = Subject(
         tier=Tier.ROOT,
-        code=_ROOT_CODE,
+        code=ROOT_CODE,
         name=name,
         peer_id=key.peer_id,
         office_public=key.office_public,
@@ -127,7 +113,7 @@ def make_request(key: NodeKey, tier: Tier, code: str, name: str) -> x509.Certifi
         CertificateError: the code does not fit the tier, or the name is empty or longer than 64
             characters.
     """
-    _check_code(tier, code)
+    check_code(tier, code)
     subject = Subject(
         tier=tier, code=code, name=name, peer_id=key.peer_id, office_public=key.office_public
     )
@@ -162,7 +148,7 @@ def issue(
         )
     _check_time(issuer, parent, now_ms)
     subject = subject_of_request(request)
-    _check_child(parent, subject)
+    _check_issuer(parent, subject)
     ends = min(_time(now_ms) + timedelta(days=lifetime_days), issuer.not_valid_after_utc)
     return _sign(subject, issuer.subject, issuer_key, now_ms, ends)
 
@@ -233,7 +219,7 @@ def verify_chain(
         subject = subject_of(certificate)
         _check_authority(certificate, subject)
         _check_signature(certificate, subject, issuer, parent)
-        _check_child(parent, subject)
+        _check_issuer(parent, subject)
         _check_time(certificate, subject, now_ms)
         issuer, parent = certificate, subject
     return parent
@@ -314,7 +300,7 @@ def request_from_pem(data: bytes) -> x509.CertificateSigningRequest:
 def _reading(what: str) -> Iterator[None]:
     try:
         yield
-    except CertificateError:
+    except (CertificateError, InvalidSignature):
         raise
     except Exception as error:
         # The parser reads lazily and raises many kinds (ValueError, TypeError, DuplicateExtension,
@@ -336,13 +322,19 @@ def _time(at_ms: int) -> datetime:
 
 
 def _name_of(subject: Subject) -> x509.Name:
-    with _reading("request"):
-        return x509.Name(
-            [
-                x509.NameAttribute(NameOID.COMMON_NAME, subject.name),
-                x509.NameAttribute(NameOID.SERIAL_NUMBER, subject.code),
-            ]
+    if not (1 <= len(subject.name) <= NAME_CHARS_MAX and subject.name.isprintable()):
+        raise CertificateError(
+            "certificate_malformed",
+            f"{subject.name!r:.80} cannot stand in a certificate",
+            f"Give the office a name of 1 to {NAME_CHARS_MAX} characters.",
         )
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, subject.name),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"tiepdan {subject.tier} {subject.code}"),
+            x509.NameAttribute(NameOID.SERIAL_NUMBER, subject.code),
+        ]
+    )
 
 
 def _identity_extensions(subject: Subject) -> list[x509.ExtensionType]:
@@ -368,7 +360,7 @@ def _sign(
         .not_valid_before(_time(now_ms - BACKDATE_MS))
         .not_valid_after(ends)
         .add_extension(
-            x509.BasicConstraints(ca=True, path_length=_PATH_LENGTH[subject.tier]), critical=True
+            x509.BasicConstraints(ca=True, path_length=PATH_LENGTH[subject.tier]), critical=True
         )
         .add_extension(_KEY_USAGE, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
@@ -403,27 +395,22 @@ def _subject(name: x509.Name, extensions: x509.Extensions, public_key: object) -
     if not isinstance(public_key, Ed25519PublicKey):
         raise _malformed("certificate", "its key is not an Ed25519 key")
     tier, code = _tier_and_code(extensions)
-    if _attribute(name, NameOID.SERIAL_NUMBER) != code:
-        raise _malformed("certificate", "its two codes differ")
     office = extensions.get_extension_for_oid(OFFICE_KEY_OID).value
     if not isinstance(office, x509.UnrecognizedExtension):
         raise _malformed("certificate", "its office key is missing")
     if len(office.value) != 34 or not office.value.startswith(_OCTET_STRING_32):
         raise _malformed("certificate", "its office key does not have 32 bytes")
-    return Subject(
+    names = [attribute.value for attribute in name if isinstance(attribute.value, str)]
+    subject = Subject(
         tier=tier,
         code=code,
-        name=_attribute(name, NameOID.COMMON_NAME),
+        name=names[0] if names else "",
         peer_id=PeerId(public_key.public_bytes_raw()),
         office_public=office.value[2:],
     )
-
-
-def _attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str:
-    found = name.get_attributes_for_oid(oid)
-    if len(found) != 1 or not isinstance(found[0].value, str):
-        raise _malformed("certificate", "its subject needs one name and one code")
-    return found[0].value
+    if name != _name_of(subject):
+        raise _malformed("certificate", "its subject does not say the same as its other parts")
+    return subject
 
 
 def _tier_and_code(extensions: x509.Extensions) -> tuple[Tier, str]:
@@ -434,32 +421,14 @@ def _tier_and_code(extensions: x509.Extensions) -> tuple[Tier, str]:
     if scheme != "tiepdan" or len(rest) != 2 or rest[0] not in set(Tier):
         raise _malformed("certificate", f"it names no office: {names[0].value!r:.60}")
     tier, code = Tier(rest[0]), rest[1]
-    _check_code(tier, code)
+    check_code(tier, code)
     return tier, code
 
 
-def _check_code(tier: Tier, code: str) -> None:
-    if not _CODE[tier].fullmatch(code):
-        raise CertificateError(
-            "certificate_wrong_code",
-            f"{code!r:.20} is not the code of a {tier}",
-            "Codes are 0 for the centre, 40 for a province, 40.17083 for a commune.",
-        )
-
-
-def _check_child(parent: Subject, subject: Subject) -> None:
-    if subject.tier not in _CHILDREN[parent.tier]:
-        raise CertificateError(
-            "certificate_wrong_tier",
-            f"a {parent.tier} node issues no certificate for a {subject.tier} node",
-            "The root issues for the centre and provinces, a province for its communes.",
-        )
-    if subject.tier is Tier.COMMUNE and not subject.code.startswith(parent.code + "."):
-        raise CertificateError(
-            "certificate_wrong_code",
-            f"the commune {subject.code} does not lie in the province {parent.code}",
-            "Ask the province of that commune for the certificate.",
-        )
+def _check_issuer(parent: Subject, subject: Subject) -> None:
+    check_child(
+        issuer_tier=parent.tier, issuer_code=parent.code, tier=subject.tier, code=subject.code
+    )
 
 
 def _check_authority(certificate: x509.Certificate, subject: Subject) -> None:
@@ -467,7 +436,7 @@ def _check_authority(certificate: x509.Certificate, subject: Subject) -> None:
     with _reading("certificate"):
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    expected = x509.BasicConstraints(ca=True, path_length=_PATH_LENGTH[subject.tier])
+    expected = x509.BasicConstraints(ca=True, path_length=PATH_LENGTH[subject.tier])
     if constraints != expected or usage != _KEY_USAGE:
         raise _malformed("certificate", f"its limits are not those of a {subject.tier} node")
 
@@ -475,16 +444,17 @@ def _check_authority(certificate: x509.Certificate, subject: Subject) -> None:
 def _check_signature(
     certificate: x509.Certificate, subject: Subject, issuer: x509.Certificate, parent: Subject
 ) -> None:
-    if certificate.issuer != issuer.subject:
+    with _reading("certificate"):
+        is_named = certificate.issuer == issuer.subject
+    if not is_named:
         raise CertificateError(
             "certificate_wrong_issuer",
             f"the certificate of {subject.name} was not issued by {parent.name}",
             "Send the whole chain, and check that both nodes use the same root.",
         )
     try:
-        Ed25519PublicKey.from_public_bytes(parent.peer_id).verify(
-            certificate.signature, certificate.tbs_certificate_bytes
-        )
+        with _reading("certificate"):
+            certificate.verify_directly_issued_by(issuer)
     except InvalidSignature as error:
         raise CertificateError(
             "certificate_bad_signature",

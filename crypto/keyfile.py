@@ -29,8 +29,7 @@ def read_key(path: Path) -> NodeKey:
     Raises:
         KeyfileError: keyfile_missing, keyfile_unreadable, keyfile_too_open or keyfile_damaged.
     """
-    data = _read(path)
-    _check_mode(path)
+    data = _read(path, is_secret=True)
     try:
         header, seed, public, end = data.decode("ascii").split("\n")
         key = NodeKey.from_seed(bytes.fromhex(seed))
@@ -89,9 +88,11 @@ def write_chain(path: Path, chain: Sequence[x509.Certificate]) -> None:
     _write(path, chain_to_pem(chain), _PUBLIC_MODE)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *, is_secret: bool = False) -> bytes:
     try:
         with path.open("rb") as file:
+            if is_secret:
+                _check_mode(path, os.fstat(file.fileno()).st_mode)
             data = file.read(FILE_BYTES_MAX + 1)
     except FileNotFoundError as error:
         raise KeyfileError(
@@ -110,9 +111,9 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _check_mode(path: Path) -> None:
+def _check_mode(path: Path, mode: int) -> None:
     # Other systems keep rights elsewhere; the bits of a mode say nothing there.
-    if os.name == "posix" and path.stat().st_mode & 0o077:
+    if os.name == "posix" and mode & 0o077:
         raise KeyfileError(
             "keyfile_too_open",
             f"other users can read {path}",

@@ -50,7 +50,7 @@ def seal(plaintext: bytes, recipients: Sequence[bytes], context: bytes) -> bytes
     if not 1 <= len(recipients) <= RECIPIENTS_MAX:
         raise SealError("recipients_wrong", f"a value for {len(recipients)} offices")
     sealed = {office_key_id(public): _encrypt(plaintext, public, context) for public in recipients}
-    return cbor2.dumps([_VERSION, sealed], canonical=True)
+    return _encode(sealed)
 
 
 def open_sealed(blob: bytes, office_private: X25519PrivateKey, context: bytes) -> bytes:
@@ -112,6 +112,11 @@ def _encrypt(plaintext: bytes, office_public: bytes, context: bytes) -> bytes:
         raise SealError("recipients_wrong", "an office key is not an X25519 key") from error
 
 
+def _encode(sealed: dict[bytes, bytes]) -> bytes:
+    # Core deterministic encoding (RFC 8949 section 4.2): one value, one text.
+    return cbor2.dumps([_VERSION, sealed], canonical=True)
+
+
 def _decode(blob: bytes) -> dict[bytes, bytes]:
     if len(blob) > SEALED_BYTES_MAX:
         raise SealError("sealed_malformed", f"a sealed value of {len(blob)} bytes")
@@ -120,7 +125,7 @@ def _decode(blob: bytes) -> dict[bytes, bytes]:
     except RecordError as error:
         raise SealError("sealed_malformed", str(error)) from error
     match items:
-        case [1, dict() as sealed] if _is_sealed(sealed):
+        case [1, dict() as sealed] if _is_sealed(sealed) and _encode(sealed) == blob:
             return sealed
     raise SealError("sealed_malformed", "a sealed value is a version and a map of ciphertexts")
 

@@ -2,6 +2,7 @@
 
 NodeError
 ├── ConfigError   the data folder or its configuration cannot be used
+├── RequestError  what a person asked for cannot be done, and why
 └── StartError    the node cannot start, and says why
 """
 
@@ -27,3 +28,16 @@ class ConfigError(NodeError):
 
 class StartError(NodeError):
     """The node cannot start."""
+
+
+class RequestError(NodeError):
+    """What a person asked for cannot be done.
+
+    Attributes:
+        field: the field of the form that is wrong, or empty.
+    """
+
+    def __init__(self, code: str, message: str, hint: str = "", field: str = "") -> None:
+        """Keep what the form needs to show the error at its place."""
+        super().__init__(code, message, hint)
+        self.field = field

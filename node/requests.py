@@ -101,10 +101,13 @@ class CaseAction(Request):
     Attributes:
         event: `{"type": ..., ...}` as in schemas/events.py, without `follows`.
         follows: tips shown on the page; None means those of now.
+        apart: the officer acted without the node, so what happened meanwhile does not forbid it:
+            both are kept, and a person settles them if they cannot both stand.
     """
 
     event: dict[str, Any]
     follows: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")], ...] | None = None
+    apart: bool = False
 
 
 class EditFields(Request):

@@ -68,11 +68,16 @@ class UnknownEvent(Event):
 
 
 class Received(StateEvent):
-    """A petition reached the office; `stated_type` is what it looks like before classification."""
+    """A petition reached the office; `stated_type` is what it looks like before classification.
+
+    `written` says that a visitor handed it in on paper: then there are no spoken words to write
+    down and read back before it is classified.
+    """
 
     type: Literal["received"] = "received"
     on: date
     channel: Channel = Channel.VISIT
+    written: bool = False
     stated_type: CaseType
     petition: DocumentRef | None = None
     visit: DocumentRef | None = None

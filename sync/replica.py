@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import cbor2
 from cryptography import x509
 
-from crypto.certificates import Subject, chain_from_der, verify_chain
+from crypto.certificates import Subject, chain_from_der, chain_to_der, verify_chain
 from crypto.identity import NodeKey, actor_id, device_id, log_id
 from crypto.note import sign_head
 from schemas.codes import Tier
 from schemas.events import Event
 from schemas.hlc import tick
-from schemas.ids import DocumentId, EventId, event_id
+from schemas.ids import DocumentId, EventId, event_hlc, event_id
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, encode_certificates
 from sync.document import Edit
 from sync.errors import LogError
@@ -86,7 +86,7 @@ class Replica:
         """
         self.store = store
         self.key = key
-        self._chain = [certificate.public_bytes(_DER) for certificate in chain]
+        self._chain = chain_to_der(chain)
         self._root = root
         self.subject = verify_chain(chain, root, None)
         self.device = device_id(key.peer_id)
@@ -146,6 +146,7 @@ class Replica:
         texts: Mapping[str, str] | None = None,
         events: Sequence[Event] = (),
         base: tuple[bytes, ...] | None = None,
+        ids: Sequence[EventId] = (),
     ) -> Written:
         """Write one change to a document and put it into the up log.
 
@@ -158,12 +159,13 @@ class Replica:
             texts: new whole long texts; a new document names all that it may ever have.
             events: facts, which get consecutive ids.
             base: heads the author had seen; values changed since then become rivals, not losses.
+            ids: from reserve, when the events name each other.
 
         Raises:
             ChangeError: the change cannot be made.
         """
-        clock = self._tick(now_ms, max(1, len(events)))
-        ids = tuple(event_id(clock + offset, author.device) for offset in range(len(events)))
+        ids = tuple(ids) or self.reserve(author, len(events), now_ms)
+        clock = event_hlc(ids[0]) if ids else self._tick(now_ms, 1)
         edit = Edit(
             kind=kind,
             fields=fields or {},
@@ -187,6 +189,13 @@ class Replica:
         if refused is not None:
             raise LogError(refused[0], refused[1])
         return Written(document=document, seq=seq, events=ids)
+
+    def reserve(self, author: Author, count: int, now_ms: int) -> tuple[EventId, ...]:
+        """Return ids for so many events of one change to come, in order."""
+        if count == 0:
+            return ()
+        clock = self._tick(now_ms, count)
+        return tuple(event_id(clock + offset, author.device) for offset in range(count))
 
     def _writer(self, author: Author) -> Writer:
         return Writer(

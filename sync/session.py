@@ -95,6 +95,7 @@ class Session:
     Attributes:
         peer: who is at the other end, by its certificate.
         peer_clock_ms: the other clock minus ours when its HELLO came; None before.
+        waits: something was sent that is not acknowledged yet.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Session:
         self._greeted = False
         self._cosignature_news = 0
         self.peer_clock_ms: int | None = None
+        self.waits = False
 
     def open(self, now_ms: int) -> list[Message]:
         """Return the HELLO and the first leaves."""
@@ -150,16 +152,10 @@ class Session:
             if not log.fault:
                 messages += self._frames(outgoing, log, now_ms)
         messages += self._acks()
-        if not any(outgoing.flights for outgoing in self._outgoing.values()):
+        self.waits = any(outgoing.flights for outgoing in self._outgoing.values())
+        if not self.waits:
             messages += self._blobs.pump(now_ms)
         return messages
-
-    def unsent(self) -> int:
-        """Return how many leaves the peer has not acknowledged."""
-        return sum(
-            max(0, self._log(outgoing.log_id).size - outgoing.acked)
-            for outgoing in self._outgoing.values()
-        )
 
     # Sending
 

@@ -1,0 +1,153 @@
+"""The sealed rules of a denunciation: nothing on a networked node may tell who wrote it.
+
+Name and address of a denouncer are a state secret, and a state secret must not be stored on a
+networked computer (Decision 774/QĐ-TTg; Law 117/2025/QH15, Art. 5). So a denunciation holds an
+opaque reference and the number of a sealed paper envelope: no people, no files, no remarks, no
+free text that is not needed, and no link to a visit or a case that names people.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from node.cases.errors import GuardError
+from node.cases.standing import CaseStanding, Position
+from schemas.codes import CaseType
+from schemas.events import Classified, KnownEvent, PetitionLodged, Received, UnknownEvent
+from schemas.fields import DENUNCIATION_FIELDS
+
+# Facts that name people, show their handwriting, or say anything in free words.
+IDENTITY_EVENTS = frozenset({"person_joined", "group_linked", "attached", "noted"})
+# Texts of other events that the law does not ask for; `reason` is asked for and stays.
+_FREE_TEXTS = ("note", "content", "summary")
+_LINKS = ("visit", "parent")
+
+
+def is_sealed(events: Iterable[KnownEvent | UnknownEvent]) -> bool:
+    """Tell whether the events, in the order of their ids, make the document a denunciation.
+
+    The last classification counts; before one, what the petition looked like.
+    """
+    stated, classified = None, None
+    for event in events:
+        match event:
+            case Classified():
+                classified = event.case_type
+            case Received() | PetitionLodged():
+                stated = event.stated_type
+    return (classified or stated) is CaseType.DENUNCIATION
+
+
+def is_denouncing(event: KnownEvent | UnknownEvent) -> bool:
+    """Tell whether this event makes its document a denunciation."""
+    match event:
+        case Classified():
+            return event.case_type is CaseType.DENUNCIATION
+        case Received() | PetitionLodged():
+            return event.stated_type is CaseType.DENUNCIATION
+    return False
+
+
+def telling_fields(fields: Mapping[str, object]) -> list[str]:
+    """Return the names of the filled fields that a denunciation may not hold."""
+    return sorted(
+        name for name, value in fields.items() if name not in DENUNCIATION_FIELDS and value
+    )
+
+
+def telling_part(event: KnownEvent | UnknownEvent) -> str:
+    """Return what in the event could tell who wrote the denunciation; empty when nothing does."""
+    if event.type in IDENTITY_EVENTS:
+        return event.type
+    if isinstance(event, Received):
+        return next((name for name in _LINKS if getattr(event, name)), "")
+    return next((name for name in _FREE_TEXTS if getattr(event, name, "")), "")
+
+
+def check_sealed(standing: CaseStanding, event: KnownEvent, fields: Mapping[str, object]) -> None:
+    """Refuse what would bring the author of a denunciation onto this node.
+
+    Args:
+        standing: of the case before the event.
+        event: about to be recorded.
+        fields: the case's fields as they will stand with the event.
+
+    Raises:
+        GuardError: denunciation_identity, denunciation_linked, denunciation_free_text, or
+            denunciation_identity_present when what the case already holds stands in the way.
+    """
+    if is_denouncing(event) and not standing.is_sealed and standing.received_on is not None:
+        _check_turning(standing, fields)
+    if not (standing.is_sealed or is_denouncing(event)) or _unseals(event):
+        return
+    telling = telling_fields(fields)
+    if telling:
+        raise GuardError(
+            "denunciation_identity",
+            f"a denunciation holds no {', '.join(telling)} on this node",
+            "keep it on paper in the sealed envelope; record its number and an opaque reference",
+        )
+    part = telling_part(event)
+    if not part:
+        return
+    if part in _LINKS:
+        raise GuardError(
+            "denunciation_linked",
+            f"a denunciation does not name its {part}: people are named there",
+            "record it without the link; write the connection on the sealed envelope",
+        )
+    if part in IDENTITY_EVENTS:
+        raise GuardError(
+            "denunciation_identity",
+            f"a denunciation takes no {part} on this node",
+            "keep people, papers and remarks in the sealed envelope",
+        )
+    raise GuardError(
+        "denunciation_free_text",
+        f"free text in {part!r} could tell who wrote the denunciation",
+        "leave it empty; what must be written down goes into the sealed envelope",
+    )
+
+
+def check_children(parent: Position, child_types: Iterable[CaseType]) -> None:
+    """Refuse to list a denunciation among the children of a split.
+
+    The parent names the people who brought it, so the list would name the denouncer.
+
+    Raises:
+        GuardError: denunciation_linked.
+    """
+    if not parent.is_sealed and CaseType.DENUNCIATION in set(child_types):
+        raise GuardError(
+            "denunciation_linked",
+            "a denunciation is not listed among the parts of a case that names people",
+            "record it as a sealed case of its own without a link; then split the other contents,"
+            " or classify this case as the one content that is left",
+        )
+
+
+def _unseals(event: KnownEvent) -> bool:
+    return isinstance(event, Classified) and event.case_type is not CaseType.DENUNCIATION
+
+
+def _check_turning(standing: CaseStanding, fields: Mapping[str, object]) -> None:
+    """Refuse to turn a case that already tells its author into a denunciation."""
+    held = [
+        name
+        for name, value in (
+            ("people", standing.people),
+            ("groups", standing.groups),
+            ("attachments", standing.attachments),
+            ("notes", standing.notes),
+            ("visit", standing.visit),
+            ("parent", standing.parent),
+        )
+        if value
+    ]
+    held += telling_fields(fields)
+    if held:
+        raise GuardError(
+            "denunciation_identity_present",
+            f"this case holds {', '.join(held)}, which a denunciation may not hold here",
+            "record a new denunciation with only an opaque reference and the envelope number, then"
+            " close this case as a duplicate; nothing can be removed from a signed log, so report"
+            " it to the person in charge of state secrets",
+        )

@@ -1,0 +1,466 @@
+"""What people do with records: each request becomes changes to documents, all in one transaction.
+
+Called inside a transaction of the replica. Ids are minted before anything is sent, by the client
+where it can, so that a request whose answer was lost can be repeated.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+
+from crypto.errors import SealError
+from crypto.seal import from_text, open_sealed, seal, to_text
+from node.cases.fold import fold
+from node.cases.guards import check
+from node.cases.history import Fact
+from node.cases.standing import CaseStanding
+from node.clock import date_of
+from node.errors import RequestError
+from node.requests import CaseAction, DirectiveAction, EditFields, IssueDirective, SplitCase
+from schemas.codes import CaseType, Channel, DocumentKind, Role, Tier
+from schemas.errors import RecordError
+from schemas.events import (
+    Attached,
+    DirectiveAcknowledged,
+    DirectiveDone,
+    DirectiveIssued,
+    DirectiveLinked,
+    DirectiveReported,
+    DirectiveWithdrawn,
+    Event,
+    KnownEvent,
+    PersonJoined,
+    PetitionLinked,
+    Received,
+    Registered,
+    Split,
+    StateEvent,
+    decode_event,
+    parse_event,
+)
+from schemas.fields import DENUNCIATION_FIELDS, FIELDS, check_field
+from schemas.ids import DocumentId, EventId, document_text, mint_document_id, parse_document_id
+from schemas.record import decode_writer
+from sync.change import Scalar
+from sync.replica import Author, Replica
+from sync.scope import is_within
+
+# Texts are made with their document, so that two devices never make the same one twice.
+_TEXTS = {
+    kind: {name: "" for name, spec in FIELDS[kind].items() if spec.shape == "text"}
+    for kind in DocumentKind
+}
+
+
+class Desk:
+    """Commands of one node; all run inside `replica.transaction()`."""
+
+    def __init__(self, replica: Replica, rng: random.Random) -> None:
+        """Write through a replica; rng mints ids that no client minted."""
+        self._replica = replica
+        self._rng = rng
+
+    # Reading what guards need
+
+    def facts(self, document: DocumentId) -> list[Fact]:
+        """Return the events of a document with their writers."""
+        rows = self._replica.store.db.execute(
+            "SELECT e.id, e.body, w.body FROM event e JOIN writer w ON w.log = e.log"
+            " AND w.number = e.writer WHERE e.document = ?",
+            (document,),
+        )
+        return [
+            Fact(id=EventId(row[0]), event=decode_event(row[1]), writer=decode_writer(row[2]))
+            for row in rows
+        ]
+
+    def standing(self, case_id: str) -> CaseStanding:
+        """Return where a case stands.
+
+        Raises:
+            RequestError: there is no such case here.
+        """
+        return fold(self.facts(self._existing(case_id, DocumentKind.CASE)))
+
+    def fields(self, document: DocumentId) -> dict[str, Scalar]:
+        """Return the field values of a document."""
+        return self._replica.intake.registers(document).values()
+
+    def heads(self, document_id: str) -> list[str]:
+        """Return the heads that an edit of this version must carry as its base."""
+        document = self._existing(document_id)
+        return [head.hex() for head in self._replica.intake.documents.heads(document)]
+
+    # Cases
+
+    def act(self, author: Author, case_id: str, request: CaseAction, now_ms: int) -> list[str]:
+        """Add an event to a case after its guards, and return its id.
+
+        Raises:
+            RequestError: the case is unknown, or changed since the officer looked.
+            GuardError: the case as it stands does not allow it.
+            pydantic.ValidationError: the event has the wrong shape.
+        """
+        document = self._existing(case_id, DocumentKind.CASE)
+        event = parse_event(request.event)
+        if isinstance(event, Split):
+            raise RequestError("use_split", "A case is split by its own request.")
+        facts = self.facts(document)
+        standing = fold(facts)
+        if isinstance(event, StateEvent):
+            follows = standing.tips if request.follows is None else request.follows
+            if set(follows) != set(standing.tips):
+                if not request.apart:
+                    raise RequestError(
+                        "case_changed",
+                        "The case changed since this page was opened.",
+                        "Look at the newest entries, then decide again.",
+                    )
+                standing = fold(_seen(facts, follows))
+            event = event.model_copy(update={"follows": tuple(sorted(follows))})
+        self._check(author, document, standing, event)
+        written = self._replica.write(author, document, now_ms=now_ms, events=[event])
+        return list(written.events)
+
+    def split(self, author: Author, case_id: str, request: SplitCase, now_ms: int) -> list[str]:
+        """Split a case of several contents into one case each, and return their ids."""
+        document = self._existing(case_id, DocumentKind.CASE)
+        standing = self.standing(case_id)
+        children = [self.new_id(child.id, now_ms) for child in request.children]
+        texts = tuple(document_text(child) for child in children)
+        event = Split(children=texts, follows=standing.tips)
+        self._check(author, document, standing, event)
+        fields = self.fields(document)
+        for child, entry in zip(children, request.children, strict=True):
+            if entry.case_type is CaseType.DENUNCIATION and standing.people:
+                raise RequestError(
+                    "denunciation_identity",
+                    "A denunciation cannot be split off: this record names people.",
+                    "Register the denunciation apart, under the number of its sealed envelope.",
+                )
+            received = Received(
+                on=standing.received_on or date_of(now_ms),
+                channel=standing.channel or Channel.VISIT,
+                stated_type=entry.case_type,
+                petition=standing.petition,
+                parent=case_id,
+            )
+            self.open_case(
+                author,
+                child,
+                [received, Registered(), *standing.people],
+                {"title": entry.title or str(fields.get("title", ""))},
+                {"summary": entry.summary},
+                now_ms,
+            )
+        self._replica.write(author, document, now_ms=now_ms, events=[event])
+        return list(texts)
+
+    def open_case(
+        self,
+        author: Author,
+        document: DocumentId,
+        events: Sequence[Event],
+        fields: Mapping[str, str | int | None],
+        texts: Mapping[str, str],
+        now_ms: int,
+    ) -> None:
+        """Write a new case whose state events follow each other in the order given."""
+        ids = self._replica.reserve(author, len(events), now_ms)
+        chained: list[Event] = []
+        tips: tuple[EventId, ...] = ()
+        for key, event in zip(ids, events, strict=True):
+            if isinstance(event, StateEvent):
+                chained.append(event.model_copy(update={"follows": tips}))
+                tips = (key,)
+            else:
+                chained.append(event)
+        self.create(author, document, DocumentKind.CASE, chained, fields, texts, now_ms, ids)
+
+    def join_case(
+        self,
+        author: Author,
+        case_id: str,
+        petition_id: str,
+        shared: Sequence[KnownEvent],
+        now_ms: int,
+    ) -> None:
+        """Add a further petition, and who brought it, to an existing case.
+
+        Raises:
+            RequestError: there is no such case here.
+            GuardError: the case may not hold them.
+        """
+        document = self._existing(case_id, DocumentKind.CASE)
+        standing = self.standing(case_id)
+        known = {person.person for person in standing.people}
+        events: list[KnownEvent] = [PetitionLinked(petition=petition_id, case=case_id)]
+        for event in shared:
+            if not (isinstance(event, PersonJoined) and event.person in known):
+                events.append(event)
+        for event in events:
+            self._check(author, document, standing, event)
+        self._replica.write(author, document, now_ms=now_ms, events=events)
+
+    def create(
+        self,
+        author: Author,
+        document: DocumentId,
+        kind: DocumentKind,
+        events: Sequence[Event],
+        fields: Mapping[str, str | int | None],
+        texts: Mapping[str, str],
+        now_ms: int,
+        ids: Sequence[EventId] = (),
+    ) -> None:
+        """Write a new document; empty values are left out."""
+        self._replica.write(
+            author,
+            document,
+            now_ms=now_ms,
+            kind=kind.value,
+            fields={name: value for name, value in fields.items() if value not in ("", None)},
+            texts=_TEXTS[kind] | {name: text for name, text in texts.items() if text},
+            events=events,
+            ids=ids,
+        )
+
+    # Fields and files of any document
+
+    def edit(self, author: Author, document_id: str, request: EditFields, now_ms: int) -> None:
+        """Set fields and texts; values changed since `base` stay beside them as rivals.
+
+        Raises:
+            RequestError: unknown document, or a field that it may not have.
+        """
+        document = self._existing(document_id)
+        kind = self._kind(document)
+        for name, value in request.fields.items():
+            try:
+                if value is not None:
+                    check_field(kind, name, value)
+            except RecordError as error:
+                raise RequestError(error.code, str(error), field=name) from error
+            if FIELDS[kind].get(name) is None or FIELDS[kind][name].shape in ("text", "sealed"):
+                raise RequestError("field_unknown", f"{name} cannot be set here.", field=name)
+        for name in request.texts:
+            if name not in _TEXTS[kind]:
+                raise RequestError("field_unknown", f"There is no text {name}.", field=name)
+        if self._is_sealed(document, kind):
+            self._check_sealed(request)
+        base = None if request.base is None else tuple(bytes.fromhex(h) for h in request.base)
+        self._replica.write(
+            author,
+            document,
+            now_ms=now_ms,
+            fields=request.fields,
+            texts=request.texts,
+            base=base,
+        )
+
+    def attach(
+        self,
+        author: Author,
+        document_id: str,
+        sha256: bytes,
+        size_bytes: int,
+        name: str,
+        media_type: str,
+        now_ms: int,
+    ) -> str:
+        """Note that a file, whose bytes are in place, belongs to a document.
+
+        Raises:
+            RequestError: unknown document, or a denunciation.
+        """
+        document = self._existing(document_id)
+        event = Attached(
+            sha256=sha256.hex(), size_bytes=size_bytes, name=name, media_type=media_type
+        )
+        if self._is_sealed(document, self._kind(document)):
+            raise RequestError(
+                "denunciation_sealed",
+                "Papers of a denunciation are not kept on this machine.",
+                "Put them into the sealed envelope and note its number.",
+            )
+        self._replica.store.blob_arrived(sha256, size_bytes)
+        return self._replica.write(author, document, now_ms=now_ms, events=[event]).events[0]
+
+    # Directives
+
+    def issue_directive(self, author: Author, request: IssueDirective, now_ms: int) -> str:
+        """Write a directive to offices at or below this one, and return its id.
+
+        Raises:
+            RequestError: an address outside this node's place, or an unknown case.
+        """
+        here = self._replica.subject.code
+        for code in request.to_codes:
+            if not (here == "0" or is_within(code, here)):
+                raise RequestError(
+                    "address_foreign", f"Office {code} is not under this one.", field="to_codes"
+                )
+        document = self.new_id(request.id, now_ms)
+        text = document_text(document)
+        if self._kind_or_none(document) is not None:
+            return text
+        event = DirectiveIssued(
+            case=request.case_id, to_codes=request.to_codes, due_on=request.due_on
+        )
+        fields = {"title": request.title, "letter_number": request.letter_number}
+        self.create(
+            author,
+            document,
+            DocumentKind.DIRECTIVE,
+            [event],
+            fields,
+            {"body": request.body},
+            now_ms,
+        )
+        if request.case_id is not None:
+            case = self._existing(request.case_id, DocumentKind.CASE)
+            link = DirectiveLinked(directive=text)
+            self._replica.write(author, case, now_ms=now_ms, events=[link])
+        return text
+
+    def directive_act(
+        self, author: Author, directive_id: str, request: DirectiveAction, now_ms: int
+    ) -> str:
+        """Add an event to a directive and return its id.
+
+        Raises:
+            RequestError: not this office's turn.
+        """
+        document = self._existing(directive_id, DocumentKind.DIRECTIVE)
+        event = parse_event(request.event)
+        issued = next(
+            fact for fact in self.facts(document) if isinstance(fact.event, DirectiveIssued)
+        )
+        here = self._replica.subject.code
+        assert isinstance(issued.event, DirectiveIssued)
+        match event:
+            case DirectiveAcknowledged() | DirectiveReported():
+                is_turn = here in issued.event.to_codes
+            case DirectiveDone() | DirectiveWithdrawn():
+                is_turn = here == issued.writer.code
+            case _:
+                raise RequestError("event_foreign", "This is not an event of a directive.")
+        if not is_turn:
+            raise RequestError("directive_foreign", "This step belongs to another office.")
+        return self._replica.write(author, document, now_ms=now_ms, events=[event]).events[0]
+
+    # Sealed numbers
+
+    def seal_identity(self, document: DocumentId, number: str) -> str:
+        """Return the number of an identity paper, sealed to this office and those above."""
+        keys = [self._replica.subject.office_public]
+        keys += [
+            peer.office_key
+            for peer in self._replica.store.peers()
+            if peer.tier == Tier.PROVINCE.value and not peer.is_child
+        ]
+        return to_text(seal(number.encode(), sorted(set(keys)), _identity_context(document)))
+
+    def reveal_identity(self, author: Author, person_id: str, now_ms: int) -> str:
+        """Open a sealed number; the caller writes who looked into the audit trail.
+
+        Raises:
+            RequestError: there is none, or it was not sealed to this office.
+        """
+        document = self._existing(person_id, DocumentKind.PERSON)
+        sealed = self.fields(document).get("identity_number")
+        if not isinstance(sealed, str):
+            raise RequestError("identity_missing", "No number was recorded for this person.")
+        try:
+            opened = open_sealed(
+                from_text(sealed), self._replica.key.office_private, _identity_context(document)
+            )
+        except SealError as error:
+            raise RequestError(
+                error.code, "This office cannot open the number.", error.hint
+            ) from error
+        return opened.decode()
+
+    # Small parts
+
+    def new_id(self, text: str | None, now_ms: int) -> DocumentId:
+        """Return the id a client minted, or a new one."""
+        return parse_document_id(text) if text else mint_document_id(now_ms, self._rng)
+
+    def _existing(self, text: str, kind: DocumentKind | None = None) -> DocumentId:
+        try:
+            document = parse_document_id(text)
+        except RecordError as error:
+            raise _unknown() from error
+        found = self._kind_or_none(document)
+        if found is None or (kind is not None and found is not kind):
+            raise _unknown()
+        return document
+
+    def _kind_or_none(self, document: DocumentId) -> DocumentKind | None:
+        row = self._replica.store.db.execute(
+            "SELECT kind FROM document WHERE id = ?", (document,)
+        ).fetchone()
+        return DocumentKind(row[0]) if row and row[0] in set(DocumentKind) else None
+
+    def _kind(self, document: DocumentId) -> DocumentKind:
+        kind = self._kind_or_none(document)
+        if kind is None:
+            raise _unknown()
+        return kind
+
+    def is_known(self, document: DocumentId) -> bool:
+        """Tell whether a document is here already."""
+        return self._kind_or_none(document) is not None
+
+    def _check(
+        self, author: Author, document: DocumentId, standing: CaseStanding, event: KnownEvent
+    ) -> None:
+        check(
+            standing,
+            event,
+            fields=self.fields(document),
+            writer_role=Role(author.role),
+            writer_tier=self._replica.subject.tier,
+        )
+
+    def _is_sealed(self, document: DocumentId, kind: DocumentKind) -> bool:
+        if kind is DocumentKind.CASE:
+            return fold(self.facts(document)).is_sealed
+        return any(
+            getattr(fact.event, "stated_type", None) is CaseType.DENUNCIATION
+            for fact in self.facts(document)
+        )
+
+    def _check_sealed(self, request: EditFields) -> None:
+        wrong = [name for name in [*request.fields, *request.texts] if name not in DENUNCIATION_FIELDS]
+        if wrong:
+            raise RequestError(
+                "denunciation_sealed",
+                "A denunciation holds only the envelope's number and an opaque reference here.",
+                "Write everything else on paper, into the sealed envelope.",
+                field=wrong[0],
+            )
+
+
+def _unknown() -> RequestError:
+    return RequestError("not_found", "There is no such record here.")
+
+
+def _identity_context(document: DocumentId) -> bytes:
+    return b"tiepdan identity number " + document
+
+
+def _seen(facts: Sequence[Fact], follows: Sequence[str]) -> list[Fact]:
+    """Return the state events up to and including those followed, and all other facts."""
+    by_id: Mapping[str, Fact] = {fact.id: fact for fact in facts}
+    unknown = [key for key in follows if key not in by_id]
+    if unknown:
+        raise RequestError("event_unknown", "The page names an event that is not in this case.")
+    seen: set[str] = set()
+    pending = list(follows)
+    while pending:
+        key = pending.pop()
+        if key not in seen and key in by_id:
+            seen.add(key)
+            pending += getattr(by_id[key].event, "follows", ())
+    return [f for f in facts if f.id in seen or not isinstance(f.event, StateEvent)]

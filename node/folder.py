@@ -1,0 +1,214 @@
+"""The data folder of a node: its keys, certificates, settings, database and files.
+
+    node.toml        settings
+    key              secret seed of the node's keys, readable by its owner only
+    request.pem      what the tier above must sign
+    chain.pem        our certificate and those above it, without the root
+    root.pem         the one certificate trusted by itself
+    root.key         at the centre of a demo: the root's seed (in real life kept offline, in parts)
+    tiepdan.db       the database
+    blobs/           attachments by SHA-256
+    incoming/        uploads that have not finished
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from crypto.certificates import (
+    Subject,
+    chain_to_pem,
+    issue,
+    make_request,
+    make_root,
+    request_from_pem,
+    request_to_pem,
+    verify_chain,
+)
+from crypto.identity import NodeKey
+from crypto.keyfile import read_certificate, read_chain, read_key, write_chain, write_key
+from node.config import Config, read_config, write_config
+from node.errors import ConfigError
+from schemas.codes import Tier
+
+NODE_LIFETIME_DAYS = 365
+ROOT_LIFETIME_DAYS = 3_650
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFolder:
+    """An enrolled node's folder, read and checked."""
+
+    path: Path
+    config: Config
+    key: NodeKey
+    chain: list[x509.Certificate]
+    root: x509.Certificate
+    subject: Subject
+
+    @property
+    def database(self) -> Path:
+        """Where the database is."""
+        return self.path / "tiepdan.db"
+
+    @property
+    def blobs(self) -> Path:
+        """Where attachments are."""
+        return self.path / "blobs"
+
+    @property
+    def incoming(self) -> Path:
+        """Where uploads arrive."""
+        return self.path / "incoming"
+
+
+def init_folder(
+    path: Path, *, tier: Tier, code: str, name: str, config: Config, now_ms: int
+) -> Path | None:
+    """Make a node's folder with a new key.
+
+    A centre also gets a root and enrols itself; the others get a request to carry to the tier above.
+
+    Returns:
+        The request file, or None at the centre.
+
+    Raises:
+        ConfigError: the folder cannot be made or holds a node already.
+        CryptoError: tier, code or name are not usable.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "incoming").mkdir(exist_ok=True)
+        (path / "blobs").mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            "data_not_writable",
+            f"The folder {path} cannot be used: {error.strerror}.",
+            "Choose a folder that this user may write to.",
+        ) from error
+    if (path / "key").exists():
+        raise ConfigError(
+            "already_initialised",
+            f"The folder {path} holds a node already.",
+            "Use another folder; a node's key must never be overwritten.",
+        )
+    key = NodeKey.generate()
+    request = make_request(key, tier, code, name)
+    write_key(path / "key", key)
+    write_config(path, config)
+    (path / "request.pem").write_bytes(request_to_pem(request))
+    if tier is not Tier.CENTRE:
+        return path / "request.pem"
+    root_key = NodeKey.generate()
+    root = make_root(root_key, "tiepdan", now_ms, ROOT_LIFETIME_DAYS)
+    write_key(path / "root.key", root_key)
+    install_chain(path, [issue(root, root_key, request, now_ms, NODE_LIFETIME_DAYS)], root)
+    return None
+
+
+def sign_request(path: Path, request_pem: bytes, now_ms: int, days: int) -> bytes:
+    """Return, as PEM, the chain and the root for a child's request.
+
+    A province is signed with the root's key, a commune with the province's own.
+
+    Raises:
+        CryptoError: the request is not one that this node may sign.
+    """
+    request = request_from_pem(request_pem)
+    root = read_certificate(path / "root.pem")
+    if (path / "root.key").exists():
+        chain = [issue(root, read_key(path / "root.key"), request, now_ms, days)]
+    else:
+        own = read_chain(path / "chain.pem")
+        chain = [issue(own[0], read_key(path / "key"), request, now_ms, days), *own]
+    return chain_to_pem([*chain, root])
+
+
+def install_chain(
+    path: Path, chain: list[x509.Certificate], root: x509.Certificate
+) -> Subject:
+    """Put a signed chain into a node's folder after checking that it is ours.
+
+    Raises:
+        CryptoError: it does not lead to the root.
+        ConfigError: it was made for another key, or leads to another root than before.
+    """
+    key = read_key(path / "key")
+    subject = verify_chain(chain, root, None)
+    if subject.peer_id != key.peer_id:
+        raise ConfigError(
+            "certificate_foreign",
+            "This certificate was made for another node's key.",
+            "Send this folder's request.pem to the tier above and install what comes back.",
+        )
+    if (path / "root.pem").exists() and read_certificate(path / "root.pem") != root:
+        raise ConfigError(
+            "root_foreign",
+            "This certificate leads to another root than the one installed here.",
+            "Ask the tier above whether the root was changed; do not go on without an answer.",
+        )
+    write_chain(path / "chain.pem", chain)
+    write_chain(path / "root.pem", [root])
+    return subject
+
+
+def open_folder(path: Path) -> NodeFolder:
+    """Return an enrolled node's folder.
+
+    Raises:
+        ConfigError: there is no node in it, or it is not enrolled.
+        CryptoError: its key or certificates are missing, damaged or do not fit.
+    """
+    if not (path / "key").exists():
+        raise ConfigError(
+            "not_initialised",
+            f"There is no node in {path}.",
+            "Make one with: tiepdan init --data FOLDER --tier commune --code 40.17083 --name NAME",
+        )
+    if not (path / "chain.pem").exists():
+        raise ConfigError(
+            "not_enrolled",
+            "This node has no certificate yet.",
+            f"Carry {path / 'request.pem'} to the tier above, have it signed with `tiepdan enrol"
+            " --sign`, and install the answer with `tiepdan enrol --install`.",
+        )
+    key = read_key(path / "key")
+    chain = read_chain(path / "chain.pem")
+    root = read_certificate(path / "root.pem")
+    subject = verify_chain(chain, root, None)
+    check_key(subject, key)
+    return NodeFolder(
+        path=path, config=read_config(path), key=key, chain=chain, root=root, subject=subject
+    )
+
+
+def check_key(subject: Subject, key: NodeKey) -> None:
+    """Check that a certificate is about this key.
+
+    Raises:
+        ConfigError: it is about another.
+    """
+    if subject.peer_id != key.peer_id:
+        raise ConfigError(
+            "certificate_foreign",
+            "The certificate in this folder belongs to another node's key.",
+            "Install the certificate that was signed for this folder's request.pem.",
+        )
+
+
+def expiry_ms(certificate: x509.Certificate) -> int:
+    """Return when a certificate ends, in milliseconds since 1970."""
+    return int(certificate.not_valid_after_utc.timestamp() * 1000)
+
+
+def is_directly_below(subject: Subject, parent: Subject) -> bool:
+    """Tell whether one node is enrolled under the other."""
+    if parent.tier is Tier.CENTRE:
+        return subject.tier is Tier.PROVINCE
+    return (
+        parent.tier is Tier.PROVINCE
+        and subject.tier is Tier.COMMUNE
+        and subject.code.startswith(parent.code + ".")
+    )
+

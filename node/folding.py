@@ -1,0 +1,32 @@
+"""Folds Vietnamese text for search: what is typed without diacritics finds what has them.
+
+SQLite's unicode61 tokenizer strips accents but keeps đ, which is a letter of its own in Unicode.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+# More words than this in one query are a pasted text, which no index should be asked about.
+WORDS_MAX: Final = 16
+# The index holds prefixes of two and three letters; a shorter prefix would read half of it.
+_PREFIX_CHARS_MIN: Final = 2
+_STROKED: Final = str.maketrans({"đ": "d", "Đ": "d"})
+_WORD: Final = re.compile(r"[^\W_]+")
+
+
+def fold(text: str) -> str:
+    """Return text in small letters without diacritics, đ as d; spaces and signs stay."""
+    apart = unicodedata.normalize("NFKD", text.translate(_STROKED)).casefold()
+    bare = "".join(letter for letter in apart if not unicodedata.combining(letter))
+    # Casefolding may bring new composed letters.
+    return unicodedata.normalize("NFKC", bare)
+
+
+def match_query(text: str) -> str:
+    """Return an FTS5 query for all words of text, each also as a beginning; empty without words.
+
+    Every word is quoted, so nothing in it is taken for FTS5 syntax.
+    """
+    words = _WORD.findall(fold(text))[:WORDS_MAX]
+    return " ".join(f'"{word}"' + "*" * (len(word) >= _PREFIX_CHARS_MIN) for word in words)

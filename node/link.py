@@ -1,0 +1,401 @@
+"""The link to another node: WebSocket over TLS around a sans-IO session.
+
+What arrives is handled in batches, each in one transaction; what a session answers leaves only after
+the commit. A peer that breaks the protocol costs its link; the link comes back by itself.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+import aiohttp
+from aiohttp import web
+
+from crypto.certificates import Subject
+from crypto.errors import CertificateError, CryptoError
+from node.clock import Clock
+from node.folder import NodeFolder, expiry_ms, is_directly_below
+from node.tls import client_context, peer_subject, server_context
+from schemas.errors import MessageError
+from schemas.limits import MESSAGE_BYTES_MAX
+from schemas.wire import Message, Problem, decode_message, encode_message
+from sync.errors import LinkError, StoreError
+from sync.session import Kinship, Session
+
+log = logging.getLogger(__name__)
+
+PATH: Final = "/link/1"
+# Frequent pings cost a slow line; a dead one is noticed when bytes are due or after this.
+_PING_S: Final = 60.0
+_CONNECT_S: Final = 30.0
+_TICK_S: Final = 5.0
+# Commits that follow each other closely travel together.
+_GATHER_S: Final = 0.1
+_INBOX_MAX: Final = 64
+_OUTBOX_LOW: Final = 8
+BACK_OFF_FIRST_S: Final = 2.0
+BACK_OFF_MAX_S: Final = 900.0
+
+LinkState = Literal["up", "down", "cut", "none"]
+
+
+@dataclass(slots=True)
+class LinkStatus:
+    """What the pages say about the link upwards.
+
+    Attributes:
+        state: "none" at the centre, "cut" when a person cut it in the demo.
+        since_ms: when the state began.
+        last_error: stable code and sentence of why it is down.
+        rate_bytes_s: measured while records were waiting; None before.
+        clock_difference_ms: the parent's clock minus ours.
+    """
+
+    state: LinkState = "none"
+    peer_name: str = ""
+    since_ms: int = 0
+    last_error: tuple[str, str] | None = None
+    retry_at_ms: int | None = None
+    rate_bytes_s: float | None = None
+    clock_difference_ms: int | None = None
+
+
+class Sessions(Protocol):
+    """What a link needs of the node."""
+
+    async def greet(self, peer: Subject, chain: list[bytes], kinship: Kinship) -> Session:
+        """Remember the peer and return a session with it."""
+
+    async def step(
+        self, session: Session, messages: Sequence[Message], *, may_send: bool
+    ) -> list[Message]:
+        """Handle messages in one transaction and return what may leave after its commit."""
+
+    async def wait_for_news(self, after: int, timeout_s: float) -> int:
+        """Return the count of commits once it is above `after`, or when time is up."""
+
+
+class _Transport(Protocol):
+    """A WebSocket of either side."""
+
+    async def send_bytes(self, data: bytes, /) -> None:
+        """Send one message, waiting while the line is full."""
+
+    async def receive(self) -> aiohttp.WSMessage:
+        """Return the next message."""
+
+
+class _Exchange:
+    """One open link: reads, handles, writes, until either side ends it."""
+
+    def __init__(self, socket: _Transport, session: Session, sessions: Sessions) -> None:
+        self._socket = socket
+        self._session = session
+        self._sessions = sessions
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue(_INBOX_MAX)
+        # Bounded by the session's windows: nothing new is pumped while it is not almost empty.
+        self._outbox: deque[bytes] = deque()
+        self._wake = asyncio.Event()
+        self._filled = asyncio.Event()
+        self.sent_bytes = 0
+
+    async def run(self) -> None:
+        """Exchange until the link ends.
+
+        Raises:
+            LinkError: the peer broke the protocol, or closed the link.
+            OSError: the line broke.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(), name="link read")
+                group.create_task(self._write(), name="link write")
+                group.create_task(self._listen(), name="link listen")
+                group.create_task(self._handle(), name="link handle")
+        except* (LinkError, MessageError, OSError, aiohttp.ClientError) as errors:
+            raise _first(errors) from None
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message.type is aiohttp.WSMsgType.BINARY:
+                await self._inbox.put(decode_message(message.data))
+                self._wake.set()
+            elif message.type in _CLOSED:
+                raise LinkError("link_closed", "the link was closed")
+            else:
+                raise LinkError("message_malformed", "the peer sent text")
+
+    async def _write(self) -> None:
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._outbox:
+                data = self._outbox.popleft()
+                await self._socket.send_bytes(data)
+                self.sent_bytes += len(data)
+            self._wake.set()
+
+    async def _listen(self) -> None:
+        seen = 0
+        while True:
+            seen = await self._sessions.wait_for_news(seen, _TICK_S)
+            self._wake.set()
+            await asyncio.sleep(_GATHER_S)
+
+    async def _handle(self) -> None:
+        while True:
+            batch: list[Message] = []
+            while not self._inbox.empty():
+                batch.append(self._inbox.get_nowait())
+            may_send = len(self._outbox) < _OUTBOX_LOW
+            if batch or may_send:
+                answers = await self._sessions.step(self._session, batch, may_send=may_send)
+                self._outbox.extend(encode_message(answer) for answer in answers)
+                if answers:
+                    self._filled.set()
+            await self._wake.wait()
+            self._wake.clear()
+
+
+_CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED,
+           aiohttp.WSMsgType.ERROR)  # fmt: skip
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
+    """Return the most telling of several errors that ended one link together."""
+    flat: list[Exception] = []
+    pending: list[BaseException] = [errors]
+    while pending:
+        error = pending.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            pending += error.exceptions
+        elif isinstance(error, Exception):
+            flat.append(error)
+    telling = [e for e in flat if isinstance(e, LinkError) and e.code != "link_closed"]
+    return (telling or flat)[0]
+
+
+class Uplink:
+    """Dials the parent, exchanges, and dials again, for as long as the node runs.
+
+    Attributes:
+        status: for the pages.
+    """
+
+    def __init__(
+        self,
+        folder: NodeFolder,
+        sessions: Sessions,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        announce: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Dial the parent that the folder's configuration names."""
+        self._folder = folder
+        self._sessions = sessions
+        self._clock = clock
+        self._rng = rng
+        self._announce = announce
+        self._is_cut = False
+        self._changed = asyncio.Event()
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._session: Session | None = None
+        self.status = LinkStatus(state="down", since_ms=clock.now_ms())
+
+    async def set_cut(self, is_cut: bool) -> None:
+        """Cut the link as a broken line would, or let it come back."""
+        self._is_cut = is_cut
+        self._changed.set()
+        if is_cut and self._socket is not None:
+            self._abort(self._socket)
+        await self._set_state("cut" if is_cut else "down")
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled."""
+        failures = 0
+        while True:
+            self._changed.clear()
+            if self._is_cut:
+                await self._changed.wait()
+                failures = 0
+                continue
+            error, lasted = await self._attempt()
+            failures = 0 if lasted else failures + 1
+            await self._rest(error, failures)
+
+    async def _attempt(self) -> tuple[tuple[str, str], bool]:
+        """Dial and exchange once; return why it ended and whether the link had been up."""
+        was_up = False
+        try:
+            async with aiohttp.ClientSession() as client:
+                async with asyncio.timeout(_CONNECT_S):
+                    socket = await client.ws_connect(
+                        f"wss://{self._folder.config.parent}{PATH}",
+                        ssl=client_context(self._folder),
+                        max_msg_size=MESSAGE_BYTES_MAX,
+                        heartbeat=_PING_S,
+                        compress=0,
+                    )
+                self._socket = socket
+                session = await self._sessions.greet(*self._parent(socket), "parent")
+                was_up = True
+                await self._set_state("up", peer_name=session.peer.name)
+                await self._exchange(socket, session)
+        except CertificateError as error:
+            return (error.code, f"{error} {error.hint}".strip()), was_up
+        except (LinkError, MessageError, StoreError, CryptoError) as error:
+            return (error.code, str(error)), was_up
+        except (OSError, aiohttp.ClientError, TimeoutError) as error:
+            return ("link_unreachable", str(error) or type(error).__name__), was_up
+        finally:
+            self._socket = self._session = None
+        raise AssertionError("an exchange ends with an error")
+
+    def _parent(self, socket: aiohttp.ClientWebSocketResponse) -> tuple[Subject, list[bytes]]:
+        subject, chain = peer_subject(
+            socket.get_extra_info("ssl_object"), self._folder, self._plausible_now_ms()
+        )
+        if not is_directly_below(self._folder.subject, subject):
+            raise CertificateError(
+                "certificate_wrong_tier",
+                f"{subject.name} ({subject.code}) is not the tier above this node.",
+                "Check the setting `parent` in node.toml.",
+            )
+        return subject, chain
+
+    def _plausible_now_ms(self) -> int | None:
+        """Return the time to judge the parent by, unless our clock is plainly wrong."""
+        now_ms = self._clock.now_ms()
+        own = self._folder.chain[0]
+        is_plausible = own.not_valid_before_utc.timestamp() * 1000 <= now_ms < expiry_ms(own)
+        return now_ms if is_plausible else None
+
+    async def _exchange(self, socket: aiohttp.ClientWebSocketResponse, session: Session) -> None:
+        self._session = session
+        exchange = _Exchange(socket, session, self._sessions)
+        async with asyncio.TaskGroup() as group:
+            meter = group.create_task(self._measure(exchange, session), name="link meter")
+            try:
+                await exchange.run()
+            finally:
+                meter.cancel()
+
+    async def _measure(self, exchange: _Exchange, session: Session) -> None:
+        """Keep a running rate over the seconds in which records were waiting."""
+        before_bytes, before_s = 0, self._clock.monotonic_s()
+        while True:
+            await self._clock.sleep(1.0)
+            now_s = self._clock.monotonic_s()
+            moved = exchange.sent_bytes - before_bytes
+            if moved and session.waits:
+                rate = moved / (now_s - before_s)
+                old = self.status.rate_bytes_s
+                self.status.rate_bytes_s = rate if old is None else 0.7 * old + 0.3 * rate
+            self.status.clock_difference_ms = session.peer_clock_ms
+            before_bytes, before_s = exchange.sent_bytes, now_s
+
+    async def _rest(self, error: tuple[str, str], failures: int) -> None:
+        """Wait before the next attempt: doubling, with full jitter, so that a mass outage ends soft."""
+        longest_s = min(BACK_OFF_MAX_S, BACK_OFF_FIRST_S * 2 ** min(failures, 16))
+        wait_s = self._rng.uniform(0.0, longest_s) if failures else BACK_OFF_FIRST_S / 4
+        self.status.last_error = error
+        self.status.retry_at_ms = self._clock.now_ms() + int(wait_s * 1000)
+        log.info("link down", extra={"code": error[0], "retry_s": round(wait_s, 1)})
+        await self._set_state("cut" if self._is_cut else "down")
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    async def _set_state(self, state: LinkState, peer_name: str | None = None) -> None:
+        if state != self.status.state:
+            self.status.state, self.status.since_ms = state, self._clock.now_ms()
+        if peer_name is not None:
+            self.status.peer_name = peer_name
+        if state == "up":
+            self.status.last_error = self.status.retry_at_ms = None
+        await self._announce()
+
+    @staticmethod
+    def _abort(socket: aiohttp.ClientWebSocketResponse) -> None:
+        connection = socket._response.connection
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+
+
+class Downlink:
+    """Listens for children and exchanges with each."""
+
+    def __init__(self, folder: NodeFolder, sessions: Sessions, clock: Clock) -> None:
+        """Listen where the folder's configuration says."""
+        self._folder = folder
+        self._sessions = sessions
+        self._clock = clock
+        self.connected: dict[str, int] = {}
+
+    async def listen(self) -> web.AppRunner:
+        """Start listening; the caller cleans the runner up.
+
+        Raises:
+            OSError: the address is in use or not ours.
+        """
+        app = web.Application()
+        app.router.add_get(PATH, self._on_dial)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        config = self._folder.config
+        site = web.TCPSite(
+            runner, config.sync_host, config.sync_port, ssl_context=server_context(self._folder)
+        )
+        await site.start()
+        return runner
+
+    async def _on_dial(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(
+            max_msg_size=MESSAGE_BYTES_MAX, heartbeat=_PING_S, compress=False
+        )
+        await socket.prepare(request)
+        code = ""
+        try:
+            subject, chain = peer_subject(
+                request.get_extra_info("ssl_object"), self._folder, self._clock.now_ms()
+            )
+            self._check_child(subject)
+            session = await self._sessions.greet(subject, chain, "child")
+            code = subject.code
+            self.connected[code] = self._clock.now_ms()
+            log.info("child connected", extra={"code": code})
+            await _Exchange(socket, session, self._sessions).run()
+        except (CryptoError, LinkError, MessageError) as error:
+            detail = f"{error} {getattr(error, 'hint', '')}".strip()
+            await self._say(socket, error.code, detail)
+        except (OSError, aiohttp.ClientError) as error:
+            log.info("child lost", extra={"code": code, "reason": type(error).__name__})
+        except StoreError as error:
+            log.error("child refused", extra={"code": error.code})
+            await self._say(socket, error.code, str(error))
+        finally:
+            self.connected.pop(code, None)
+            await socket.close()
+        return socket
+
+    def _check_child(self, subject: Subject) -> None:
+        if not is_directly_below(subject, self._folder.subject):
+            raise CertificateError(
+                "certificate_wrong_code",
+                f"{subject.name} ({subject.code}) is not directly below"
+                f" {self._folder.subject.name}.",
+                "Check the setting `parent` in node.toml of that node.",
+            )
+
+    async def _say(self, socket: web.WebSocketResponse, code: str, detail: str) -> None:
+        if code != "link_closed" and not socket.closed:
+            log.warning("link refused", extra={"code": code})
+            await socket.send_bytes(encode_message(Problem(code=code, detail=detail)))

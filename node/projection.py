@@ -1,0 +1,546 @@
+"""Brings the view tables up to date with the records, in the transaction that changed them.
+
+A view row depends only on the set of records, never on the order in which they came: rebuilding all
+of them ends with the same content.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any, Final, TypeVar
+
+from node.cases.deadlines import Deadline, deadlines
+from node.cases.fold import fold
+from node.cases.history import Fact
+from node.cases.standing import CaseStanding
+from node.cases.workdays import Calendar
+from node.folding import fold as fold_text
+from schemas.codes import DirectiveState, DocumentKind
+from schemas.events import (
+    Attached,
+    DirectiveAcknowledged,
+    DirectiveDone,
+    DirectiveIssued,
+    DirectiveReported,
+    DirectiveWithdrawn,
+    Event,
+    GroupFormed,
+    PersonJoined,
+    PetitionLinked,
+    PetitionLodged,
+    VisitHeld,
+    decode_event,
+)
+from schemas.hlc import reading_ms
+from schemas.ids import DocumentId, EventId, document_text, event_hlc, parse_document_id
+from schemas.law.rules import Law
+from schemas.record import Writer, decode_leaf
+from sync.change import Scalar
+from sync.errors import ChangeError
+from sync.intake import Intake
+from sync.registers import Registers
+from sync.store import Connection
+
+# People and petitions first: the rows of cases repeat some of their words.
+_ORDER: Final = (
+    DocumentKind.PERSON,
+    DocumentKind.GROUP,
+    DocumentKind.PETITION,
+    DocumentKind.VISIT,
+    DocumentKind.CASE,
+    DocumentKind.DIRECTIVE,
+)
+# A sealed number is of no use to a reader of rivals; that there are two is.
+E = TypeVar("E", bound=Event)
+_SEALED_SHOWN: Final = "•••"
+
+
+class Projection:
+    """Fills the view tables from documents.
+
+    Args of project: ids of documents that changed.
+    """
+
+    def __init__(self, law: Law, calendar: Calendar) -> None:
+        """Compute deadlines by this law and calendar."""
+        self._law = law
+        self._calendar = calendar
+
+    def project(self, db: Connection, intake: Intake, documents: Iterable[DocumentId]) -> None:
+        """Bring the rows of these documents, and of cases that repeat their words, up to date."""
+        view = _View(db, intake, self._law, self._calendar)
+        view.bring_up_to_date(set(documents))
+
+
+class _View:
+    """One run over changed documents."""
+
+    def __init__(self, db: Connection, intake: Intake, law: Law, calendar: Calendar) -> None:
+        self._db = db
+        self._intake = intake
+        self._law = law
+        self._calendar = calendar
+        self._writers: dict[tuple[int, int], Writer] = {}
+
+    def bring_up_to_date(self, documents: set[DocumentId]) -> None:
+        kinds: dict[DocumentKind, list[DocumentId]] = {kind: [] for kind in _ORDER}
+        for document in sorted(documents):
+            kind = self._kind(document)
+            if kind is not None:
+                kinds[kind].append(document)
+        for kind in _ORDER:
+            if kind is DocumentKind.CASE:
+                kinds[kind] = sorted({*kinds[kind], *self._cases_repeating(kinds)})
+            for document in kinds[kind]:
+                self._rows(document, kind)
+
+    def _kind(self, document: DocumentId) -> DocumentKind | None:
+        row = self._db.execute("SELECT kind FROM document WHERE id = ?", (document,)).fetchone()
+        return _KINDS.get(row[0]) if row else None
+
+    def _cases_repeating(
+        self, kinds: Mapping[DocumentKind, Sequence[DocumentId]]
+    ) -> Iterable[DocumentId]:
+        """Return cases whose rows repeat words of changed people or petitions."""
+        for kind, query in (
+            (DocumentKind.PERSON, "SELECT case_id FROM case_people WHERE person_id = ?"),
+            (DocumentKind.PETITION, "SELECT id FROM cases WHERE petition_id = ?"),
+        ):
+            for document in kinds[kind]:
+                for row in self._db.execute(query, (document_text(document),)).fetchall():
+                    yield parse_document_id(row[0])
+
+    def _rows(self, document: DocumentId, kind: DocumentKind) -> None:
+        row = self._db.execute(
+            "SELECT origin, changed_hlc FROM document WHERE id = ?", (document,)
+        ).fetchone()
+        registers = self._intake.registers(document)
+        facts = self._facts(document)
+        subject = _Subject(
+            id=document_text(document),
+            document=document,
+            origin=row[0],
+            changed_ms=reading_ms(row[1]),
+            values=registers.values(),
+            facts=facts,
+        )
+        refused = self._kind_rows(kind, subject)
+        self._timeline(subject, refused)
+        self._attachments(subject)
+        self._rivals(subject, registers)
+        self._record_logs(subject)
+
+    def _kind_rows(self, kind: DocumentKind, subject: "_Subject") -> Mapping[str, str]:
+        """Write the rows of the document's own kind; return refusal codes by event id."""
+        match kind:
+            case DocumentKind.CASE:
+                return self._case(subject)
+            case DocumentKind.VISIT:
+                self._visit(subject)
+            case DocumentKind.PERSON:
+                self._person(subject)
+            case DocumentKind.PETITION:
+                self._petition(subject)
+            case DocumentKind.GROUP:
+                self._group(subject)
+            case DocumentKind.DIRECTIVE:
+                self._directive(subject)
+        return {}
+
+    def _facts(self, document: DocumentId) -> list[Fact]:
+        rows = self._db.execute(
+            "SELECT id, body, log, writer FROM event WHERE document = ? ORDER BY id", (document,)
+        ).fetchall()
+        return [
+            Fact(id=EventId(row[0]), event=decode_event(row[1]), writer=self._writer(row[2], row[3]))
+            for row in rows
+        ]
+
+    def _writer(self, log: int, number: int) -> Writer:
+        writer = self._writers.get((log, number))
+        if writer is None:
+            writer = self._writers[log, number] = self._intake.writer(log, number)
+        return writer
+
+    def _text(self, document: DocumentId, name: str) -> str:
+        try:
+            return self._intake.documents.text(document, name)
+        except ChangeError:
+            # The document was applied, so its texts can be read; a later binding may disagree, and
+            # a view without the text beats a node that cannot take records in.
+            return ""
+
+    # Kinds
+
+    def _visit(self, subject: "_Subject") -> None:
+        held = subject.first(VisitHeld)
+        self._replace(
+            "visits",
+            {
+                "id": subject.id,
+                "commune": subject.origin,
+                "held_on": held.on.isoformat() if held else "",
+                "kind": held.kind.value if held else "",
+                "place": subject.value("place"),
+                "register_number": subject.value("register_number"),
+                "result": subject.value("result"),
+                "statement": self._text(subject.document, "statement"),
+                "officer": subject.facts[0].writer.name if subject.facts else "",
+                "changed_ms": subject.changed_ms,
+            },
+        )
+        for event in subject.events():
+            match event:
+                case PersonJoined():
+                    row = (subject.id, event.person, event.role.value)
+                    self._db.execute("INSERT OR REPLACE INTO visit_people VALUES (?, ?, ?)", row)
+                case PetitionLinked():
+                    link = (subject.id, event.petition, event.case)
+                    self._db.execute(
+                        "INSERT OR REPLACE INTO visit_petitions VALUES (?, ?, ?)", link
+                    )
+
+    def _person(self, subject: "_Subject") -> None:
+        birth_year = subject.values.get("birth_year")
+        self._replace(
+            "people",
+            {
+                "id": subject.id,
+                "commune": subject.origin,
+                "full_name": subject.value("full_name"),
+                "birth_year": birth_year if isinstance(birth_year, int) else None,
+                "address": subject.value("address"),
+                "phone": subject.value("phone"),
+                "identity_type": subject.value("identity_type"),
+                "identity_sealed": subject.value("identity_number"),
+                "changed_ms": subject.changed_ms,
+            },
+        )
+
+    def _petition(self, subject: "_Subject") -> None:
+        lodged = subject.first(PetitionLodged)
+        mode = lodged.identity_mode if lodged else None
+        names = (
+            "title",
+            "request",
+            "respondent_name",
+            "respondent_code",
+            "petition_date",
+            "decision_number",
+            "decision_date",
+            "settled_by",
+            "envelope_number",
+            "sealed_ref",
+        )
+        self._replace(
+            "petitions",
+            {
+                "id": subject.id,
+                "commune": subject.origin,
+                "lodged_on": lodged.on.isoformat() if lodged else "",
+                "channel": lodged.channel.value if lodged else "",
+                "stated_type": lodged.stated_type.value if lodged else "",
+                "identity_mode": mode.value if mode else "",
+                "content": self._text(subject.document, "content"),
+                "changed_ms": subject.changed_ms,
+            }
+            | {name: subject.value(name) for name in names},
+        )
+
+    def _group(self, subject: "_Subject") -> None:
+        formed = subject.first(GroupFormed)
+        self._replace(
+            "groups",
+            {
+                "id": subject.id,
+                "commune": subject.origin,
+                "name": subject.value("name"),
+                "people_count": formed.people_count if formed else 0,
+                "changed_ms": subject.changed_ms,
+            },
+        )
+
+    def _directive(self, subject: "_Subject") -> None:
+        issued = subject.first(DirectiveIssued)
+        reports = [event.text for event in subject.events() if isinstance(event, DirectiveReported)]
+        self._replace(
+            "directives",
+            {
+                "id": subject.id,
+                "origin": subject.origin,
+                "case_id": (issued.case if issued else None) or "",
+                "title": subject.value("title"),
+                "body": self._text(subject.document, "body"),
+                "letter_number": subject.value("letter_number"),
+                "issued_ms": reading_ms(event_hlc(subject.facts[0].id)) if subject.facts else 0,
+                "due_on": issued.due_on.isoformat() if issued else "",
+                "state": directive_state(subject.events()).value,
+                "report": reports[-1] if reports else "",
+                "issued_by": subject.facts[0].writer.name if subject.facts else "",
+                "changed_ms": subject.changed_ms,
+            },
+        )
+        for code in issued.to_codes if issued else ():
+            self._db.execute(
+                "INSERT OR IGNORE INTO directive_offices VALUES (?, ?)", (subject.id, code)
+            )
+
+    def _case(self, subject: "_Subject") -> Mapping[str, str]:
+        standing = fold(subject.facts)
+        for person in standing.people:
+            row = (subject.id, person.person, person.role.value)
+            self._db.execute("INSERT OR REPLACE INTO case_people VALUES (?, ?, ?)", row)
+        found = deadlines(standing, self._law, self._calendar)
+        self._deadlines(subject, found)
+        names = self._names(subject.id)
+        summary = self._text(subject.document, "summary")
+        number = self._case_row(subject, standing, found, names, summary)
+        self._search(subject, standing, number, names, summary)
+        return {refusal.fact.id: refusal.code for refusal in standing.refused}
+
+    def _case_row(
+        self,
+        subject: "_Subject",
+        standing: CaseStanding,
+        found: Sequence[Deadline],
+        names: str,
+        summary: str,
+    ) -> int:
+        due = min(
+            (d for d in found if d.met_on is None and d.kind == "deadline" and standing.is_open),
+            key=lambda deadline: (deadline.due_on, deadline.rule_id),
+            default=None,
+        )
+        case_type = standing.effective_type
+        row = {
+            "id": subject.id,
+            "commune": subject.origin,
+            "title": subject.value("title"),
+            "summary": summary,
+            "case_type": case_type.value if case_type else "",
+            "instance": standing.instance,
+            "state": standing.state.value,
+            "is_open": int(standing.is_open),
+            "in_conflict": int(bool(standing.in_conflict)),
+            "rival_fields": self._rival_fields(subject),
+            "topic": subject.value("topic"),
+            "location": subject.value("location"),
+            "respondent_name": subject.value("respondent_name"),
+            "respondent_code": subject.value("respondent_code"),
+            "register_number": subject.value("register_number"),
+            "envelope_number": subject.value("envelope_number"),
+            "sealed_ref": subject.value("sealed_ref"),
+            "people": names,
+            "group_id": standing.groups[0] if standing.groups else "",
+            "petition_id": standing.petition or "",
+            "visit_id": standing.visit or "",
+            "parent_id": standing.parent or "",
+            "assigned_to": standing.assigned_to,
+            "channel": standing.channel.value if standing.channel else "",
+            "received_on": _day(standing.received_on),
+            "accepted_on": _day(standing.accepted_on),
+            "decided_on": _day(standing.decided_on),
+            "closed_reason": standing.closing_reason.value if standing.closing_reason else "",
+            "due_on": _day(due.due_on if due else None),
+            "due_rule": due.rule_id if due else "",
+            "officer": subject.facts[0].writer.name if subject.facts else "",
+            "last_by": subject.facts[-1].writer.name if subject.facts else "",
+            "changed_ms": subject.changed_ms,
+        }
+        updates = ", ".join(f"{name} = excluded.{name}" for name in row if name != "id")
+        found_number = self._db.execute(
+            f"INSERT INTO cases ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+            f" ON CONFLICT (id) DO UPDATE SET {updates} RETURNING number",
+            tuple(row.values()),
+        ).fetchone()
+        return int(found_number[0])
+
+    def _rival_fields(self, subject: "_Subject") -> int:
+        registers = self._intake.registers(subject.document)
+        return sum(len(row) > 1 for row in registers.fields.values())
+
+    def _names(self, case_id: str) -> str:
+        rows = self._db.execute(
+            "SELECT p.full_name FROM case_people c JOIN people p ON p.id = c.person_id"
+            " WHERE c.case_id = ? ORDER BY p.full_name",
+            (case_id,),
+        )
+        return ", ".join(row[0] for row in rows)
+
+    def _deadlines(self, subject: "_Subject", found: Sequence[Deadline]) -> None:
+        self._db.execute("DELETE FROM case_deadlines WHERE case_id = ?", (subject.id,))
+        self._db.executemany(
+            "INSERT OR REPLACE INTO case_deadlines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    subject.id,
+                    deadline.rule_id,
+                    deadline.kind,
+                    _day(deadline.trigger_on),
+                    _day(deadline.due_on),
+                    _day(deadline.met_on),
+                    deadline.source,
+                    int(deadline.verified),
+                    deadline.note,
+                )
+                for deadline in found
+            ],
+        )
+
+    def _search(
+        self, subject: "_Subject", standing: CaseStanding, number: int, names: str, summary: str
+    ) -> None:
+        petition = self._db.execute(
+            "SELECT title, content, respondent_name FROM petitions WHERE id = ?",
+            (standing.petition or "",),
+        ).fetchone()
+        words = [
+            *(str(subject.values.get(name, "")) for name in _SEARCHED),
+            names,
+            summary,
+            *(petition or ()),
+        ]
+        text = fold_text(" ".join(dict.fromkeys(word for word in words if word)))
+        self._db.execute("INSERT OR REPLACE INTO case_search (rowid, text) VALUES (?, ?)",
+                         (number, text))  # fmt: skip
+
+    # Every kind
+
+    def _timeline(self, subject: "_Subject", refused: Mapping[str, str]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO timeline VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    subject.id,
+                    fact.id,
+                    fact.event.type,
+                    fact.event.encode(),
+                    reading_ms(event_hlc(fact.id)),
+                    fact.writer.user,
+                    fact.writer.name,
+                    fact.writer.role,
+                    fact.writer.tier,
+                    fact.writer.code,
+                    refused.get(fact.id, ""),
+                )
+                for fact in subject.facts
+            ],
+        )
+
+    def _attachments(self, subject: "_Subject") -> None:
+        for fact in subject.facts:
+            event = fact.event
+            if isinstance(event, Attached):
+                self._db.execute(
+                    "INSERT OR REPLACE INTO attachments VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        subject.id,
+                        fact.id,
+                        event.sha256,
+                        event.name,
+                        event.media_type,
+                        event.size_bytes,
+                    ),
+                )
+
+    def _rivals(self, subject: "_Subject", registers: Registers) -> None:
+        self._db.execute("DELETE FROM rivals WHERE document_id = ?", (subject.id,))
+        for name, standing in registers.fields.items():
+            if len(standing) < 2:
+                continue
+            for position, value in enumerate(standing):
+                leaf = decode_leaf(self._leaf(value.log, value.seq))
+                writer = self._writer(value.log, leaf.writer)
+                shown = _SEALED_SHOWN if name == "identity_number" else str(value.value)
+                self._db.execute(
+                    "INSERT INTO rivals VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        subject.id,
+                        name,
+                        position,
+                        shown,
+                        reading_ms(leaf.hlc),
+                        writer.user,
+                        writer.name,
+                        writer.code,
+                    ),
+                )
+
+    def _leaf(self, log: int, seq: int) -> bytes:
+        row = self._db.execute(
+            "SELECT data FROM leaf WHERE log = ? AND seq = ?", (log, seq)
+        ).fetchone()
+        return bytes(row[0])
+
+    def _record_logs(self, subject: "_Subject") -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO record_logs SELECT ?, c.log, max(c.seq) FROM change c"
+            " JOIN log l ON l.number = c.log WHERE c.document = ? AND l.purpose = 'up'"
+            " GROUP BY c.log",
+            (subject.id, subject.document),
+        )
+
+    def _replace(self, table: str, row: Mapping[str, Any]) -> None:
+        self._db.execute(
+            f"INSERT OR REPLACE INTO {table} ({', '.join(row)}) VALUES"
+            f" ({', '.join('?' * len(row))})",
+            tuple(row.values()),
+        )
+
+
+class _Subject:
+    """A document as the views see it."""
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 - the name of the column
+        document: DocumentId,
+        origin: str,
+        changed_ms: int,
+        values: Mapping[str, Scalar],
+        facts: Sequence[Fact],
+    ) -> None:
+        self.id = id
+        self.document = document
+        self.origin = origin
+        self.changed_ms = changed_ms
+        self.values = values
+        self.facts = facts
+
+    def value(self, name: str) -> str:
+        value = self.values.get(name, "")
+        return "" if value is None else str(value)
+
+    def events(self) -> list[Event]:
+        return [fact.event for fact in self.facts]
+
+    def first(self, kind: type[E]) -> E | None:
+        return next((event for event in self.events() if isinstance(event, kind)), None)
+
+
+def directive_state(events: Iterable[Event]) -> DirectiveState:
+    """Return where a directive stands: the furthest of its events, whatever their order."""
+    reached = [_DIRECTIVE_STEPS[type(event)] for event in events if type(event) in _DIRECTIVE_STEPS]
+    return max(reached, default=(0, DirectiveState.ISSUED), key=lambda step: step[0])[1]
+
+
+_DIRECTIVE_STEPS: Final[dict[type[Event], tuple[int, DirectiveState]]] = {
+    DirectiveAcknowledged: (1, DirectiveState.ACKNOWLEDGED),
+    DirectiveReported: (2, DirectiveState.REPORTED),
+    DirectiveDone: (3, DirectiveState.DONE),
+    DirectiveWithdrawn: (4, DirectiveState.WITHDRAWN),
+}
+_KINDS: Final = {kind.value: kind for kind in DocumentKind}
+_SEARCHED: Final = (
+    "title",
+    "location",
+    "respondent_name",
+    "register_number",
+    "letter_number",
+    "envelope_number",
+    "sealed_ref",
+)
+
+
+def _day(value: date | None) -> str:
+    return value.isoformat() if value is not None else ""

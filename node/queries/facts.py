@@ -1,0 +1,380 @@
+"""What the pages show and the API answers, as frozen models; one vocabulary for both."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Fact(BaseModel):
+    """Base of all facts."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class SyncState(Fact):
+    """Who holds all that was written about a record.
+
+    Attributes:
+        level: the highest tier that has countersigned everything; `here` means nobody but this node.
+    """
+
+    level: Literal["here", "province", "centre"]
+
+
+class Office(Fact):
+    """A node that this one knows."""
+
+    code: str
+    name: str
+
+
+class CaseLine(Fact):
+    """A case in a list.
+
+    Attributes:
+        people: names of those who take part, as one line; empty for a denunciation.
+        due_on: the next open deadline as an ISO date, or empty.
+        days_left: days until then, negative when it has passed; None without a deadline.
+    """
+
+    id: str
+    commune: str
+    commune_name: str
+    title: str
+    case_type: str
+    instance: int
+    state: str
+    is_open: bool
+    in_conflict: bool
+    rival_fields: int
+    people: str
+    respondent_name: str
+    register_number: str
+    envelope_number: str
+    assigned_to: str
+    received_on: str
+    due_on: str
+    due_rule: str
+    days_left: int | None
+    officer: str
+    last_by: str
+    changed_ms: int
+    sync: SyncState
+
+
+class CasePage(Fact):
+    """Some cases of a list.
+
+    Attributes:
+        next: cursor of the following page, empty on the last one.
+        count: how many there are in all; `count_is_more` tells that there are more than counted.
+    """
+
+    cases: list[CaseLine]
+    next: str
+    count: int
+    count_is_more: bool
+
+
+class TimelineEntry(Fact):
+    """One event, with the writer that its signed leaf names.
+
+    Attributes:
+        refusal: stable code of why the event has no effect, or empty.
+    """
+
+    event_id: str
+    type: str
+    body: dict[str, Any]
+    at_ms: int
+    user: str
+    name: str
+    role: str
+    tier: str
+    office: str
+    refusal: str
+
+
+class Deadline(Fact):
+    """A date that a rule of law made.
+
+    Attributes:
+        days_left: days until due_on; None once it was met.
+    """
+
+    rule: str
+    kind: str
+    trigger_on: str
+    due_on: str
+    met_on: str
+    source: str
+    verified: bool
+    note: str
+    days_left: int | None
+
+
+class RivalValue(Fact):
+    """One of several values of a field that were written apart; position 0 is the one shown."""
+
+    position: int
+    value: str
+    at_ms: int
+    user: str
+    name: str
+    office: str
+
+
+class RivalField(Fact):
+    """A field with more than one standing value."""
+
+    field: str
+    values: list[RivalValue]
+
+
+class Attachment(Fact):
+    """A file of a document; `is_here` tells whether its bytes have arrived."""
+
+    document_id: str
+    event_id: str
+    sha256: str
+    name: str
+    media_type: str
+    size_bytes: int
+    is_here: bool
+
+
+class Person(Fact):
+    """A person as entered; the number of the paper is sealed and never part of this."""
+
+    id: str
+    full_name: str
+    birth_year: int | None
+    address: str
+    phone: str
+    identity_type: str
+    has_identity_number: bool
+    role: str
+
+
+class Petition(Fact):
+    """A petition as a thing of its own."""
+
+    id: str
+    lodged_on: str
+    channel: str
+    stated_type: str
+    identity_mode: str
+    title: str
+    content: str
+    request: str
+    respondent_name: str
+    respondent_code: str
+    petition_date: str
+    decision_number: str
+    decision_date: str
+    settled_by: str
+    envelope_number: str
+    sealed_ref: str
+
+
+class DirectiveOffice(Fact):
+    """An addressed office; `delivered` tells whether its node holds the directive, None if unknown."""
+
+    code: str
+    name: str
+    delivered: bool | None
+
+
+class Directive(Fact):
+    """A written directive with a time limit."""
+
+    id: str
+    origin: str
+    case_id: str
+    case_title: str
+    title: str
+    body: str
+    letter_number: str
+    issued_ms: int
+    due_on: str
+    days_left: int | None
+    state: str
+    report: str
+    issued_by: str
+    offices: list[DirectiveOffice]
+    sync: SyncState
+
+
+class DirectivePage(Fact):
+    """Directives, those that wait first."""
+
+    directives: list[Directive]
+
+
+class CaseFile(Fact):
+    """Everything the view tables say about one case."""
+
+    line: CaseLine
+    summary: str
+    topic: str
+    location: str
+    respondent_code: str
+    sealed_ref: str
+    channel: str
+    accepted_on: str
+    decided_on: str
+    closed_reason: str
+    visit_id: str
+    parent_id: str
+    children: list[CaseLine]
+    group_name: str
+    group_count: int
+    timeline: list[TimelineEntry]
+    deadlines: list[Deadline]
+    rivals: list[RivalField]
+    attachments: list[Attachment]
+    people: list[Person]
+    petitions: list[Petition]
+    directives: list[Directive]
+
+
+class VisitLine(Fact):
+    """A visit in the list."""
+
+    id: str
+    commune: str
+    commune_name: str
+    held_on: str
+    kind: str
+    place: str
+    register_number: str
+    result: str
+    officer: str
+    people: str
+    cases: list[Office] = Field(description="code: case id, name: its title")
+    sync: SyncState
+
+
+class VisitPage(Fact):
+    """Some visits, newest first."""
+
+    visits: list[VisitLine]
+    next: str
+
+
+class DocumentFields(Fact):
+    """What can be edited of one document.
+
+    Attributes:
+        kind: a DocumentKind value.
+        is_sealed: the rules of a denunciation hold: most fields must stay empty.
+    """
+
+    id: str
+    kind: str
+    is_sealed: bool
+    fields: dict[str, str | int | None]
+    texts: dict[str, str]
+    rivals: list[RivalField]
+
+
+class Today(Fact):
+    """What needs somebody today: how many, and the first few of each."""
+
+    overdue_count: int
+    soon_count: int
+    conflict_count: int
+    directive_count: int
+    new_count: int
+    open_count: int
+    overdue: list[CaseLine]
+    soon: list[CaseLine]
+    conflicts: list[CaseLine]
+    new: list[CaseLine]
+    directives: list[Directive]
+
+
+class Waiting(Fact):
+    """What the tier above has not countersigned.
+
+    Attributes:
+        records: leaves of all logs that go up.
+        bytes: their size, and that of files which have to follow is not in it.
+        cosigned_ms: when the tier above last countersigned; None before the first time.
+    """
+
+    records: int
+    bytes: int
+    cosigned_ms: int | None
+
+
+class Alarm(Fact):
+    """What a person must look at."""
+
+    number: int
+    at_ms: int
+    code: str
+    log_id: str
+    detail: str
+
+
+class DeadLetter(Fact):
+    """A leaf that was stored, acknowledged, and has no effect."""
+
+    log: str
+    seq: int
+    document_id: str
+    code: str
+    detail: str
+
+
+class LogLine(Fact):
+    """A signed log and who has countersigned how much of it."""
+
+    log_id: str
+    purpose: str
+    epoch: int
+    tier: str
+    code: str
+    size: int
+    province_size: int
+    centre_size: int
+    fault: str
+
+
+class PeerLine(Fact):
+    """A node that this one exchanges with."""
+
+    peer_id: str
+    tier: str
+    code: str
+    name: str
+    is_child: bool
+    acked: int
+
+
+class Technician(Fact):
+    """What the person who looks after the node sees; no case content."""
+
+    logs: list[LogLine]
+    peers: list[PeerLine]
+    alarms: list[Alarm]
+    dead_letters: list[DeadLetter]
+    missing_blobs: int
+    missing_blob_bytes: int
+    counts: dict[str, int]
+
+
+class DraftLine(Fact):
+    """A form that was begun and not sent."""
+
+    id: str
+    saved_ms: int
+
+
+class Draft(Fact):
+    """The content of such a form."""
+
+    id: str
+    saved_ms: int
+    body: dict[str, Any]

@@ -1,0 +1,85 @@
+"""Who has countersigned what, from the newest leaf of each document in each log that goes up."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from node.queries.facts import SyncState, Waiting
+from schemas.codes import Tier
+
+_HERE: Final = SyncState(level="here")
+_PROVINCE: Final = SyncState(level="province")
+_CENTRE: Final = SyncState(level="centre")
+_CHUNK: Final = 500
+
+
+def sync_states(
+    db: sqlite3.Connection, tier: Tier, documents: Sequence[str]
+) -> dict[str, SyncState]:
+    """Return the state of each document.
+
+    A tier has a document when it countersigned every leaf of it, or wrote the leaf itself. What
+    stands in no log of ours came from the tier above, which therefore has it.
+    """
+    if tier is Tier.CENTRE:
+        return dict.fromkeys(documents, _CENTRE)
+    held: dict[str, tuple[bool, bool]] = {}
+    for start in range(0, len(documents), _CHUNK):
+        some = documents[start : start + _CHUNK]
+        marks = ",".join("?" * len(some))
+        rows = db.execute(_HELD.format(marks=marks), list(some))
+        held.update({row[0]: (bool(row[1]), bool(row[2])) for row in rows})
+    return {document: _state(tier, held.get(document)) for document in documents}
+
+
+def _state(tier: Tier, held: tuple[bool, bool] | None) -> SyncState:
+    if held is None:
+        return _CENTRE if tier is Tier.PROVINCE else _PROVINCE
+    by_province, by_centre = held
+    if by_centre:
+        return _CENTRE
+    return _PROVINCE if by_province or tier is Tier.PROVINCE else _HERE
+
+
+_HELD: Final = """
+SELECT r.document_id,
+    min(l.tier = 'province' OR r.last_seq < coalesce(
+        (SELECT max(size) FROM cosignature WHERE log = r.log AND tier = 'province'), 0)),
+    min(l.tier = 'centre' OR r.last_seq < coalesce(
+        (SELECT max(size) FROM cosignature WHERE log = r.log AND tier = 'centre'), 0))
+FROM record_logs r JOIN log l ON l.number = r.log
+WHERE r.document_id IN ({marks})
+GROUP BY r.document_id
+"""
+
+
+def waiting(db: sqlite3.Connection, tier: Tier) -> Waiting:
+    """Return what the tier above has not countersigned yet; nothing at the centre."""
+    above = _ABOVE.get(tier)
+    if above is None:
+        return Waiting(records=0, bytes=0, cosigned_ms=None)
+    records = size_bytes = 0
+    newest_s = None
+    for number, size, cosigned, timestamp_s in db.execute(_UP_LOGS, (above.value, above.value)):
+        if size > cosigned:
+            records += size - cosigned
+            size_bytes += db.execute(
+                "SELECT coalesce(sum(length(data)), 0) FROM leaf WHERE log = ? AND seq >= ?",
+                (number, cosigned),
+            ).fetchone()[0]
+        if timestamp_s is not None:
+            newest_s = max(newest_s or 0, timestamp_s)
+    return Waiting(
+        records=records,
+        bytes=size_bytes,
+        cosigned_ms=None if newest_s is None else newest_s * 1000,
+    )
+
+
+_ABOVE: Final = {Tier.COMMUNE: Tier.PROVINCE, Tier.PROVINCE: Tier.CENTRE}
+_UP_LOGS: Final = """
+SELECT l.number, l.size, coalesce(max(c.size), 0), max(c.timestamp_s)
+FROM log l LEFT JOIN cosignature c ON c.log = l.number AND c.tier = ?
+WHERE l.purpose = 'up' AND l.tier != ?
+GROUP BY l.number
+"""
