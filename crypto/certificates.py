@@ -37,6 +37,7 @@ from schemas.codes import Tier
 # authority that runs this nationally puts its own enterprise number here, before the first root.
 OFFICE_KEY_OID = x509.ObjectIdentifier("1.3.6.1.4.1.32473.1.1")
 _OCTET_STRING_32 = b"\x04\x20"
+_BIT_STRING_64 = b"\x03\x41\x00"
 
 # A commune's clock may be wrong by a day when its certificate arrives on a stick.
 BACKDATE_MS = 24 * 60 * 60 * 1000
@@ -396,9 +397,8 @@ def _subject(name: x509.Name, extensions: x509.Extensions, public_key: object) -
         raise _malformed("certificate", "its key is not an Ed25519 key")
     tier, code = _tier_and_code(extensions)
     office = extensions.get_extension_for_oid(OFFICE_KEY_OID).value
-    if not isinstance(office, x509.UnrecognizedExtension):
-        raise _malformed("certificate", "its office key is missing")
-    if len(office.value) != 34 or not office.value.startswith(_OCTET_STRING_32):
+    value = office.value if isinstance(office, x509.UnrecognizedExtension) else b""
+    if len(value) != 34 or not value.startswith(_OCTET_STRING_32):
         raise _malformed("certificate", "its office key does not have 32 bytes")
     names = [attribute.value for attribute in name if isinstance(attribute.value, str)]
     subject = Subject(
@@ -406,7 +406,7 @@ def _subject(name: x509.Name, extensions: x509.Extensions, public_key: object) -
         code=code,
         name=names[0] if names else "",
         peer_id=PeerId(public_key.public_bytes_raw()),
-        office_public=office.value[2:],
+        office_public=value[2:],
     )
     if name != _name_of(subject):
         raise _malformed("certificate", "its subject does not say the same as its other parts")
@@ -455,12 +455,16 @@ def _check_signature(
     try:
         with _reading("certificate"):
             certificate.verify_directly_issued_by(issuer)
+            data = certificate.public_bytes(Encoding.DER)
     except InvalidSignature as error:
         raise CertificateError(
             "certificate_bad_signature",
             f"{parent.name} did not sign the certificate of {subject.name}",
             "The certificate was altered or forged, or the issuer has a new key; do not use it.",
         ) from error
+    # The library lets the bit string call trailing zero bits unused, a second spelling.
+    if not data.endswith(_BIT_STRING_64 + certificate.signature):
+        raise _malformed("certificate", "its signature is not in its usual form")
 
 
 def _check_time(certificate: x509.Certificate, subject: Subject, now_ms: int | None) -> None:

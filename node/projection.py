@@ -114,7 +114,11 @@ class _View:
             "SELECT origin, changed_hlc FROM document WHERE id = ?", (document,)
         ).fetchone()
         registers = self._intake.registers(document)
-        facts = self._facts(document)
+        bodies = self._bodies(document)
+        facts = [
+            Fact(id=EventId(key), event=decode_event(body), writer=self._writer(log, number))
+            for key, body, log, number in bodies
+        ]
         subject = _Subject(
             id=document_text(document),
             document=document,
@@ -122,6 +126,7 @@ class _View:
             changed_ms=reading_ms(row[1]),
             values=registers.values(),
             facts=facts,
+            bodies={body[0]: body[1] for body in bodies},
         )
         refused = self._kind_rows(kind, subject)
         self._timeline(subject, refused)
@@ -146,14 +151,10 @@ class _View:
                 self._directive(subject)
         return {}
 
-    def _facts(self, document: DocumentId) -> list[Fact]:
-        rows = self._db.execute(
+    def _bodies(self, document: DocumentId) -> list[tuple[str, str, int, int]]:
+        return self._db.execute(
             "SELECT id, body, log, writer FROM event WHERE document = ? ORDER BY id", (document,)
         ).fetchall()
-        return [
-            Fact(id=EventId(row[0]), event=decode_event(row[1]), writer=self._writer(row[2], row[3]))
-            for row in rows
-        ]
 
     def _writer(self, log: int, number: int) -> Writer:
         writer = self._writers.get((log, number))
@@ -413,7 +414,7 @@ class _View:
                     subject.id,
                     fact.id,
                     fact.event.type,
-                    fact.event.encode(),
+                    subject.bodies[fact.id],
                     reading_ms(event_hlc(fact.id)),
                     fact.writer.user,
                     fact.writer.name,
@@ -499,6 +500,7 @@ class _Subject:
         changed_ms: int,
         values: Mapping[str, Scalar],
         facts: Sequence[Fact],
+        bodies: Mapping[str, str],
     ) -> None:
         self.id = id
         self.document = document
@@ -506,6 +508,7 @@ class _Subject:
         self.changed_ms = changed_ms
         self.values = values
         self.facts = facts
+        self.bodies = bodies
 
     def value(self, name: str) -> str:
         value = self.values.get(name, "")

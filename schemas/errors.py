@@ -2,7 +2,8 @@
 
 SchemaError
 ├── RecordError    a leaf or an event that does not have the shape it must have
-└── MessageError   a wire message that cannot be decoded
+├── MessageError   a wire message that cannot be decoded
+└── LawError       a file of rules, days off or labels that is not as it must be
 """
 
 
@@ -25,3 +26,7 @@ class RecordError(SchemaError):
 
 class MessageError(SchemaError):
     """A wire message is malformed, too long or of an unknown kind."""
+
+
+class LawError(SchemaError):
+    """A rule, a day off or a label stands wrongly in its file."""

@@ -1,1 +1,1 @@
-"""Pure case logic: the state machine, its guards, deadlines and the rules of law that drive them."""
+"""Pure case logic: states, guards and conflicts of a case, and the deadlines that law sets."""

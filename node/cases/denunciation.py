@@ -3,13 +3,14 @@
 Name and address of a denouncer are a state secret, and a state secret must not be stored on a
 networked computer (Decision 774/QĐ-TTg; Law 117/2025/QH15, Art. 5). So a denunciation holds an
 opaque reference and the number of a sealed paper envelope: no people, no files, no remarks, no
-free text that is not needed, and no link to a visit or a case that names people.
+free text that is not needed, and no link to a case that names people. The visit it came with holds
+no people either; registering it sees to that.
 """
 
 from collections.abc import Iterable, Mapping
 
 from node.cases.errors import GuardError
-from node.cases.standing import CaseStanding, Position
+from node.cases.standing import CaseStanding
 from schemas.codes import CaseType
 from schemas.events import Classified, KnownEvent, PetitionLodged, Received, UnknownEvent
 from schemas.fields import DENUNCIATION_FIELDS
@@ -18,7 +19,6 @@ from schemas.fields import DENUNCIATION_FIELDS
 IDENTITY_EVENTS = frozenset({"person_joined", "group_linked", "attached", "noted"})
 # Texts of other events that the law does not ask for; `reason` is asked for and stays.
 _FREE_TEXTS = ("note", "content", "summary")
-_LINKS = ("visit", "parent")
 
 
 def is_sealed(events: Iterable[KnownEvent | UnknownEvent]) -> bool:
@@ -58,7 +58,7 @@ def telling_part(event: KnownEvent | UnknownEvent) -> str:
     if event.type in IDENTITY_EVENTS:
         return event.type
     if isinstance(event, Received):
-        return next((name for name in _LINKS if getattr(event, name)), "")
+        return "parent" if event.parent else ""
     return next((name for name in _FREE_TEXTS if getattr(event, name, "")), "")
 
 
@@ -88,10 +88,10 @@ def check_sealed(standing: CaseStanding, event: KnownEvent, fields: Mapping[str,
     part = telling_part(event)
     if not part:
         return
-    if part in _LINKS:
+    if part == "parent":
         raise GuardError(
             "denunciation_linked",
-            f"a denunciation does not name its {part}: people are named there",
+            "a denunciation does not name the case it was found in: people are named there",
             "record it without the link; write the connection on the sealed envelope",
         )
     if part in IDENTITY_EVENTS:
@@ -107,23 +107,6 @@ def check_sealed(standing: CaseStanding, event: KnownEvent, fields: Mapping[str,
     )
 
 
-def check_children(parent: Position, child_types: Iterable[CaseType]) -> None:
-    """Refuse to list a denunciation among the children of a split.
-
-    The parent names the people who brought it, so the list would name the denouncer.
-
-    Raises:
-        GuardError: denunciation_linked.
-    """
-    if not parent.is_sealed and CaseType.DENUNCIATION in set(child_types):
-        raise GuardError(
-            "denunciation_linked",
-            "a denunciation is not listed among the parts of a case that names people",
-            "record it as a sealed case of its own without a link; then split the other contents,"
-            " or classify this case as the one content that is left",
-        )
-
-
 def _unseals(event: KnownEvent) -> bool:
     return isinstance(event, Classified) and event.case_type is not CaseType.DENUNCIATION
 
@@ -137,7 +120,6 @@ def _check_turning(standing: CaseStanding, fields: Mapping[str, object]) -> None
             ("groups", standing.groups),
             ("attachments", standing.attachments),
             ("notes", standing.notes),
-            ("visit", standing.visit),
             ("parent", standing.parent),
         )
         if value

@@ -65,9 +65,10 @@ class _Graph:
         self._known = {fact.id: fact for fact in facts}
         self._order: list[Fact] = _causes_first(facts)
         self._index = {fact.id: index for index, fact in enumerate(self._order)}
-        self._lines: dict[str, Line] = {}
+        # One line for each event; several after one that saw a conflict and did not settle it.
+        self._lines: dict[str, list[Line]] = {}
         for index, fact in enumerate(self._order):
-            self._lines[fact.id] = self._line(index, fact)
+            self._lines[fact.id] = self._after(index, fact)
         for fact in facts:
             if fact.id not in self._index:
                 self._refuse(fact, "history_cycle", "the event follows itself")
@@ -79,19 +80,15 @@ class _Graph:
 
     def tip_lines(self) -> list[Line]:
         """Return what stands at the tips, merged as far as it fits together; never empty."""
-        return join([self._lines[tip] for tip in self.tips()], self._order) or [EMPTY]
+        return self._joined(self.tips())
 
     def agreed(self, lines: Sequence[Line]) -> Position:
         """Return the position that all lines contain."""
         common = lines[0].past
         for line in lines:
             common &= line.past
-        inside = [
-            self._lines[fact.id]
-            for index, fact in enumerate(self._order)
-            if common >> index & 1 and not self._lines[fact.id].past & ~common
-        ]
-        return join(inside, self._order)[0].position if inside else EMPTY.position
+        inside = [fact.id for index, fact in enumerate(self._order) if common >> index & 1]
+        return self._joined(inside)[0].position
 
     def branches(self, lines: Sequence[Line]) -> tuple[Branch, ...]:
         """Return the lines in conflict as people choose between them, oldest tip first."""
@@ -101,23 +98,27 @@ class _Graph:
             found.append(Branch(tip=fact.id, state=line.position.state, fact=fact))
         return tuple(sorted(found, key=lambda branch: branch.tip))
 
-    def _line(self, index: int, fact: Fact) -> Line:
+    def _joined(self, names: Iterable[str]) -> list[Line]:
+        """Return the lines after several events, merged as far as they fit; never empty."""
+        return join([line for name in names for line in self._lines[name]], self._order) or [EMPTY]
+
+    def _after(self, index: int, fact: Fact) -> list[Line]:
+        """Return the lines after an event."""
         named = _follows(fact)
         parents = sorted({parent for parent in named if parent in self._lines})
-        lines = join([self._lines[parent] for parent in parents], self._order) or [EMPTY]
-        if named and not parents:
-            self._refuse(fact, "follows_missing", "what the event follows is not here")
-            return EMPTY
+        lines = self._joined(parents)
         try:
+            if named and not parents:
+                raise GuardError("follows_missing", "what the event follows is not here")
             if isinstance(fact.event, Settled):
-                return self._settled(index, fact, lines)
+                return [self._settled(index, fact, lines)]
             if len(lines) > 1:
                 raise GuardError("case_in_conflict", "the case was in conflict")
             position = advance(lines[0].position, fact)
         except GuardError as error:
             self._refuse(fact, error.code, error.message)
-            return self._without_effect(lines)
-        return Line(position=position, past=lines[0].past | 1 << index)
+            return lines
+        return [Line(position=position, past=lines[0].past | 1 << index)]
 
     def _settled(self, index: int, fact: Fact, lines: Sequence[Line]) -> Line:
         """Return the chosen line, with the others in its past so that they do not come back."""
@@ -133,17 +134,6 @@ class _Graph:
         for line in lines:
             past |= line.past
         return Line(position=lines[tips(lines).index(chosen)].position, past=past)
-
-    def _without_effect(self, lines: Sequence[Line]) -> Line:
-        """Return the line that an event without effect leaves in place."""
-        if len(lines) == 1:
-            return lines[0]
-        # It saw a conflict and did not settle it: the branches are still there through their own
-        # tips, as long as this event does not hide them. So it stands for what all agree on.
-        common = lines[0].past
-        for line in lines:
-            common &= line.past
-        return Line(position=self.agreed(lines), past=common)
 
     def _refuse(self, fact: Fact, code: str, message: str) -> None:
         self.refused.append(Refusal(fact=fact, code=code, message=message))

@@ -4,9 +4,10 @@ A table maps a state to the moves that are possible there, and each move to the 
 move that leads to the same state is a fact that leaves the state as it is. The tables follow the
 canonical list of the domain facts (section 8.4). Where that list is silent, this is what we chose:
 
-- A petition that came by post, box or forwarding is classified without the steps of a visit. One
-  that a visitor handed in on paper needs the identity check, but nothing is written down or read
-  back. A denunciation never passes the identity check here: its author is known on paper only.
+- A petition that came by post, box or forwarding is classified without the steps of a visit, as is
+  the child of a split, for whose parent they were done. One that a visitor handed in on paper needs
+  the identity check, but nothing is written down or read back. A denunciation never passes the
+  identity check here: its author is known on paper only.
 - Until a case is accepted it can be classified again. Afterwards only its traits may change.
 - A copy that was registered twice is closed as a duplicate, up to its classification.
 - A transferred case whose receiver works on this system is classified there and goes on.
@@ -225,7 +226,7 @@ _NO_MOVES: Moves = {}
 def moves(position: Position) -> Moves:
     """Return what is possible at a position: the state that each move leads to."""
     if position.state is S.NEW or position.state in RECEPTION_STATES:
-        by_visit = position.channel in (None, Channel.VISIT)
+        by_visit = position.channel in (None, Channel.VISIT) and position.parent is None
         table = _RECEPTION[position.is_sealed, by_visit, position.written]
     else:
         # Refused before it was classified: every table ends that the same way.

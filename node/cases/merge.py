@@ -97,7 +97,7 @@ def join(lines: Sequence[Line], order: Sequence[Fact]) -> list[Line]:
 
 
 def tips(lines: Sequence[Line]) -> list[int]:
-    """Return for each line the index of its newest event, one that no other line has if possible."""
+    """Return for each line the index of its newest event; if it can, one that no other has."""
     found = []
     for line in lines:
         others = 0

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 
 class Fact(BaseModel):
@@ -238,6 +238,14 @@ class CaseFile(Fact):
     directives: list[Directive]
 
 
+class CaseRef(Fact):
+    """A case by its title."""
+
+    id: str
+    title: str
+    case_type: str
+
+
 class VisitLine(Fact):
     """A visit in the list."""
 
@@ -251,7 +259,7 @@ class VisitLine(Fact):
     result: str
     officer: str
     people: str
-    cases: list[Office] = Field(description="code: case id, name: its title")
+    cases: list[CaseRef]
     sync: SyncState
 
 

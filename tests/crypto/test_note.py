@@ -260,6 +260,7 @@ def test_every_cut_of_a_note_or_proof_is_refused() -> None:
         ("=\n\n", "=\n"),
         ("=\n\n", "\n\n"),
         ("=\n\n", "=\n\n\n"),
+        (HEAD.origin + "\n", "\n"),
         ("tiepdan/40.17083/", "\ttiepdan/40.17083/"),
         ("tiepdan/40.17083/", "\ud800"),
         ("— ", "- "),

@@ -1,0 +1,279 @@
+"""Accounts of people, their sign-ins and the browsers they use; failed attempts are slowed down.
+
+A browser that somebody signed in with before is a known device and counts its failures by itself, so
+nobody can lock an office out by guessing from elsewhere. All unknown devices share one count for a
+user. (The idea is that of OWASP's "device cookies".)
+
+AccountError   an account cannot be made or used as asked
+"""
+
+import base64
+import hashlib
+import re
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from crypto.errors import PasswordError
+from crypto.password import SALT_BYTES, hash_password
+from node.entropy import system_entropy
+from node.errors import NodeError
+from schemas.codes import Role
+
+# A working day with its breaks; a shared tablet must not stay open overnight.
+SIGN_IN_IDLE_MS_MAX: Final = 4 * 3_600_000
+SIGN_IN_AGE_MS_MAX: Final = 16 * 3_600_000
+# Every touch is a durable write, so not each page view makes one.
+_TOUCH_MS: Final = 10 * 60_000
+_FAILURES_FREE: Final = 5
+_FAILURES_WINDOW_MS: Final = 15 * 60_000
+_WAIT_MS_FIRST: Final = 2_000
+_WAIT_MS_MAX: Final = 60_000
+_USER: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}")
+_UNKNOWN_DEVICE: Final = b""
+
+
+class AccountError(NodeError):
+    """An account cannot be made or used as asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A person who may sign in.
+
+    Attributes:
+        password: the stored hash in PHC form.
+    """
+
+    user: str
+    name: str
+    role: Role
+    password: str
+    is_active: bool
+    language: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """A person at a device, by the cookie of the request.
+
+    Attributes:
+        token: the session's secret, as in the cookie.
+        csrf: what a changing request has to repeat in a header.
+        needs_touch: the last sign of life is old enough to be written again.
+    """
+
+    user: str
+    name: str
+    role: Role
+    device: bytes
+    token: str
+    csrf: str
+    language: str
+    needs_touch: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSignIn:
+    """What a browser keeps after a sign-in: the secrets of its session and of its device."""
+
+    token: str
+    csrf: str
+    device_secret: str
+
+
+class Accounts:
+    """Changes to accounts; each method runs inside a transaction."""
+
+    def __init__(
+        self, db: sqlite3.Connection, entropy: Callable[[int], bytes] = system_entropy
+    ) -> None:
+        """Use the writing connection; entropy makes the secrets of sessions and devices."""
+        self.db = db
+        self._entropy = entropy
+
+    def create(self, *, user: str, name: str, role: Role, password: str) -> None:
+        """Make an account.
+
+        Raises:
+            AccountError: the name is taken or not usable.
+            PasswordError: too short or too long.
+        """
+        if not _USER.fullmatch(user):
+            raise AccountError(
+                "account_name_unfit",
+                f"{user!r:.60} cannot be an account name.",
+                "Use 2 to 40 small letters, digits, dots or dashes.",
+            )
+        if find_account(self.db, user) is not None:
+            raise AccountError("account_exists", f"There is an account {user} already.")
+        self.db.execute(
+            "INSERT INTO account (user, name, role, password) VALUES (?, ?, ?, ?)",
+            (user, name, role.value, new_hash(password, self._entropy)),
+        )
+
+    def set_password(self, user: str, phc: str, keep_token: str = "") -> None:
+        """Store a new password hash and end all other sign-ins of the user."""
+        self.db.execute("UPDATE account SET password = ? WHERE user = ?", (phc, user))
+        self.db.execute(
+            "DELETE FROM sign_in WHERE user = ? AND token_hash != ?", (user, _digest(keep_token))
+        )
+
+    def set_active(self, user: str, is_active: bool) -> None:
+        """Allow or forbid an account; forbidding ends its sign-ins."""
+        self.db.execute("UPDATE account SET is_active = ? WHERE user = ?", (is_active, user))
+        if not is_active:
+            self.db.execute("DELETE FROM sign_in WHERE user = ?", (user,))
+
+    def set_language(self, user: str, language: str) -> None:
+        """Remember in which language a person reads."""
+        self.db.execute("UPDATE account SET language = ? WHERE user = ?", (language, user))
+
+    def sign_in(self, user: str, device_secret: str, browser: str, now_ms: int) -> NewSignIn:
+        """Start a session after the password was checked; a new browser becomes a known device."""
+        device = find_device(self.db, device_secret)
+        if device is None:
+            device, device_secret = self._entropy(16), _text(self._entropy(32))
+            self.db.execute(
+                "INSERT INTO device VALUES (?, ?, ?, ?)",
+                (device, _digest(device_secret), browser[:200], now_ms),
+            )
+        self.db.execute(
+            "DELETE FROM failed_sign_in WHERE user = ? AND device IN (?, ?)",
+            (user, device, _UNKNOWN_DEVICE),
+        )
+        token, csrf = _text(self._entropy(32)), _text(self._entropy(18))
+        self.db.execute(
+            "INSERT INTO sign_in VALUES (?, ?, ?, ?, ?, ?)",
+            (_digest(token), user, device, csrf, now_ms, now_ms),
+        )
+        return NewSignIn(token=token, csrf=csrf, device_secret=device_secret)
+
+    def sign_out(self, token: str) -> None:
+        """End a session."""
+        self.db.execute("DELETE FROM sign_in WHERE token_hash = ?", (_digest(token),))
+
+    def touch(self, token: str, now_ms: int) -> None:
+        """Note that a session is in use."""
+        self.db.execute(
+            "UPDATE sign_in SET seen_ms = ? WHERE token_hash = ?", (now_ms, _digest(token))
+        )
+
+    def note_failure(self, user: str, device: bytes | None, now_ms: int) -> None:
+        """Count a failed attempt; names without an account are counted alike."""
+        self.db.execute(
+            "INSERT INTO failed_sign_in VALUES (?, ?, ?)",
+            (user[:40], _UNKNOWN_DEVICE if device is None else device, now_ms),
+        )
+
+    def sweep(self, now_ms: int) -> None:
+        """Throw away what has expired."""
+        self.db.execute(
+            "DELETE FROM sign_in WHERE seen_ms < ? OR started_ms < ?",
+            (now_ms - SIGN_IN_IDLE_MS_MAX, now_ms - SIGN_IN_AGE_MS_MAX),
+        )
+        self.db.execute(
+            "DELETE FROM failed_sign_in WHERE at_ms < ?", (now_ms - _FAILURES_WINDOW_MS,)
+        )
+
+
+def new_hash(password: str, entropy: Callable[[int], bytes]) -> str:
+    """Return the PHC text of a password with a new salt; takes tens of milliseconds.
+
+    Raises:
+        PasswordError: too short or too long.
+    """
+    return hash_password(password, entropy(SALT_BYTES))
+
+
+def find_account(db: sqlite3.Connection, user: str) -> Account | None:
+    """Return an account by its name."""
+    row = db.execute(
+        "SELECT user, name, role, password, is_active, language FROM account WHERE user = ?",
+        (user,),
+    ).fetchone()
+    if row is None:
+        return None
+    return Account(
+        user=row[0],
+        name=row[1],
+        role=Role(row[2]),
+        password=row[3],
+        is_active=bool(row[4]),
+        language=row[5],
+    )
+
+
+def find_device(db: sqlite3.Connection, secret: str) -> bytes | None:
+    """Return the id of the device that holds a secret."""
+    row = db.execute(
+        "SELECT device FROM device WHERE secret_hash = ?", (_digest(secret),)
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def find_sign_in(db: sqlite3.Connection, token: str, now_ms: int) -> SignedIn | None:
+    """Return who is signed in with a token; None when it has expired or never was."""
+    row = db.execute(
+        "SELECT a.user, a.name, a.role, s.device, s.csrf, a.language, s.started_ms, s.seen_ms"
+        " FROM sign_in s JOIN account a ON a.user = s.user"
+        " WHERE s.token_hash = ? AND a.is_active = 1",
+        (_digest(token),),
+    ).fetchone()
+    if row is None:
+        return None
+    idle_ms, age_ms = now_ms - row[7], now_ms - row[6]
+    if idle_ms > SIGN_IN_IDLE_MS_MAX or age_ms > SIGN_IN_AGE_MS_MAX:
+        return None
+    return SignedIn(
+        user=row[0],
+        name=row[1],
+        role=Role(row[2]),
+        device=bytes(row[3]),
+        token=token,
+        csrf=row[4],
+        language=row[5],
+        # A clock that was set back would otherwise keep a session alive for good.
+        needs_touch=not 0 <= idle_ms < _TOUCH_MS,
+    )
+
+
+def wait_ms(db: sqlite3.Connection, user: str, device: bytes | None, now_ms: int) -> int:
+    """Return how long the next attempt of a user at a device has to wait; 0 if not at all."""
+    count, last_ms = db.execute(
+        "SELECT count(*), coalesce(max(at_ms), 0) FROM failed_sign_in"
+        " WHERE user = ? AND device = ? AND at_ms > ? AND at_ms <= ?",
+        (
+            user[:40],
+            _UNKNOWN_DEVICE if device is None else device,
+            now_ms - _FAILURES_WINDOW_MS,
+            now_ms,
+        ),
+    ).fetchone()
+    if count < _FAILURES_FREE:
+        return 0
+    pause_ms = min(_WAIT_MS_MAX, _WAIT_MS_FIRST * 2 ** min(count - _FAILURES_FREE, 10))
+    return int(max(0, last_ms + pause_ms - now_ms))
+
+
+def check_new_password(password: str, user: str) -> None:
+    """Refuse a password that contains the account's name.
+
+    Raises:
+        PasswordError: it does.
+    """
+    if user.lower() in password.lower():
+        raise PasswordError(
+            "password_too_easy",
+            "the password contains the account name",
+            "Choose one that does not contain your account name.",
+        )
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def _text(secret: bytes) -> str:
+    return base64.urlsafe_b64encode(secret).decode().rstrip("=")

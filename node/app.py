@@ -1,0 +1,283 @@
+"""The running node: builds everything once, serves pages and links, stops in reverse order."""
+
+import asyncio
+import logging
+import random
+import signal
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final, TypeVar
+
+import cbor2
+from aiohttp import web
+
+from crypto.certificates import Subject
+from crypto.errors import CryptoError
+from node.accounts import Accounts
+from node.clock import Clock
+from node.entropy import system_entropy, system_rng
+from node.errors import StartError
+from node.link import Downlink, LinkStatus, Uplink
+from node.station import Station, open_station
+from node.web.office import Office
+from node.web.server import build_web
+from node.writer import ChangeCounter, WriterThread
+from schemas.codes import Tier
+from schemas.errors import MessageError
+from schemas.ids import parse_document_id
+from schemas.wire import Message
+from sync.database import open_reader, translated
+from sync.errors import LinkError, StoreError
+from sync.record_file import export_record
+from sync.session import Kinship, Session
+from sync.store import Peer
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_READERS: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where a running node can be reached; port 0 means that it does not listen."""
+
+    web_host: str
+    web_port: int
+    sync_host: str
+    sync_port: int
+
+
+class Node:
+    """One running node: the pages see its office, the links their sessions.
+
+    Attributes:
+        is_ready: everything listens, and it is not stopping.
+    """
+
+    def __init__(self, station: Station, clock: Clock, rng: random.Random) -> None:
+        """Build on an opened station; nothing starts yet."""
+        self._station = station
+        self.clock = clock
+        self.config = station.folder.config
+        self.tier: Tier = station.replica.subject.tier
+        self.code: str = station.replica.subject.code
+        self.is_ready = False
+        self.changes = ChangeCounter()
+        self._writer = WriterThread()
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
+        self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        self.uplink: Uplink | None = None
+        if self.config.parent:
+            self.uplink = Uplink(
+                station.folder, self, clock=clock, rng=rng, announce=self.changes.announce
+            )
+
+    def office(self) -> Office:
+        """Return what the pages need of this node."""
+        station = self._station
+        return Office(
+            tier=self.tier,
+            code=self.code,
+            name=station.replica.subject.name,
+            language=self.config.language,
+            version=version("tiepdan"),
+            is_demo=self.config.is_demo,
+            clock=self.clock,
+            entropy=system_entropy,
+            write=self.write,
+            read=self.read,
+            desk=station.desk,
+            accounts=Accounts(station.connection),
+            blobs=station.blobs,
+            incoming_folder=station.folder.incoming,
+            disk_reserve_bytes=self.config.disk_reserve_mib << 20,
+            link=self.uplink.status if self.uplink else LinkStatus(),
+            set_link_cut=self._set_link_cut,
+            changes=self.changes,
+            export_record=self._export_record,
+            is_ready=lambda: self.is_ready,
+        )
+
+    async def _set_link_cut(self, is_cut: bool) -> None:
+        if self.uplink is not None:
+            await self.uplink.set_cut(is_cut)
+
+    def _export_record(self, document_id: str) -> bytes:
+        document = parse_document_id(document_id)
+        return export_record(self._station.replica.store, document, self._station.folder.root)
+
+    # What the pages and the links need
+
+    async def write(self, work: Callable[[int], T]) -> T:
+        """Run work(now_ms) in one transaction in the writer thread."""
+
+        def unit() -> T:
+            with self._station.replica.transaction():
+                return work(self.clock.now_ms())
+
+        result = await self._writer.run(unit)
+        await self.changes.announce()
+        return result
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run work on a read-only connection in a reader thread.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._connections.empty():
+            connection = open_reader(self._station.folder.database)
+            connection.row_factory = sqlite3.Row
+        else:
+            connection = self._connections.get()
+        try:
+            return work(connection)
+        except sqlite3.Error as error:
+            raise translated(error) from error
+        finally:
+            self._connections.put(connection)
+
+    async def greet(self, peer: Subject, chain: list[bytes], kinship: Kinship) -> Session:
+        """Remember the peer and return a session with it."""
+        known = Peer(
+            peer_id=peer.peer_id,
+            tier=peer.tier.value,
+            code=peer.code,
+            name=peer.name,
+            office_key=peer.office_public,
+            chain=cbor2.dumps(chain),
+            is_child=kinship == "child",
+        )
+
+        def unit() -> Session:
+            with self._station.replica.transaction():
+                self._station.replica.welcome(known)
+            return Session(self._station.replica, peer, kinship, self._station.blobs)
+
+        return await self._writer.run(unit)
+
+    async def step(
+        self, session: Session, messages: Sequence[Message], *, may_send: bool
+    ) -> list[Message]:
+        """Handle messages in one transaction and return what may leave after its commit."""
+
+        def unit() -> list[Message]:
+            answers: list[Message] = []
+            now_ms = self.clock.now_ms()
+            with self._station.replica.transaction():
+                for message in messages:
+                    answers += session.receive(message, now_ms)
+                if may_send:
+                    answers += session.pump(now_ms)
+            return answers
+
+        try:
+            answers = await self._writer.run(unit)
+        except (LinkError, MessageError, StoreError, CryptoError):
+            raise
+        except Exception as error:
+            # A peer's message that trips over a fault of ours costs its link, never the node; the
+            # transaction was rolled back, so nothing half done remains.
+            log.exception("link fault")
+            raise LinkError("link_fault", "the message could not be handled") from error
+        if messages:
+            await self.changes.announce()
+        return answers
+
+    async def wait_for_news(self, after: int, timeout_s: float) -> int:
+        """Return the count of commits once it is above `after`, or when time is up."""
+        return await self.changes.wait(after, timeout_s)
+
+    async def close(self) -> None:
+        """Stop the threads and fold the database."""
+        self._writer.close()
+        self._readers.shutdown(wait=True)
+        while not self._connections.empty():
+            self._connections.get().close()
+        self._station.close()
+
+
+async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
+    """Run the node of a data folder until SIGINT or SIGTERM.
+
+    Args:
+        path: an enrolled node's data folder.
+        ready: told the addresses once everything listens.
+
+    Raises:
+        StartError: an address is in use or not ours.
+        ConfigError, StoreError, CryptoError: the folder is not usable.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    rng = system_rng()
+    async with AsyncExitStack() as stack:
+        node = Node(open_station(path, rng), Clock(), rng)
+        stack.push_async_callback(node.close)
+        sync_host, sync_port = await _listen_for_children(node, stack)
+        web_host, web_port = await _listen_for_people(node, stack)
+        node.is_ready = True
+        ready(
+            Addresses(
+                web_host=web_host, web_port=web_port, sync_host=sync_host, sync_port=sync_port
+            )
+        )
+        log.info("node up", extra={"code": node.code, "tier": node.tier.value})
+        async with asyncio.TaskGroup() as group:
+            uplink = group.create_task(node.uplink.run(), name="uplink") if node.uplink else None
+            await stop.wait()
+            node.is_ready = False
+            if uplink is not None:
+                uplink.cancel()
+    log.info("node stopped", extra={"code": node.code})
+
+
+async def _listen_for_children(node: Node, stack: AsyncExitStack) -> tuple[str, int]:
+    config = node.config
+    if not config.sync_host:
+        return "", 0
+    downlink = Downlink(node._station.folder, node, node.clock)
+    try:
+        runner = await downlink.listen()
+    except OSError as error:
+        raise _address_error(error, config.sync_host, config.sync_port) from error
+    stack.push_async_callback(runner.cleanup)
+    return config.sync_host, runner.addresses[0][1]
+
+
+async def _listen_for_people(node: Node, stack: AsyncExitStack) -> tuple[str, int]:
+    config = node.config
+    runner = web.AppRunner(build_web(node.office()), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, config.web_host, config.web_port).start()
+    except OSError as error:
+        raise _address_error(error, config.web_host, config.web_port) from error
+    return config.web_host, runner.addresses[0][1]
+
+
+def _address_error(error: OSError, host: str, port: int) -> StartError:
+    if error.errno == 98:  # EADDRINUSE
+        return StartError(
+            "port_in_use",
+            f"Port {port} on {host} is in use by another program.",
+            "Stop that program, or choose another port in node.toml (0 takes any free one).",
+        )
+    return StartError(
+        "address_unusable",
+        f"Cannot listen on {host} port {port}: {error.strerror or error}.",
+        "Check web_host, web_port, sync_host and sync_port in node.toml.",
+    )

@@ -1,0 +1,243 @@
+"""The command line: `tiepdan COMMAND`; every refusal is one clear sentence and exit status 1."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from crypto.certificates import chain_from_pem
+from crypto.errors import CryptoError
+from crypto.keyfile import read_certificate
+from node.accounts import Accounts
+from node.app import Addresses, serve
+from node.clock import Clock
+from node.config import Config
+from node.demo import run_demo
+from node.entropy import system_entropy, system_rng
+from node.errors import NodeError
+from node.folder import NODE_LIFETIME_DAYS, init_folder, install_chain, sign_request
+from node.logs import set_up_logs
+from node.station import opened_station, rebuild, view_digest
+from schemas.codes import Role, Tier
+from schemas.errors import SchemaError
+from schemas.ids import parse_document_id
+from sync.errors import SyncError
+from sync.record_file import VerifiedRecord, export_record, verify_record
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return command(options)
+    except (NodeError, SyncError, CryptoError, SchemaError) as error:
+        print(f"tiepdan: {error} [{error.code}]", file=sys.stderr)
+        hint = getattr(error, "hint", "")
+        if hint:
+            print(f"tiepdan: {hint}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tiepdan", description="Offline-first citizen reception.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _node_commands(commands)
+    _record_commands(commands)
+    demo = commands.add_parser("demo", help="run a centre, a province and three communes here")
+    demo.add_argument("--data", type=Path, default=Path("demo-data"), help="folder of the demo")
+    demo.add_argument("--base-port", type=int, default=8700, help="first port; 0: any free ones")
+    demo.add_argument("--ready-file", type=Path, help="JSON of addresses and accounts")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+
+
+
+def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    init = commands.add_parser("init", help="make a node's data folder with a new key")
+    _add_data(init)
+    init.add_argument("--tier", required=True, choices=["centre", "province", "commune"])
+    init.add_argument("--code", required=True, help="0, 40 or 40.17083")
+    init.add_argument("--name", required=True, help="name of the place")
+    init.add_argument("--parent", default="", help="host:port of the tier above")
+    init.add_argument("--web-port", type=int, default=Config.web_port)
+    init.add_argument("--sync-host", default="", help="address that children dial")
+    init.add_argument("--sync-port", type=int, default=Config.sync_port)
+    init.set_defaults(run=_init)
+
+    enrol = commands.add_parser("enrol", help="sign a node below, or install what was signed")
+    _add_data(enrol)
+    which = enrol.add_mutually_exclusive_group(required=True)
+    which.add_argument("--sign", type=Path, metavar="REQUEST", help="sign a child's request.pem")
+    which.add_argument("--install", type=Path, metavar="CHAIN", help="install what came back")
+    enrol.add_argument("--out", type=Path, help="where to write what was signed")
+    enrol.add_argument("--days", type=int, default=NODE_LIFETIME_DAYS)
+    enrol.set_defaults(run=_enrol)
+
+    run = commands.add_parser("serve", help="run the node until Ctrl-C")
+    _add_data(run)
+    run.add_argument("--ready-file", type=Path, help="written with the addresses once it is up")
+    run.set_defaults(run=_serve)
+
+    account = commands.add_parser("account", help="add an account, or set its password")
+    _add_data(account)
+    account.add_argument("--user", required=True)
+    account.add_argument("--name", required=True)
+    account.add_argument("--role", required=True, choices=[role.value for role in Role])
+    account.add_argument("--password-file", type=Path, required=True, help="- for standard input")
+    account.set_defaults(run=_account)
+
+
+def _record_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    again = commands.add_parser("rebuild", help="make all views again from the log")
+    _add_data(again)
+    again.set_defaults(run=_rebuild)
+
+    export = commands.add_parser("export", help="write a record with its proof to a file")
+    _add_data(export)
+    export.add_argument("record", help="id of the record")
+    export.add_argument("file", type=Path)
+    export.set_defaults(run=_export)
+
+    verify = commands.add_parser("verify", help="check an exported record; needs no node")
+    verify.add_argument("file", type=Path)
+    verify.add_argument("--root", type=Path, help="root certificate you trust (root.pem)")
+    verify.set_defaults(run=_verify)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="the node's data folder")
+
+
+def _init(options: argparse.Namespace) -> int:
+    config = Config(
+        parent=options.parent,
+        web_port=options.web_port,
+        sync_host=options.sync_host,
+        sync_port=options.sync_port,
+    )
+    request = init_folder(
+        options.data,
+        tier=Tier(options.tier),
+        code=options.code,
+        name=options.name,
+        config=config,
+        now_ms=Clock().now_ms(),
+    )
+    if request is None:
+        print(f"The centre is ready. Keep {options.data / 'root.key'} offline.")
+    else:
+        print(f"Carry {request} to the tier above and have it signed with `tiepdan enrol --sign`.")
+    return 0
+
+
+def _enrol(options: argparse.Namespace) -> int:
+    if options.install is not None:
+        *chain, root = chain_from_pem(_read(options.install))
+        subject = install_chain(options.data, chain, root)
+        print(f"Enrolled: {subject.name} ({subject.tier.value} {subject.code}).")
+        return 0
+    signed = sign_request(options.data, _read(options.sign), Clock().now_ms(), options.days)
+    target = options.out or options.sign.with_name("chain.pem")
+    target.write_bytes(signed)
+    print(f"Signed. Carry {target} back and install it with `tiepdan enrol --install`.")
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    set_up_logs()
+
+    def ready(addresses: Addresses) -> None:
+        print(f"http://{addresses.web_host}:{addresses.web_port}", flush=True)
+        if options.ready_file is not None:
+            line = f"{addresses.web_host} {addresses.web_port} {addresses.sync_port}\n"
+            options.ready_file.write_text(line)
+
+    asyncio.run(serve(options.data, ready))
+    return 0
+
+
+def _account(options: argparse.Namespace) -> int:
+    if str(options.password_file) == "-":
+        password = sys.stdin.readline().rstrip("\n")
+    else:
+        password = _read(options.password_file).decode().rstrip("\n")
+    with opened_station(options.data, system_rng()) as station:
+        accounts = Accounts(station.connection)
+        with station.replica.transaction():
+            accounts.put(
+                user=options.user,
+                name=options.name,
+                role=Role(options.role),
+                password=password,
+                salt=system_entropy(16),
+            )
+    print(f"Account {options.user} is ready.")
+    return 0
+
+
+def _rebuild(options: argparse.Namespace) -> int:
+    with opened_station(options.data, system_rng()) as station:
+        before = view_digest(station.connection)
+        rebuild(station, Clock().now_ms(), _show_progress)
+        after = view_digest(station.connection)
+    print(f"views before  {before}\nviews after   {after}")
+    if before != after:
+        print("The views differed from the log; they are right now.")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    with opened_station(options.data, system_rng()) as station:
+        document = parse_document_id(options.record)
+        data = export_record(station.replica.store, document, station.folder.root)
+    options.file.write_bytes(data)
+    print(f"Wrote {options.file} ({len(data)} bytes).")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    root = read_certificate(options.root) if options.root else None
+    _show(verify_record(_read(options.file), root), is_trusted=root is not None)
+    return 0
+
+
+def _show(record: VerifiedRecord, *, is_trusted: bool) -> None:
+    print(f"VERIFIED  {record.kind}, {record.leaves} changes")
+    for name, value in sorted(record.fields.items()):
+        if name != "identity_number":
+            print(f"  {name}: {value}")
+    for attestation in record.attestations:
+        owner = attestation.owner
+        print(f"signed by {owner.name} ({owner.tier.value} {owner.code}), {attestation.size} leaves")
+        for subject, _ in attestation.cosigners:
+            print(f"  countersigned by {subject.name} ({subject.tier.value} {subject.code})")
+    fingerprint = record.root.fingerprint(SHA256()).hex()
+    print(f"root {fingerprint}" + ("" if is_trusted else " (not given by you: compare it)"))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    return asyncio.run(run_demo(options.data, options.base_port, options.ready_file))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NodeError("file_unreadable", f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _show_progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done} of {total} leaves", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""A node at work, without its network: the data folder, the database and all that is built on it.
+
+The command line, the program and the benchmarks open the same station.
+"""
+
+import hashlib
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.cases.admission import admit_change
+from node.desk import Desk
+from node.folder import NodeFolder, open_folder
+from node.law import load_calendar, load_law
+from node.projection import Projection
+from node.views import VIEW_TABLES
+from node.views import migrations as view_migrations
+from schemas.ids import DocumentId
+from sync.blobs import BlobFiles
+from sync.database import open_database
+from sync.migrations import migrations as sync_migrations
+from sync.replica import Replica
+from sync.store import Connection, Store
+
+MIGRATIONS = (sync_migrations, view_migrations)
+# Tables that a rebuild empties and fills again from the leaves.
+DERIVED_TABLES = (
+    "writer",
+    "document",
+    "change",
+    "waiting_change",
+    "event",
+    "audience",
+    "dead_letter",
+    "blob_document",
+    *VIEW_TABLES,
+    "case_search",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """Everything of a node that needs no network.
+
+    Attributes:
+        connection: the one that writes.
+    """
+
+    folder: NodeFolder
+    connection: sqlite3.Connection
+    replica: Replica
+    desk: Desk
+    blobs: BlobFiles
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the database and close it."""
+        self.connection.close()
+
+
+def open_station(path: Path, rng: random.Random) -> Station:
+    """Open an enrolled node's data folder.
+
+    Raises:
+        ConfigError: the folder is not usable.
+        StoreError: the database is not usable.
+        CryptoError: keys or certificates are not usable.
+    """
+    folder = open_folder(path)
+    connection = open_database(folder.database, MIGRATIONS)
+    replica = build_replica(connection, folder)
+    return Station(
+        folder=folder,
+        connection=connection,
+        replica=replica,
+        desk=Desk(replica, rng),
+        blobs=BlobFiles(folder.blobs),
+    )
+
+
+def build_replica(connection: Connection, folder: NodeFolder) -> Replica:
+    """Return the replica of a folder's node on a connection, with the views of cases."""
+    store = Store(connection)
+    projection = Projection(load_law(), load_calendar())
+
+    def project(documents: set[DocumentId]) -> None:
+        projection.project(connection, replica.intake, documents)
+
+    replica = Replica(
+        store,
+        key=folder.key,
+        chain=folder.chain,
+        root=folder.root,
+        admit=admit_change,
+        project=project,
+    )
+    return replica
+
+
+def rebuild(station: Station, now_ms: int, progress: Callable[[int, int], None]) -> None:
+    """Make every derived table again from the leaves, in one transaction.
+
+    Args:
+        station: open, with nobody else writing.
+        now_ms: wall clock.
+        progress: told (leaves done, leaves in all) now and then.
+    """
+    replica, store = station.replica, station.replica.store
+    total = store.db.execute("SELECT count(*) FROM leaf").fetchone()[0]
+    done = 0
+    with replica.transaction():
+        for table in DERIVED_TABLES:
+            store.db.execute(f"DELETE FROM {table}")
+        replica.intake.forget()
+        for log in store.logs():
+            for seq in range(log.size):
+                replica.intake.take(log, seq, store.leaf(log.number, seq), now_ms)
+                done += 1
+                if done % 1_000 == 0:
+                    progress(done, total)
+    progress(total, total)
+
+
+def view_digest(db: Connection) -> str:
+    """Return a SHA-256 over the content of all view tables, rows in the order of their keys."""
+    digest = hashlib.sha256()
+    for table in VIEW_TABLES:
+        digest.update(table.encode())
+        for row in _rows(db, table):
+            digest.update(repr(row).encode())
+    digest.update(b"case_search")
+    for row in db.execute(
+        "SELECT c.id, s.text FROM cases c JOIN case_search s ON s.rowid = c.number ORDER BY c.id"
+    ):
+        digest.update(repr(tuple(row)).encode())
+    return digest.hexdigest()
+
+
+def _rows(db: Connection, table: str) -> Iterator[tuple[object, ...]]:
+    columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})").fetchall()]
+    # The number of a case is the order in which it came, which no record says.
+    shown = [column for column in columns if (table, column) != ("cases", "number")]
+    names = ", ".join(shown)
+    for row in db.execute(f"SELECT {names} FROM {table} ORDER BY {names}"):
+        yield tuple(row)
+
+
+@contextmanager
+def opened_station(path: Path, rng: random.Random) -> Iterator[Station]:
+    """Open a station for the length of a block."""
+    station = open_station(path, rng)
+    try:
+        yield station
+    finally:
+        station.close()

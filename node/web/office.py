@@ -1,0 +1,79 @@
+"""What the pages and the API need of the node; the running node of node/app.py is one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Protocol, TypeVar
+
+from node.accounts import Accounts
+from node.clock import Clock
+from node.config import Config
+from node.desk import Desk
+from node.link import LinkStatus
+from node.queries.cases import Place
+from node.queries.facts import Office as OfficeName
+from node.writer import ChangeCounter
+from schemas.codes import Tier
+from sync.blobs import BlobFiles
+
+T = TypeVar("T")
+
+
+class Office(Protocol):
+    """A running node.
+
+    Attributes:
+        code: place code of the node's certificate.
+        name: name of the place.
+        desk: used only inside a write.
+        accounts: used only inside a write.
+        incoming_folder: on the same disk as the blobs, for uploads that have not finished.
+        changes: counts commits and changes of the link.
+    """
+
+    tier: Tier
+    code: str
+    name: str
+    config: Config
+    clock: Clock
+    desk: Desk
+    accounts: Accounts
+    blobs: BlobFiles
+    incoming_folder: Path
+    changes: ChangeCounter
+
+    @property
+    def link(self) -> LinkStatus:
+        """The link upwards, as it is now."""
+
+    def entropy(self, size_bytes: int, /) -> bytes:
+        """Return bytes nobody can guess."""
+
+    async def write(self, work: Callable[[int], T], /) -> T:
+        """Return what work(now_ms) returned in the writer thread, once it is durable.
+
+        Raises:
+            StoreError: nothing was changed.
+        """
+
+    async def read(self, work: Callable[[Connection], T], /) -> T:
+        """Return what work(connection) returned in a reader thread; rows are sqlite3.Row.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+
+    async def set_link_cut(self, cut: bool, /) -> None:
+        """Cut or restore the link upwards; only in the demo."""
+
+    async def export_record(self, document_id: str, /) -> bytes:
+        """Return a document with its proofs as a signed file."""
+
+
+def place_of(office: Office) -> Place:
+    """Return where and when queries are asked now."""
+    return Place(
+        own=OfficeName(code=office.code, name=office.name),
+        tier=office.tier,
+        today=office.clock.today(),
+    )

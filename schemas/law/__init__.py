@@ -1,0 +1,1 @@
+"""Law as data: rules with their validity, source and whether the source was checked."""
