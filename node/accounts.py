@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from crypto.errors import PasswordError
-from crypto.password import SALT_BYTES, hash_password
+from crypto.password import hash_password
 from node.entropy import system_entropy
 from node.errors import NodeError
 from schemas.codes import Role
@@ -93,11 +93,18 @@ class Accounts:
         self.db = db
         self._entropy = entropy
 
-    def create(self, *, user: str, name: str, role: Role, password: str) -> None:
-        """Make an account.
+    def put(self, *, user: str, name: str, role: Role, password: str, salt: bytes) -> None:
+        """Make an account, or give an existing one this name, role and password.
+
+        Args:
+            user: account name, small letters.
+            name: as shown in records.
+            role: what the person may do.
+            password: in plain; only its hash is stored.
+            salt: 16 random bytes.
 
         Raises:
-            AccountError: the name is taken or not usable.
+            AccountError: the account name is not usable.
             PasswordError: too short or too long.
         """
         if not _USER.fullmatch(user):
@@ -106,12 +113,14 @@ class Accounts:
                 f"{user!r:.60} cannot be an account name.",
                 "Use 2 to 40 small letters, digits, dots or dashes.",
             )
-        if find_account(self.db, user) is not None:
-            raise AccountError("account_exists", f"There is an account {user} already.")
+        phc = hash_password(password, salt)
         self.db.execute(
-            "INSERT INTO account (user, name, role, password) VALUES (?, ?, ?, ?)",
-            (user, name, role.value, new_hash(password, self._entropy)),
+            "INSERT INTO account (user, name, role, password) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (user) DO UPDATE SET name=excluded.name, role=excluded.role,"
+            " password=excluded.password, is_active=1",
+            (user, name, role.value, phc),
         )
+        self.db.execute("DELETE FROM sign_in WHERE user = ?", (user,))
 
     def set_password(self, user: str, phc: str, keep_token: str = "") -> None:
         """Store a new password hash and end all other sign-ins of the user."""
@@ -176,15 +185,6 @@ class Accounts:
         self.db.execute(
             "DELETE FROM failed_sign_in WHERE at_ms < ?", (now_ms - _FAILURES_WINDOW_MS,)
         )
-
-
-def new_hash(password: str, entropy: Callable[[int], bytes]) -> str:
-    """Return the PHC text of a password with a new salt; takes tens of milliseconds.
-
-    Raises:
-        PasswordError: too short or too long.
-    """
-    return hash_password(password, entropy(SALT_BYTES))
 
 
 def find_account(db: sqlite3.Connection, user: str) -> Account | None:

@@ -25,7 +25,6 @@ from node.entropy import system_entropy, system_rng
 from node.errors import StartError
 from node.link import Downlink, LinkStatus, Uplink
 from node.station import Station, open_station
-from node.web.office import Office
 from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
 from schemas.codes import Tier
@@ -55,7 +54,7 @@ class Addresses:
 
 
 class Node:
-    """One running node: the pages see its office, the links their sessions.
+    """One running node: the office of its pages, the sessions of its links.
 
     Attributes:
         is_ready: everything listens, and it is not stopping.
@@ -64,10 +63,20 @@ class Node:
     def __init__(self, station: Station, clock: Clock, rng: random.Random) -> None:
         """Build on an opened station; nothing starts yet."""
         self._station = station
+        subject = station.replica.subject
         self.clock = clock
         self.config = station.folder.config
-        self.tier: Tier = station.replica.subject.tier
-        self.code: str = station.replica.subject.code
+        self.tier: Tier = subject.tier
+        self.code = subject.code
+        self.name = subject.name
+        self.language = self.config.language
+        self.is_demo = self.config.is_demo
+        self.disk_reserve_bytes = self.config.disk_reserve_mib << 20
+        self.version = version("tiepdan")
+        self.desk = station.desk
+        self.accounts = Accounts(station.connection)
+        self.blobs = station.blobs
+        self.incoming_folder = station.folder.incoming
         self.is_ready = False
         self.changes = ChangeCounter()
         self._writer = WriterThread()
@@ -79,41 +88,25 @@ class Node:
                 station.folder, self, clock=clock, rng=rng, announce=self.changes.announce
             )
 
-    def office(self) -> Office:
-        """Return what the pages need of this node."""
-        station = self._station
-        return Office(
-            tier=self.tier,
-            code=self.code,
-            name=station.replica.subject.name,
-            language=self.config.language,
-            version=version("tiepdan"),
-            is_demo=self.config.is_demo,
-            clock=self.clock,
-            entropy=system_entropy,
-            write=self.write,
-            read=self.read,
-            desk=station.desk,
-            accounts=Accounts(station.connection),
-            blobs=station.blobs,
-            incoming_folder=station.folder.incoming,
-            disk_reserve_bytes=self.config.disk_reserve_mib << 20,
-            link=self.uplink.status if self.uplink else LinkStatus(),
-            set_link_cut=self._set_link_cut,
-            changes=self.changes,
-            export_record=self._export_record,
-            is_ready=lambda: self.is_ready,
-        )
+    @property
+    def link(self) -> LinkStatus:
+        """The link upwards, as it is now; at the centre there is none."""
+        return self.uplink.status if self.uplink else LinkStatus()
 
-    async def _set_link_cut(self, is_cut: bool) -> None:
+    def entropy(self, size_bytes: int) -> bytes:
+        """Return bytes nobody can guess."""
+        return system_entropy(size_bytes)
+
+    async def set_link_cut(self, cut: bool) -> None:
+        """Cut or restore the link upwards; only in the demo."""
         if self.uplink is not None:
-            await self.uplink.set_cut(is_cut)
+            await self.uplink.set_cut(cut)
 
-    def _export_record(self, document_id: str) -> bytes:
+    async def export_record(self, document_id: str) -> bytes:
+        """Return a record with its proof, as a file."""
         document = parse_document_id(document_id)
-        return export_record(self._station.replica.store, document, self._station.folder.root)
-
-    # What the pages and the links need
+        store, root = self._station.replica.store, self._station.folder.root
+        return await self._writer.run(lambda: export_record(store, document, root))
 
     async def write(self, work: Callable[[int], T]) -> T:
         """Run work(now_ms) in one transaction in the writer thread."""
@@ -162,7 +155,7 @@ class Node:
         def unit() -> Session:
             with self._station.replica.transaction():
                 self._station.replica.welcome(known)
-            return Session(self._station.replica, peer, kinship, self._station.blobs)
+            return Session(self._station.replica, peer, kinship, self.blobs)
 
         return await self._writer.run(unit)
 
@@ -259,7 +252,7 @@ async def _listen_for_children(node: Node, stack: AsyncExitStack) -> tuple[str, 
 
 async def _listen_for_people(node: Node, stack: AsyncExitStack) -> tuple[str, int]:
     config = node.config
-    runner = web.AppRunner(build_web(node.office()), access_log=None, shutdown_timeout=2.0)
+    runner = web.AppRunner(build_web(node), access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:

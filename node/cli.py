@@ -57,9 +57,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-
-
-
 def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     init = commands.add_parser("init", help="make a node's data folder with a new key")
     _add_data(init)
@@ -67,9 +64,9 @@ def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     init.add_argument("--code", required=True, help="0, 40 or 40.17083")
     init.add_argument("--name", required=True, help="name of the place")
     init.add_argument("--parent", default="", help="host:port of the tier above")
-    init.add_argument("--web-port", type=int, default=Config.web_port)
+    init.add_argument("--web-port", type=int, default=Config().web_port)
     init.add_argument("--sync-host", default="", help="address that children dial")
-    init.add_argument("--sync-port", type=int, default=Config.sync_port)
+    init.add_argument("--sync-port", type=int, default=Config().sync_port)
     init.set_defaults(run=_init)
 
     enrol = commands.add_parser("enrol", help="sign a node below, or install what was signed")
@@ -216,7 +213,9 @@ def _show(record: VerifiedRecord, *, is_trusted: bool) -> None:
             print(f"  {name}: {value}")
     for attestation in record.attestations:
         owner = attestation.owner
-        print(f"signed by {owner.name} ({owner.tier.value} {owner.code}), {attestation.size} leaves")
+        print(
+            f"signed by {owner.name} ({owner.tier.value} {owner.code}), {attestation.size} leaves"
+        )
         for subject, _ in attestation.cosigners:
             print(f"  countersigned by {subject.name} ({subject.tier.value} {subject.code})")
     fingerprint = record.root.fingerprint(SHA256()).hex()

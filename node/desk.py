@@ -194,9 +194,11 @@ class Desk:
         standing = self.standing(case_id)
         known = {person.person for person in standing.people}
         events: list[KnownEvent] = [PetitionLinked(petition=petition_id, case=case_id)]
-        for event in shared:
-            if not (isinstance(event, PersonJoined) and event.person in known):
-                events.append(event)
+        events += [
+            event
+            for event in shared
+            if not (isinstance(event, PersonJoined) and event.person in known)
+        ]
         for event in events:
             self._check(author, document, standing, event)
         self._replica.write(author, document, now_ms=now_ms, events=events)
@@ -432,7 +434,9 @@ class Desk:
         )
 
     def _check_sealed(self, request: EditFields) -> None:
-        wrong = [name for name in [*request.fields, *request.texts] if name not in DENUNCIATION_FIELDS]
+        wrong = [
+            name for name in [*request.fields, *request.texts] if name not in DENUNCIATION_FIELDS
+        ]
         if wrong:
             raise RequestError(
                 "denunciation_sealed",

@@ -1,14 +1,14 @@
 """The data folder of a node: its keys, certificates, settings, database and files.
 
-    node.toml        settings
-    key              secret seed of the node's keys, readable by its owner only
-    request.pem      what the tier above must sign
-    chain.pem        our certificate and those above it, without the root
-    root.pem         the one certificate trusted by itself
-    root.key         at the centre of a demo: the root's seed (in real life kept offline, in parts)
-    tiepdan.db       the database
-    blobs/           attachments by SHA-256
-    incoming/        uploads that have not finished
+- node.toml: settings
+- key: secret seed of the node's keys, readable by its owner only
+- request.pem: what the tier above must sign
+- chain.pem: our certificate and those above it, without the root
+- root.pem: the one certificate trusted by itself
+- root.key: at the centre of a demo, the root's seed (in real life kept offline, in parts)
+- tiepdan.db: the database
+- blobs/: attachments by SHA-256
+- incoming/: uploads that have not finished
 """
 
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ def init_folder(
 ) -> Path | None:
     """Make a node's folder with a new key.
 
-    A centre also gets a root and enrols itself; the others get a request to carry to the tier above.
+    A centre also gets a root and enrols itself; the others get a request to carry upwards.
 
     Returns:
         The request file, or None at the centre.
@@ -125,9 +125,7 @@ def sign_request(path: Path, request_pem: bytes, now_ms: int, days: int) -> byte
     return chain_to_pem([*chain, root])
 
 
-def install_chain(
-    path: Path, chain: list[x509.Certificate], root: x509.Certificate
-) -> Subject:
+def install_chain(path: Path, chain: list[x509.Certificate], root: x509.Certificate) -> Subject:
     """Put a signed chain into a node's folder after checking that it is ours.
 
     Raises:
@@ -211,4 +209,3 @@ def is_directly_below(subject: Subject, parent: Subject) -> bool:
         and subject.tier is Tier.COMMUNE
         and subject.code.startswith(parent.code + ".")
     )
-

@@ -1,7 +1,7 @@
 """The link to another node: WebSocket over TLS around a sans-IO session.
 
-What arrives is handled in batches, each in one transaction; what a session answers leaves only after
-the commit. A peer that breaks the protocol costs its link; the link comes back by itself.
+What arrives is handled in batches, each in one transaction; what a session answers leaves only
+after the commit. A peer that breaks the protocol costs its link, which comes back by itself.
 """
 
 import asyncio
@@ -301,7 +301,7 @@ class Uplink:
             before_bytes, before_s = exchange.sent_bytes, now_s
 
     async def _rest(self, error: tuple[str, str], failures: int) -> None:
-        """Wait before the next attempt: doubling, with full jitter, so that a mass outage ends soft."""
+        """Wait before the next attempt: doubling, with full jitter against a herd."""
         longest_s = min(BACK_OFF_MAX_S, BACK_OFF_FIRST_S * 2 ** min(failures, 16))
         wait_s = self._rng.uniform(0.0, longest_s) if failures else BACK_OFF_FIRST_S / 4
         self.status.last_error = error

@@ -1,4 +1,4 @@
-"""What a person asks the desk to do, as the pages and the API send it: parsed once, trusted after."""
+"""What a person asks the desk to do, as pages and API send it: parsed once, trusted after."""
 
 from datetime import date
 from typing import Annotated, Any, Literal, Self
@@ -7,8 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from schemas.codes import CaseType, Channel, IdentityMode, IdentityType, PartyRole, ReceptionKind
 from schemas.events import DocumentRef, OfficeCode
-from schemas.limits import FIELD_CHARS_MAX, PEOPLE_PER_VISIT_MAX, PETITIONS_PER_VISIT_MAX
-from schemas.limits import SPLIT_CHILDREN_MAX, TEXT_CHARS_MAX
+from schemas.limits import (
+    FIELD_CHARS_MAX,
+    PEOPLE_PER_VISIT_MAX,
+    PETITIONS_PER_VISIT_MAX,
+    SPLIT_CHILDREN_MAX,
+    TEXT_CHARS_MAX,
+)
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -134,9 +139,7 @@ class SplitChild(Request):
 class SplitCase(Request):
     """Split a case of several contents."""
 
-    children: Annotated[
-        tuple[SplitChild, ...], Field(min_length=2, max_length=SPLIT_CHILDREN_MAX)
-    ]
+    children: Annotated[tuple[SplitChild, ...], Field(min_length=2, max_length=SPLIT_CHILDREN_MAX)]
 
 
 class IssueDirective(Request):

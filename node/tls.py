@@ -1,8 +1,8 @@
 """TLS 1.3 between nodes: both sides show their node certificate, both check it against the root.
 
 The library checks signatures and the chain; who it is and whether the certificate is in time is
-checked here, after the handshake, where a clear sentence can be given to both sides. A commune whose
-clock was reset must still be able to call: it may not judge times by that clock.
+checked here, after the handshake, where a clear sentence can be given to both sides. A commune
+whose clock was reset must still be able to call: it may not judge times by that clock.
 """
 
 import ssl
@@ -71,9 +71,7 @@ def _prepared(context: ssl.SSLContext, folder: NodeFolder) -> ssl.SSLContext:
 
 def _load_own(context: ssl.SSLContext, folder: NodeFolder) -> None:
     """Give the library our key; it reads files only, so it gets one that lives for a moment."""
-    key = folder.key.private_key.private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
+    key = folder.key.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with tempfile.NamedTemporaryFile(dir=folder.path, suffix=".pem") as file:
         file.write(chain_to_pem(folder.chain) + key)
         file.flush()

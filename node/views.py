@@ -1,7 +1,7 @@
 """The view tables: plain tables that people, sqlite-utils and Datasette read.
 
-They are made from the records and hold nothing of their own: `tiepdan rebuild` makes them again with
-the same content. Column by column they are described in docs/OPERATIONS.md.
+They are made from the records and hold nothing of their own: `tiepdan rebuild` makes them again
+with the same content. Column by column they are described in docs/TABLES.md.
 """
 
 from sqlite_utils import Database
@@ -213,7 +213,7 @@ _VIEWS = (
         office TEXT NOT NULL,
         PRIMARY KEY (document_id, field, position)
     ) STRICT, WITHOUT ROWID""",
-    # The newest leaf of each document in each up log; against the cosigned sizes it says who has it.
+    # The newest leaf of each document in each up log; cosigned sizes then say who has it.
     """CREATE TABLE record_logs (
         document_id TEXT NOT NULL,
         log INTEGER NOT NULL,

@@ -552,9 +552,7 @@ KnownEvent = CaseEvent | FactEvent
 _MODELS: dict[str, type[Event]] = {
     model.model_fields["type"].default: model for model in get_args(KnownEvent)
 }
-_ADAPTER: TypeAdapter[KnownEvent] = TypeAdapter(
-    Annotated[KnownEvent, Field(discriminator="type")]
-)
+_ADAPTER: TypeAdapter[KnownEvent] = TypeAdapter(Annotated[KnownEvent, Field(discriminator="type")])
 
 
 class _Head(BaseModel):

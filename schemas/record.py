@@ -152,7 +152,7 @@ def decode_certificates(body: bytes) -> list[bytes]:
     return list(items)
 
 
-def decode_cbor(data: bytes, what: str) -> Any:  # noqa: ANN401 - CBOR holds any shape
+def decode_cbor(data: bytes, what: str) -> Any:
     """Return the one CBOR item that fills data.
 
     Raises:

@@ -222,7 +222,7 @@ def _hello(body: list[Any]) -> Hello:
     )
 
 
-def _offer(item: Any) -> Offer:  # noqa: ANN401 - from the wire
+def _offer(item: Any) -> Offer:
     log_id, owner, purpose, epoch, from_seq, size = _items(item, 6)
     offer = Offer(
         log_id=_bytes(log_id, 16),
@@ -272,12 +272,12 @@ def _ack(body: list[Any]) -> Ack:
     )
 
 
-def _gap(item: Any) -> tuple[int, int]:  # noqa: ANN401 - from the wire
+def _gap(item: Any) -> tuple[int, int]:
     first, count = _items(item, 2)
     return _uint(first), _uint(count)
 
 
-def _cosigned(item: Any) -> Cosigned:  # noqa: ANN401 - from the wire
+def _cosigned(item: Any) -> Cosigned:
     peer_id, size, timestamp_s, signature = _items(item, 4)
     return Cosigned(
         peer_id=_bytes(peer_id, 32),

@@ -1,1 +1,1 @@
-"""Replication: documents, the signed log, the sans-IO session, scope, and the store (the only I/O)."""
+"""Replication: documents, the signed log, the sans-IO session, scope and the store."""

@@ -1,7 +1,7 @@
 """Attachments: files named by their SHA-256, and the exchange that fetches missing ones.
 
-The receiver asks for a window of bytes at a time and keeps what came; after a cut it asks from where
-its partial file ends. A file counts only when its whole content has the hash it was asked by.
+The receiver asks for a window of bytes at a time and keeps what came; after a cut it asks from
+where its partial file ends. A file counts only when its whole content has the hash asked for.
 """
 
 import hashlib
@@ -192,16 +192,15 @@ class BlobExchange:
 
     def _next_fetch(self) -> _Fetch | None:
         for sha256, total in self._store.missing_blobs(self._peer_id, _MISSING_ASKED):
-            if self._files.holds(sha256):
+            if self._files.holds(sha256) or self._finished_earlier(sha256, total):
                 self._store.blob_arrived(sha256, total)
             elif sha256 not in self._unavailable:
-                if self._files.part_size(sha256) >= total and total:
-                    # A crash came between the last byte and the check.
-                    if self._files.finish(sha256):
-                        self._store.blob_arrived(sha256, total)
-                        continue
                 return _Fetch(sha256=sha256, total=total, until=0, asked_at_ms=0)
         return None
+
+    def _finished_earlier(self, sha256: bytes, total: int) -> bool:
+        """Finish a file whose last byte came, but whose check a crash prevented."""
+        return 0 < total <= self._files.part_size(sha256) and self._files.finish(sha256)
 
     def _chunks(self, want: Want) -> Iterator[Chunk]:
         offset, end = want.offset, want.offset + min(want.length, WANT_BYTES)

@@ -1,8 +1,8 @@
 """Reads the operations inside an Automerge change, so that it can be judged before it is applied.
 
 The binding can apply a change but cannot say what is in it. We must know: which map keys it sets,
-what it overwrites, whether it touches an existing event, whether it holds a counter (which makes the
-binding panic). Layout: Automerge binary format 1.0, change chunks, sections "Change chunks" and
+what it overwrites, whether it touches an existing event, whether it holds a counter (which makes
+the binding panic). Layout: Automerge binary format 1.0, change chunks, sections "Change chunks" and
 "Operation columns".
 """
 

@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
 
-from automerge import _automerge
 from automerge.core import ROOT, Document, Message, ObjType, ScalarType, SyncState
 
 from schemas.ids import DocumentId
@@ -42,6 +42,17 @@ class Edit:
     texts: Mapping[str, str] = field(default_factory=dict)
     events: Mapping[str, str] = field(default_factory=dict)
     base: tuple[bytes, ...] | None = None
+
+
+class _Transaction(Protocol):
+    """What is used of the binding's transaction; its own type stub lacks half of it."""
+
+    def put(self, obj: bytes, prop: str, kind: ScalarType, value: Any, /) -> None: ...
+    def put_object(self, obj: bytes, prop: str, kind: ObjType, /) -> bytes: ...
+    def get(self, obj: bytes, prop: str, /) -> tuple[Any, bytes] | None: ...
+    def delete(self, obj: bytes, prop: str, /) -> None: ...
+    def text(self, obj: bytes, /) -> str: ...
+    def splice_text(self, obj: bytes, at: int, deleted: int, text: str, /) -> None: ...
 
 
 class Documents:
@@ -87,7 +98,7 @@ class Documents:
             target = Document(actor) if edit.kind else self._branch(document_id, actor, edit.base)
             before = target.get_heads()
             with target.transaction() as transaction:
-                _put(target, transaction, edit)
+                _put(target, cast("_Transaction", transaction), edit)
             made = target.get_changes(before)
             return bytes(made[-1].raw_bytes) if made else None
 
@@ -147,14 +158,14 @@ class Documents:
             if not set(base) <= known:
                 raise ChangeError("base_unknown", "the version that was edited is not here")
             own = [bytes(c.hash) for c in changes if bytes(c.actor_id) == actor]
-            copy = document.fork_at([*base, *own[-1:]])
+            copy: Document = document.fork_at([*base, *own[-1:]])  # type: ignore[attr-defined]
         else:
             copy = document.fork()
         copy.set_actor(actor)
         return copy
 
 
-def _put(document: Document, transaction: "_automerge.Transaction", edit: Edit) -> None:
+def _put(document: Document, transaction: "_Transaction", edit: Edit) -> None:
     if edit.kind:
         transaction.put(ROOT, KIND, ScalarType.Str, edit.kind)
         maps = {
@@ -179,7 +190,7 @@ def _map_id(document: Document, name: str) -> bytes:
 
 
 def _put_field(
-    transaction: "_automerge.Transaction", fields: bytes, name: str, value: str | int | None
+    transaction: "_Transaction", fields: bytes, name: str, value: str | int | None
 ) -> None:
     if value is None:
         if transaction.get(fields, name) is not None:
@@ -190,11 +201,12 @@ def _put_field(
         transaction.put(fields, name, ScalarType.Str, value)
 
 
-def _put_text(transaction: "_automerge.Transaction", texts: bytes, name: str, content: str) -> None:
+def _put_text(transaction: "_Transaction", texts: bytes, name: str, content: str) -> None:
     found = transaction.get(texts, name)
     if found is None:
+        # Empty ones too: texts are made with their document and never again.
+        made = transaction.put_object(texts, name, ObjType.Text)
         if content:
-            made = transaction.put_object(texts, name, ObjType.Text)
             transaction.splice_text(made, 0, 0, content)
         return
     target = found[1]

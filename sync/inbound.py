@@ -1,4 +1,4 @@
-"""Logs that other nodes send us: leaves are kept at once, used once a signed tree head covers them."""
+"""Logs that other nodes send us: leaves are kept at once, used once a tree head covers them."""
 
 from collections.abc import Callable, Sequence
 

@@ -5,6 +5,7 @@ reason, and the log moves on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import cbor2
@@ -211,7 +212,7 @@ class Intake:
         events = {key: decode_event(body) for key, body in effect.events.items()}
         self._refuse_known_events(document, events)
         kind = registers.kind or next(str(op.value) for op in change.map_ops if op.key == "kind")
-        prior = (lambda: []) if is_new else (lambda: self.events(document))
+        prior = list if is_new else partial(self.events, document)
         fields = {name: value for name, value in effect.fields.items() if value is not None}
         self._admit(kind, prior, list(events.values()), fields)
         self.documents.apply(document, change.raw, change.hash, new=is_new)
@@ -261,8 +262,7 @@ class Intake:
         while moved:
             moved = False
             rows = self._store.db.execute(
-                "SELECT hash, log, seq FROM waiting_change WHERE document = ?"
-                " ORDER BY log, seq",
+                "SELECT hash, log, seq FROM waiting_change WHERE document = ? ORDER BY log, seq",
                 (document,),
             ).fetchall()
             for change_hash, log_number, seq in rows:

@@ -364,9 +364,7 @@ def _changes(
 ) -> list[_Taken]:
     decoded = [(seq, decode_leaf(data)) for seq, data, _ in leaves]
     writers = {
-        leaf.writer: decode_writer(leaf.body)
-        for _, leaf in decoded
-        if leaf.type == LeafType.WRITER
+        leaf.writer: decode_writer(leaf.body) for _, leaf in decoded if leaf.type == LeafType.WRITER
     }
     taken = []
     for seq, leaf in decoded:

@@ -258,9 +258,7 @@ class Replica:
                 row = self.store.db.execute(
                     "SELECT coalesce(max(number), 0) + 1 FROM writer WHERE log = ?", (log.number,)
                 ).fetchone()
-                leaf = Leaf(
-                    type=LeafType.WRITER, writer=row[0], document=b"", hlc=clock, body=body
-                )
+                leaf = Leaf(type=LeafType.WRITER, writer=row[0], document=b"", hlc=clock, body=body)
                 self._append(log, leaf.encode(), 0)
             number = self._writer_numbers[log.number, body] = int(row[0])
         return number

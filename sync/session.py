@@ -98,9 +98,7 @@ class Session:
         waits: something was sent that is not acknowledged yet.
     """
 
-    def __init__(
-        self, replica: Replica, peer: Subject, kinship: Kinship, files: BlobFiles
-    ) -> None:
+    def __init__(self, replica: Replica, peer: Subject, kinship: Kinship, files: BlobFiles) -> None:
         """Talk to a peer that is our parent or our child."""
         self._replica = replica
         self._store = replica.store
@@ -160,7 +158,7 @@ class Session:
     # Sending
 
     def _offers(self, now_ms: int) -> list[Message]:
-        offers = []
+        offers: list[Offer] = []
         for log in self._logs_to_send():
             if log.log_id in self._outgoing or log.size == 0 or log.fault:
                 continue
@@ -231,7 +229,8 @@ class Session:
 
     def _frame(self, log: Log, start: int, end: int) -> tuple[Frame, int]:
         count = min(end - start, FRAME_LEAVES_MAX)
-        size_bytes, leaves = 0, []
+        size_bytes = 0
+        leaves: list[bytes] = []
         for leaf in self._store.leaves(log, start, count):
             if leaves and size_bytes + len(leaf) > FRAME_BYTES_TARGET:
                 break
@@ -373,9 +372,7 @@ class Session:
 
     def _ack(self, incoming: _Incoming, log: Log) -> Ack:
         cosignatures = tuple(
-            Cosigned(
-                peer_id=c.peer_id, size=size, timestamp_s=c.timestamp_s, signature=c.signature
-            )
+            Cosigned(peer_id=c.peer_id, size=size, timestamp_s=c.timestamp_s, signature=c.signature)
             for size, _, c in self._store.cosignatures(log)[-COSIGNATURES_MAX:]
         )
         ack = Ack(

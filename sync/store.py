@@ -29,10 +29,10 @@ class Connection(Protocol):
     def in_transaction(self) -> bool:
         """Whether BEGIN came without COMMIT or ROLLBACK."""
 
-    def execute(self, sql: str, parameters: Any = ..., /) -> sqlite3.Cursor:  # noqa: ANN401
+    def execute(self, sql: str, parameters: Any = ..., /) -> sqlite3.Cursor:
         """Run one statement."""
 
-    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:  # noqa: ANN401
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
         """Run one statement for each row."""
 
 
@@ -306,9 +306,7 @@ class Store:
             " WHERE log = ? AND seq >= ? AND seq < ?",
             bounds,
         )
-        self.db.execute(
-            "DELETE FROM pending_leaf WHERE log = ? AND seq >= ? AND seq < ?", bounds
-        )
+        self.db.execute("DELETE FROM pending_leaf WHERE log = ? AND seq >= ? AND seq < ?", bounds)
 
     def writer_seq(self, log: Log, number: int) -> int:
         """Return the number of the leaf that declares a writer.

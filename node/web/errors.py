@@ -13,15 +13,23 @@ class WebError(NodeError):
     Attributes:
         status: of the HTTP answer.
         field: the field that is wrong, or empty.
+        retry_after_s: when trying again makes sense; None if that is not a matter of time.
     """
 
     def __init__(
-        self, code: str, status: int, message: str, hint: str = "", field: str = ""
+        self,
+        code: str,
+        status: int,
+        message: str,
+        hint: str = "",
+        field: str = "",
+        retry_after_s: int | None = None,
     ) -> None:
         """Keep what the answer needs."""
         super().__init__(code, message, hint)
         self.status = status
         self.field = field
+        self.retry_after_s = retry_after_s
 
 
 def not_found() -> WebError:

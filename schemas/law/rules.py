@@ -102,6 +102,7 @@ class DeadlineRule(Provision):
     family: str
     case_type: CaseType | None = None
     instance: int | None = None
+    within_authority: bool | None = None
     remote: bool | None = None
     complex: bool | None = None
     especially_complex: bool | None = None
@@ -232,6 +233,7 @@ def _deadline_rule(entry: Entry) -> DeadlineRule:
         family=entry.take("family", str, shared["id"]),
         case_type=entry.take_optional("type", CaseType),
         instance=entry.take_optional("instance", int),
+        within_authority=entry.take_optional("within_authority", bool),
         remote=entry.take_optional("remote", bool),
         complex=entry.take_optional("complex", bool),
         especially_complex=entry.take_optional("especially_complex", bool),

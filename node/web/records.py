@@ -1,0 +1,127 @@
+"""Rows that requests leave behind: the audit trail, answers to repeat, drafts.
+
+Each function runs inside a write. The trail is only ever appended to.
+"""
+
+import hashlib
+import json
+import sqlite3
+from typing import Any, Final
+
+from node.accounts import SignedIn
+from node.web.errors import WebError
+from schemas.codes import CaseType
+from schemas.fields import DENUNCIATION_FIELDS
+
+# A client that has no answer repeats within minutes; a tablet that was switched off, within days.
+REPEAT_MS_MAX: Final = 30 * 86_400_000
+
+
+def note(
+    db: sqlite3.Connection,
+    me: SignedIn,
+    now_ms: int,
+    action: str,
+    document: str = "",
+    detail: str = "",
+) -> None:
+    """Append a line to the audit trail."""
+    db.execute(
+        "INSERT INTO audit (at_ms, user, role, action, document_id, detail)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (now_ms, me.user, me.role.value, action, document, detail[:500]),
+    )
+
+
+def earlier_answer(
+    db: sqlite3.Connection, request_id: str, content: bytes
+) -> dict[str, Any] | None:
+    """Return what was answered when this request came before.
+
+    Raises:
+        WebError: the id was used for a request with other content.
+    """
+    row = db.execute("SELECT answer FROM done_request WHERE id = ?", (request_id,)).fetchone()
+    if row is None:
+        return None
+    kept: dict[str, Any] = json.loads(row[0])
+    if kept["content"] != hashlib.sha256(content).hexdigest():
+        raise WebError(
+            "request_id_reused",
+            409,
+            "This Idempotency-Key was used for another request.",
+            "Use a new one for each request, and the same one only to repeat it.",
+        )
+    answer: dict[str, Any] = kept["answer"]
+    return answer
+
+
+def keep_answer(
+    db: sqlite3.Connection, request_id: str, content: bytes, answer: dict[str, Any], now_ms: int
+) -> None:
+    """Remember an answer, for the same request coming again."""
+    kept = {"content": hashlib.sha256(content).hexdigest(), "answer": answer}
+    db.execute(
+        "INSERT INTO done_request VALUES (?, ?, ?)",
+        (request_id, now_ms, json.dumps(kept, ensure_ascii=False)),
+    )
+
+
+def sweep_answers(db: sqlite3.Connection, now_ms: int) -> None:
+    """Forget answers that nobody will ask for again."""
+    db.execute("DELETE FROM done_request WHERE at_ms < ?", (now_ms - REPEAT_MS_MAX,))
+
+
+def keep_draft(
+    db: sqlite3.Connection, user: str, draft: str, body: dict[str, Any], now_ms: int
+) -> None:
+    """Store a form that was begun, without what must never be in the database in plain."""
+    text = json.dumps(_cleaned(body), ensure_ascii=False)
+    db.execute(
+        "INSERT INTO draft VALUES (?, ?, ?, ?) ON CONFLICT (user, id)"
+        " DO UPDATE SET saved_ms = excluded.saved_ms, body = excluded.body",
+        (user, draft, now_ms, text),
+    )
+
+
+def drop_draft(db: sqlite3.Connection, user: str, draft: str) -> None:
+    """Throw a draft away."""
+    db.execute("DELETE FROM draft WHERE user = ? AND id = ?", (user, draft))
+
+
+# What a form may hold once somebody denounces: nothing that could tell who it is.
+_DRAFT_SEALED: Final = frozenset({"visit_id", "held_on", "kind", "register_number", "petitions"})
+_PETITION_SEALED: Final = DENUNCIATION_FIELDS | {
+    "id",
+    "case_id",
+    "case_type",
+    "channel",
+    "identity_mode",
+}
+
+
+def _cleaned(body: dict[str, Any]) -> dict[str, Any]:
+    petitions = body.get("petitions")
+    entries = petitions if isinstance(petitions, list) else []
+    sealed = [
+        entry
+        for entry in entries
+        if isinstance(entry, dict) and entry.get("case_type") == CaseType.DENUNCIATION
+    ]
+    if not sealed:
+        cleaned: dict[str, Any] = _without_numbers(body)
+        return cleaned
+    kept = {name: value for name, value in body.items() if name in _DRAFT_SEALED}
+    kept["petitions"] = [
+        {name: value for name, value in entry.items() if name in _PETITION_SEALED}
+        for entry in sealed
+    ]
+    return kept
+
+
+def _without_numbers(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, dict):
+        return {k: _without_numbers(v) for k, v in value.items() if k != "identity_number"}
+    if isinstance(value, list):
+        return [_without_numbers(item) for item in value]
+    return value
