@@ -142,16 +142,16 @@ class Accounts:
     def sign_in(self, user: str, device_secret: str, browser: str, now_ms: int) -> NewSignIn:
         """Start a session after the password was checked; a new browser becomes a known device."""
         device = find_device(self.db, device_secret)
+        self.db.execute(
+            "DELETE FROM failed_sign_in WHERE user = ? AND device = ?",
+            (user, _UNKNOWN_DEVICE if device is None else device),
+        )
         if device is None:
             device, device_secret = self._entropy(16), _text(self._entropy(32))
             self.db.execute(
                 "INSERT INTO device VALUES (?, ?, ?, ?)",
                 (device, _digest(device_secret), browser[:200], now_ms),
             )
-        self.db.execute(
-            "DELETE FROM failed_sign_in WHERE user = ? AND device IN (?, ?)",
-            (user, device, _UNKNOWN_DEVICE),
-        )
         token, csrf = _text(self._entropy(32)), _text(self._entropy(18))
         self.db.execute(
             "INSERT INTO sign_in VALUES (?, ?, ?, ?, ?, ?)",

@@ -1,4 +1,4 @@
-"""Loads the law, the days off and the labels that ship with the program."""
+"""Loads the law and the days off that ship with the program, and the days off of this node."""
 
 from functools import cache
 from importlib.resources import files
@@ -7,7 +7,6 @@ from pathlib import Path
 
 from node.cases.workdays import Calendar
 from schemas.errors import LawError
-from schemas.labels import Labels, parse_labels
 from schemas.law.holidays import YearOverride, parse_holidays
 from schemas.law.rules import Law, parse_law
 
@@ -19,12 +18,6 @@ def load_law() -> Law:
     """Return the law that ships with this version."""
     folder = files("schemas.law")
     return parse_law("\n".join(_text(folder / f"{name}.toml") for name in _TABLES))
-
-
-@cache
-def load_labels() -> Labels:
-    """Return the labels of all codes."""
-    return parse_labels(_text(files("schemas") / "labels.toml"))
 
 
 def load_calendar(folder: Path | None = None) -> Calendar:

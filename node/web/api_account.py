@@ -1,0 +1,148 @@
+"""Signing in and out, who one is, the own password."""
+
+import asyncio
+from functools import cache
+from typing import Final
+
+from aiohttp import web
+
+from crypto.errors import PasswordError
+from crypto.password import SALT_BYTES, hash_password, verify_password
+from node.accounts import (
+    SignedIn,
+    check_new_password,
+    find_account,
+    find_device,
+    wait_ms,
+)
+from node.permissions import allowed_operations
+from node.web.answers import Done, Me, NewPassword, SignIn
+from node.web.calls import Call
+from node.web.cookies import device_cookie, forget_session, keep_sign_in
+from node.web.errors import WebError
+from node.web.records import note
+
+# Each check takes 19 MiB and tens of milliseconds; more at once would starve a small node.
+_CHECKS_AT_ONCE: Final = 2
+_checks: Final = asyncio.Semaphore(_CHECKS_AT_ONCE)
+
+
+async def sign_in(call: Call) -> web.StreamResponse:
+    """Check name and password, slowed down after failures, and start a session."""
+    asked, office = call.take(SignIn), call.office
+    user, secret = asked.user.strip().lower(), device_cookie(call.request, office.code)
+    db = office.accounts.db
+
+    def attempt(now_ms: int) -> tuple[int, str]:
+        device = find_device(db, secret)
+        pause_ms = wait_ms(db, user, device, now_ms)
+        if pause_ms == 0:
+            # Counted before the check, so that many attempts at once are counted too.
+            office.accounts.note_failure(user, device, now_ms)
+        account = find_account(db, user)
+        return pause_ms, account.password if account and account.is_active else ""
+
+    pause_ms, phc = await office.write(attempt)
+    if pause_ms:
+        raise WebError(
+            "sign_in_throttled",
+            429,
+            "Too many failed attempts.",
+            "Wait a moment, then try again.",
+            retry_after_s=-(-pause_ms // 1000),
+        )
+    await _check(asked.password, phc)
+    browser = call.request.headers.get("User-Agent", "")
+
+    def start(now_ms: int) -> tuple[SignedIn, str]:
+        new = office.accounts.sign_in(user, secret, browser, now_ms)
+        account = find_account(db, user)
+        assert account is not None
+        me = SignedIn(
+            user=user,
+            name=account.name,
+            role=account.role,
+            device=b"",
+            token=new.token,
+            csrf=new.csrf,
+            language=account.language,
+            needs_touch=False,
+        )
+        note(db, me, now_ms, "account.sign_in")
+        return me, new.device_secret
+
+    me, device_secret = await office.write(start)
+    response = web.json_response(text=_me(call, me).model_dump_json())
+    keep_sign_in(response, call.request, office.code, me.token, device_secret)
+    return response
+
+
+async def sign_out(call: Call) -> web.StreamResponse:
+    """End the session."""
+    await call.office.write(lambda _: call.office.accounts.sign_out(call.me.token))
+    response = web.json_response(text=Done().model_dump_json())
+    forget_session(response, call.office.code)
+    return response
+
+
+async def me(call: Call) -> Me:
+    """Return who is signed in."""
+    return _me(call, call.me)
+
+
+async def change_password(call: Call) -> Done:
+    """Change the own password; all other sessions end."""
+    asked, office, signed_in = call.take(NewPassword), call.office, call.me
+    account = await office.read(lambda db: find_account(db, signed_in.user))
+    assert account is not None
+    check_new_password(asked.new, signed_in.user)
+    try:
+        await _check(asked.old, account.password)
+    except WebError as error:
+        raise WebError("password_wrong", 422, "The old password is wrong.", field="old") from error
+    salt = office.entropy(SALT_BYTES)
+    async with _checks:
+        phc = await asyncio.to_thread(hash_password, asked.new, salt)
+
+    def store(now_ms: int) -> Done:
+        office.accounts.set_password(signed_in.user, phc, signed_in.token)
+        note(office.accounts.db, signed_in, now_ms, "account.password")
+        return Done()
+
+    return await office.write(store)
+
+
+async def _check(password: str, phc: str) -> None:
+    async with _checks:
+        try:
+            # A name without an account costs the same time, so that names cannot be guessed by it.
+            await asyncio.to_thread(verify_password, password, phc or _nobody())
+        except PasswordError as error:
+            raise _refused() from error
+    if not phc:
+        raise _refused()
+
+
+@cache
+def _nobody() -> str:
+    return hash_password("nobody has this password", bytes(SALT_BYTES))
+
+
+def _refused() -> WebError:
+    return WebError("sign_in_refused", 401, "The name or the password is wrong.")
+
+
+def _me(call: Call, signed_in: SignedIn) -> Me:
+    office = call.office
+    return Me(
+        user=signed_in.user,
+        name=signed_in.name,
+        role=signed_in.role.value,
+        language=call.language.code,
+        csrf=signed_in.csrf,
+        operations=list(allowed_operations(signed_in.role)),
+        tier=office.tier.value,
+        code=office.code,
+        office=office.name,
+        is_demo=office.config.is_demo,
+    )
