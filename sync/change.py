@@ -7,8 +7,9 @@ the binding panic). Layout: Automerge binary format 1.0, change chunks, sections
 """
 
 import hashlib
+import itertools
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, TypeVar
@@ -185,52 +186,54 @@ def _columns(reader: "_Reader") -> dict[int, bytes]:
 def _operations(
     columns: dict[int, bytes], actors: list[bytes], start_op: int
 ) -> tuple[tuple[MapOp, ...], frozenset[OpId]]:
-    actions = list(_run_length(columns.get(_ACTION, b""), _uint_value))
+    actions = _uints(columns.get(_ACTION, b""))
     count = len(actions)
-
-    def column(number: int, values: Iterator[object]) -> list[object]:
-        items = list(values)
-        if items and len(items) != count:
-            # A column may be absent (all null), but one that is there speaks of every operation.
-            raise ChangeError("change_malformed", f"column {number:#x} has {len(items)} entries")
-        return items or [None] * count
-
-    object_actors = column(_OBJECT_ACTOR, _numbers(columns, _OBJECT_ACTOR))
-    object_counters = column(_OBJECT_COUNTER, _numbers(columns, _OBJECT_COUNTER))
-    keys = column(_KEY_TEXT, _run_length(columns.get(_KEY_TEXT, b""), _text_value))
-    inserts = column(_INSERT, _booleans(columns.get(_INSERT, b"")))
-    values = _values(columns, count)
+    kinds = {action: _action(action) for action in set(actions)}
+    keys = _of_length(_texts(columns.get(_KEY_TEXT, b"")), count, _KEY_TEXT)
+    inserts = _of_length(_booleans(columns.get(_INSERT, b"")), count, _INSERT)
+    owners = _of_length(_uints(columns.get(_OBJECT_ACTOR, b"")), count, _OBJECT_ACTOR)
+    counters = _of_length(_uints(columns.get(_OBJECT_COUNTER, b"")), count, _OBJECT_COUNTER)
+    on_maps = [index for index, key in enumerate(keys) if key is not None]
+    values = _values(columns, count, on_maps)
     preds = _preds(columns, actors, count)
-
-    map_ops: list[MapOp] = []
+    objects = {pair: _object_id(*pair, actors) for pair in set(zip(owners, counters, strict=True))}
+    # Letters of long texts are most of the operations; only which text they are in matters here.
     sequences: set[OpId] = set()
-    for index, action in enumerate(actions):
-        target = _object_id(object_actors[index], object_counters[index], actors)
-        key = keys[index]
-        kind = _action(action)
-        if key is None:
-            if target is None:
-                raise ChangeError("change_malformed", "an operation without a key on the root")
-            sequences.add(target)
-            continue
-        if inserts[index] or not isinstance(key, str):
-            raise ChangeError("change_malformed", "a map has no positions")
-        map_ops.append(
-            MapOp(
-                id=(start_op + index, actors[0]),
-                object=target,
-                key=key,
-                action=kind,
-                value=values[index],
-                replaces=preds[index],
-            )
+    if len(on_maps) < count:
+        for index, key in enumerate(keys):
+            if key is None:
+                target = objects[owners[index], counters[index]]
+                if target is None:
+                    raise ChangeError("change_malformed", "an operation without a key on the root")
+                sequences.add(target)
+    if any(inserts[index] for index in on_maps):
+        raise ChangeError("change_malformed", "a map has no positions")
+    map_ops = tuple(
+        MapOp(
+            id=(start_op + index, actors[0]),
+            object=objects[owners[index], counters[index]],
+            key=keys[index] or "",
+            action=kinds[actions[index]],
+            value=value,
+            replaces=preds[index] if preds else (),
         )
-    return tuple(map_ops), frozenset(sequences)
+        for index, value in zip(on_maps, values, strict=True)
+    )
+    return map_ops, frozenset(sequences)
 
 
-def _action(number: object) -> Action:
+def _of_length(items: list[T], count: int, number: int) -> Sequence[T | None]:
+    """Return the entries of a column; one that is absent is null for every operation."""
+    if not items:
+        return [None] * count
+    if len(items) != count:
+        raise ChangeError("change_malformed", f"column {number:#x} has {len(items)} entries")
+    return items
+
+
+def _action(number: int | None) -> Action:
     try:
-        action = Action(number)  # type: ignore[arg-type] # a null or foreign number raises
+        action = Action(-1 if number is None else number)
     except ValueError as error:
         raise ChangeError("change_malformed", f"unknown action {number!r}") from error
     if action in (Action.INCREMENT, Action.MAKE_TABLE):
@@ -238,62 +241,48 @@ def _action(number: object) -> Action:
     return action
 
 
-def _object_id(actor: object, counter: object, actors: list[bytes]) -> OpId | None:
-    if actor is None and counter is None:
+def _object_id(owner: int | None, counter: int | None, actors: list[bytes]) -> OpId | None:
+    if owner is None and counter is None:
         return None
-    if not isinstance(actor, int) or not isinstance(counter, int) or actor >= len(actors):
+    if owner is None or counter is None or owner >= len(actors):
         raise ChangeError("change_malformed", "an object id is incomplete")
-    return (counter, actors[actor])
+    return (counter, actors[owner])
 
 
-def _numbers(columns: dict[int, bytes], number: int) -> Iterator[int | None]:
-    return _run_length(columns.get(number, b""), _uint_value)
-
-
-def _values(columns: dict[int, bytes], count: int) -> list[Scalar]:
-    metas = list(_run_length(columns.get(_VALUE_META, b""), _uint_value)) or [None] * count
-    if len(metas) != count:
-        raise ChangeError("change_malformed", "the value column has another length")
-    raw = _Reader(columns.get(_VALUE_RAW, b""))
-    values = [_scalar(meta or 0, raw) for meta in metas]
-    if raw.position != len(raw.data):
-        raise ChangeError("change_malformed", "bytes follow the last value")
-    return values
-
-
-def _scalar(meta: int, raw: "_Reader") -> Scalar:
-    kind = meta & 0x0F
-    data = raw.take(meta >> 4)
-    match kind:
-        case 0 | 1 | 2:
-            return (None, False, True)[kind]
-        case 3 | 9:
-            return _Reader(data).uint() if kind == 3 else _Reader(data).sint()
-        case 4:
-            return _Reader(data).sint()
-        case 6:
-            return data.decode()
-        case 5 | 7:
-            return data
-        case 8:
+def _values(columns: dict[int, bytes], count: int, wanted: Sequence[int]) -> list[Scalar]:
+    """Return the values of the wanted operations; of the others only their kind is checked."""
+    metas = [
+        meta or 0 for meta in _of_length(_uints(columns.get(_VALUE_META, b"")), count, _VALUE_META)
+    ]
+    for kind in {meta & 0x0F for meta in metas}:
+        if kind == _COUNTER:
             raise ChangeError("change_counter", "a counter cannot be stored here")
-        case _:
+        if kind not in _SCALARS:
             raise ChangeError("change_malformed", f"unknown kind of value {kind}")
+    raw = columns.get(_VALUE_RAW, b"")
+    ends = list(itertools.accumulate(meta >> 4 for meta in metas))
+    if (ends[-1] if ends else 0) != len(raw):
+        raise ChangeError("change_malformed", "the values do not fill their column")
+    return [
+        _SCALARS[metas[index] & 0x0F](raw[ends[index] - (metas[index] >> 4) : ends[index]])
+        for index in wanted
+    ]
 
 
 def _preds(columns: dict[int, bytes], actors: list[bytes], count: int) -> list[tuple[OpId, ...]]:
-    groups = list(_run_length(columns.get(_PRED_COUNT, b""), _uint_value)) or [0] * count
+    """Return what each operation replaces; empty when none replaces anything."""
+    groups = _of_length(_uints(columns.get(_PRED_COUNT, b"")), count, _PRED_COUNT)
+    owners = _uints(columns.get(_PRED_ACTOR, b""))
+    counters = _deltas(columns.get(_PRED_COUNTER, b""))
     total = sum(group or 0 for group in groups)
-    if len(groups) != count or total > CHANGE_OPS_MAX:
-        raise ChangeError("change_malformed", "the column of overwritten operations is wrong")
-    owners = list(_numbers(columns, _PRED_ACTOR))
-    counters = list(_deltas(columns.get(_PRED_COUNTER, b"")))
     if len(owners) != total or len(counters) != total:
-        raise ChangeError("change_malformed", "the overwritten operations are incomplete")
+        raise ChangeError("change_malformed", "the replaced operations are incomplete")
+    if total == 0:
+        return []
     ids: list[OpId] = []
     for owner, counter in zip(owners, counters, strict=True):
         if owner is None or counter is None or owner >= len(actors):
-            raise ChangeError("change_malformed", "an overwritten operation has no id")
+            raise ChangeError("change_malformed", "a replaced operation has no id")
         ids.append((counter, actors[owner]))
     found: list[tuple[OpId, ...]] = []
     start = 0
@@ -304,55 +293,51 @@ def _preds(columns: dict[int, bytes], actors: list[bytes], count: int) -> list[t
     return found
 
 
-def _uint_value(reader: "_Reader") -> int:
-    return reader.uint()
+def _uints(data: bytes) -> list[int | None]:
+    return _run_length(data, _Reader.uint)
 
 
-def _sint_value(reader: "_Reader") -> int:
-    return reader.sint()
+def _texts(data: bytes) -> list[str | None]:
+    return _run_length(data, lambda reader: reader.blob().decode())
 
 
-def _text_value(reader: "_Reader") -> str:
-    return reader.blob().decode()
-
-
-def _run_length(data: bytes, value: "Callable[[_Reader], T]") -> Iterator[T | None]:
-    """Yield the entries of a run-length column: +n repeats, -n literals, 0 nulls."""
-    reader, produced = _Reader(data), 0
+def _run_length(data: bytes, value: "Callable[[_Reader], T]") -> list[T | None]:
+    """Return the entries of a run-length column: +n repeats, -n literals, 0 nulls."""
+    reader = _Reader(data)
+    entries: list[T | None] = []
     while reader.position < len(data):
         length = reader.sint()
         size = abs(length) or reader.uint()
-        produced += size
-        if produced > CHANGE_OPS_MAX:
+        if len(entries) + size > CHANGE_OPS_MAX:
             raise ChangeError("change_too_long", "the change has too many operations")
         if length > 0:
-            yield from [value(reader)] * size
+            entries += [value(reader)] * size
         elif length < 0:
-            for _ in range(size):
-                yield value(reader)
+            entries += [value(reader) for _ in range(size)]
         else:
-            yield from [None] * size
+            entries += [None] * size
+    return entries
 
 
-def _deltas(data: bytes) -> Iterator[int | None]:
+def _deltas(data: bytes) -> list[int | None]:
     total = 0
-    for step in _run_length(data, _sint_value):
-        if step is None:
-            yield None
-        else:
-            total += step
-            yield total
+    sums: list[int | None] = []
+    for step in _run_length(data, _Reader.sint):
+        total += step or 0
+        sums.append(None if step is None else total)
+    return sums
 
 
-def _booleans(data: bytes) -> Iterator[bool]:
-    reader, value, produced = _Reader(data), False, 0
+def _booleans(data: bytes) -> list[bool]:
+    reader, value = _Reader(data), False
+    entries: list[bool] = []
     while reader.position < len(data):
         size = reader.uint()
-        produced += size
-        if produced > CHANGE_OPS_MAX:
+        if len(entries) + size > CHANGE_OPS_MAX:
             raise ChangeError("change_too_long", "the change has too many operations")
-        yield from [value] * size
+        entries += [value] * size
         value = not value
+    return entries
 
 
 def uleb(number: int) -> bytes:
@@ -375,6 +360,10 @@ class _Reader:
         self.position = position
 
     def uint(self) -> int:
+        byte = self.data[self.position]
+        if byte < 0x80:
+            self.position += 1
+            return byte
         result = shift = 0
         while True:
             byte = self.data[self.position]
@@ -387,6 +376,10 @@ class _Reader:
                 raise ChangeError("change_malformed", "a number is too long")
 
     def sint(self) -> int:
+        byte = self.data[self.position]
+        if byte < 0x80:
+            self.position += 1
+            return byte - 0x80 if byte & 0x40 else byte
         result = shift = 0
         while True:
             byte = self.data[self.position]
@@ -414,3 +407,17 @@ class _Reader:
         if count > maximum:
             raise ChangeError("change_too_long", f"{count} entries where {maximum} are allowed")
         return count
+
+
+_COUNTER: Final = 8
+_SCALARS: Final[Mapping[int, Callable[[bytes], Scalar]]] = {
+    0: lambda _: None,
+    1: lambda _: False,
+    2: lambda _: True,
+    3: lambda data: _Reader(data).uint(),
+    4: lambda data: _Reader(data).sint(),
+    5: lambda data: data,  # a float: no field may hold one, so its bytes will do
+    6: bytes.decode,
+    7: lambda data: data,
+    9: lambda data: _Reader(data).sint(),
+}

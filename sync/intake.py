@@ -21,7 +21,7 @@ from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_l
 from sync.change import Change, parse_change
 from sync.document import Documents
 from sync.errors import ChangeError
-from sync.registers import Effect, Registers, absorb, decode_registers, judge
+from sync.registers import Registers, absorb, decode_registers, judge, kind_of
 from sync.store import UP, Log, Peer, Store
 
 Events = Sequence[KnownEvent | UnknownEvent]
@@ -64,12 +64,15 @@ class Intake:
         self.clock = 0
         self.changed: dict[DocumentId, set[bytes | None]] = {}
         self._writers: dict[tuple[int, int], Writer] = {}
+        # Whether any change waits; None: not looked up yet.
+        self._waiting: bool | None = None
 
     def forget(self) -> None:
         """Drop what memory holds of a transaction that was rolled back."""
         self.documents.forget_all()
         self.changed.clear()
         self._writers.clear()
+        self._waiting = None
 
     def take(self, log: Log, seq: int, data: bytes, now_ms: int) -> None:
         """Take one leaf that stands in the log."""
@@ -170,26 +173,33 @@ class Intake:
             raise RecordError("leaf_malformed", "a change without a document")
         writer = self.writer(log.number, leaf.writer)
         change = parse_change(leaf.body)
-        if self._holds(document, change.hash):
+        registers = self.registers(document)
+        held = self._held(document, (change.hash, *change.deps)) if registers.kind else frozenset()
+        if change.hash in held:
             # The same change came another way, or went out on another log: nothing new in it.
             self._place(document, change, log, seq)
             return
         if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):
             raise ChangeError("actor_foreign", "the change is under somebody else's actor")
-        if not all(self._holds(document, dep) for dep in change.deps):
+        if not held.issuperset(change.deps):
             self._store.db.execute(
                 "INSERT OR IGNORE INTO waiting_change VALUES (?, ?, ?, ?)",
                 (document, change.hash, log.number, seq),
             )
+            self._waiting = True
             return
-        self._apply(document, change, log, seq, leaf, writer)
-        self._wake(document)
+        self._apply(registers, change, log, seq, leaf, writer)
+        if self._waiting is not False:
+            self._wake(document)
 
-    def _holds(self, document: DocumentId, change_hash: bytes) -> bool:
-        row = self._store.db.execute(
-            "SELECT 1 FROM change WHERE document = ? AND hash = ? LIMIT 1", (document, change_hash)
-        ).fetchone()
-        return row is not None
+    def _held(self, document: DocumentId, hashes: Sequence[bytes]) -> frozenset[bytes]:
+        """Return those of the hashes that are applied changes of the document."""
+        marks = ", ".join("?" * len(hashes))
+        rows = self._store.db.execute(
+            f"SELECT hash FROM change WHERE document = ? AND hash IN ({marks})",
+            (document, *hashes),
+        )
+        return frozenset(bytes(row[0]) for row in rows)
 
     def _place(self, document: DocumentId, change: Change, log: Log, seq: int) -> None:
         self._store.db.execute(
@@ -199,56 +209,49 @@ class Intake:
 
     def _apply(
         self,
-        document: DocumentId,
+        registers: Registers,
         change: Change,
         log: Log,
         seq: int,
         leaf: Leaf,
         writer: Writer,
     ) -> None:
-        registers = self.registers(document)
+        document = DocumentId(leaf.document)
         is_new = not registers.kind
         effect = judge(registers, change, hlc=leaf.hlc, device=writer.device)
         events = {key: decode_event(body) for key, body in effect.events.items()}
-        self._refuse_known_events(document, events)
-        kind = registers.kind or next(str(op.value) for op in change.map_ops if op.key == "kind")
+        if events and not is_new:
+            self._refuse_known_events(document, list(events))
+        kind = registers.kind or kind_of(change)
         prior = list if is_new else partial(self.events, document)
         fields = {name: value for name, value in effect.fields.items() if value is not None}
         self._admit(kind, prior, list(events.values()), fields)
         self.documents.apply(document, change.raw, change.hash, new=is_new)
         absorb(registers, change, log=log.number, seq=seq)
         self._place(document, change, log, seq)
-        self._store_document(document, registers, leaf, writer)
-        self._store_events(document, effect, log, seq, leaf)
-        self._want_attachments(document, list(events.values()), log)
-        self.changed.setdefault(document, set()).add(log.source)
-
-    def _refuse_known_events(self, document: DocumentId, events: Mapping[str, object]) -> None:
-        for key in events:
-            row = self._store.db.execute(
-                "SELECT 1 FROM event WHERE document = ? AND id = ?", (document, key)
-            ).fetchone()
-            if row is not None:
-                raise ChangeError("event_altered", f"the change alters the event {key}")
-
-    def _store_document(
-        self, document: DocumentId, registers: Registers, leaf: Leaf, writer: Writer
-    ) -> None:
         self._store.db.execute(
             "INSERT INTO document VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
             " changed_hlc = max(changed_hlc, excluded.changed_hlc), registers = excluded.registers",
             (document, registers.kind, writer.code, leaf.hlc, registers.encode()),
         )
-
-    def _store_events(
-        self, document: DocumentId, effect: Effect, log: Log, seq: int, leaf: Leaf
-    ) -> None:
-        for key, body in effect.events.items():
-            kind = decode_event(body).type
-            self._store.db.execute(
+        if events:
+            self._store.db.executemany(
                 "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (document, key, kind, body, log.number, seq, leaf.writer),
+                [
+                    (document, key, event.type, effect.events[key], log.number, seq, leaf.writer)
+                    for key, event in events.items()
+                ],
             )
+            self._want_attachments(document, list(events.values()), log)
+        self.changed.setdefault(document, set()).add(log.source)
+
+    def _refuse_known_events(self, document: DocumentId, keys: Sequence[str]) -> None:
+        marks = ", ".join("?" * len(keys))
+        row = self._store.db.execute(
+            f"SELECT id FROM event WHERE document = ? AND id IN ({marks})", (document, *keys)
+        ).fetchone()
+        if row is not None:
+            raise ChangeError("event_altered", f"the change alters the event {row[0]}")
 
     def _want_attachments(self, document: DocumentId, events: Events, log: Log) -> None:
         for event in events:
@@ -267,25 +270,27 @@ class Intake:
             ).fetchall()
             for change_hash, log_number, seq in rows:
                 moved |= self._retry(document, bytes(change_hash), log_number, seq)
+        row = self._store.db.execute("SELECT 1 FROM waiting_change LIMIT 1").fetchone()
+        self._waiting = row is not None
 
     def _retry(self, document: DocumentId, change_hash: bytes, log_number: int, seq: int) -> bool:
         data = self._store.leaf(log_number, seq)
         leaf = decode_leaf(data)
         change = parse_change(leaf.body)
-        held = self._holds(document, change_hash)
-        if not held and not all(self._holds(document, dep) for dep in change.deps):
+        held = self._held(document, (change_hash, *change.deps))
+        if change_hash not in held and not held.issuperset(change.deps):
             return False
         self._store.db.execute(
             "DELETE FROM waiting_change WHERE document = ? AND hash = ? AND log = ?",
             (document, change_hash, log_number),
         )
         log = self._store.log_by_number(log_number)
-        if held:
+        if change_hash in held:
             self._place(document, change, log, seq)
             return True
         try:
             writer = self.writer(log_number, leaf.writer)
-            self._apply(document, change, log, seq, leaf, writer)
+            self._apply(self.registers(document), change, log, seq, leaf, writer)
         except (SchemaError, ChangeError) as error:
             self._set_aside(log, seq, data, error.code, str(error))
         return True

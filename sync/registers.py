@@ -140,7 +140,7 @@ def absorb(registers: Registers, change: Change, *, log: int, seq: int) -> None:
     """Take the operations of a change that judge let pass into the registers."""
     if not registers.kind:
         registers.maps = _genesis(change)
-        registers.kind = next(str(op.value) for op in change.map_ops if op.key == KIND)
+        registers.kind = kind_of(change)
     fields, texts = registers.maps[FIELDS], registers.maps[TEXTS]
     for op in change.map_ops:
         if op.object == texts:
@@ -154,6 +154,11 @@ def absorb(registers: Registers, change: Change, *, log: int, seq: int) -> None:
                 registers.fields[op.key] = row
             else:
                 registers.fields.pop(op.key, None)
+
+
+def kind_of(change: Change) -> str:
+    """Return the kind that the first change of a document gives it."""
+    return next(str(op.value) for op in change.map_ops if op.object is None and op.key == KIND)
 
 
 def _genesis(change: Change) -> dict[str, OpId]:

@@ -7,7 +7,6 @@ follows yet is merged; where it cannot be, the case is in conflict until a Settl
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 
 from node.cases.denunciation import IDENTITY_EVENTS
 from node.cases.errors import GuardError
@@ -19,8 +18,6 @@ from schemas import events as ev
 from schemas.codes import CaseType
 from schemas.events import Settled, StateEvent, UnknownEvent
 from schemas.ids import EventId
-
-_POSITION_FIELDS = tuple(field.name for field in fields(Position))
 
 
 def fold(facts: Iterable[Fact]) -> CaseStanding:
@@ -39,7 +36,7 @@ def fold(facts: Iterable[Fact]) -> CaseStanding:
     for fact in ordered:
         aside.take(fact)
     return CaseStanding(
-        **{name: getattr(position, name) for name in _POSITION_FIELDS},
+        **vars(position),
         people=tuple(aside.people),
         groups=tuple(dict.fromkeys(aside.groups)),
         directives=tuple(dict.fromkeys(aside.directives)),
@@ -48,7 +45,8 @@ def fold(facts: Iterable[Fact]) -> CaseStanding:
         ),
         attachments=tuple(aside.attachments),
         notes=tuple(aside.notes),
-        tips=graph.tips(),
+        tips=graph.tips,
+        is_denunciation_disputed=is_sealed and len(lines) > 1,
         in_conflict=graph.branches(lines) if len(lines) > 1 else (),
         refused=tuple(sorted([*graph.refused, *aside.refused], key=lambda item: item.fact.id)),
         unknown=tuple(aside.unknown),
@@ -62,25 +60,22 @@ class _Graph:
     def __init__(self, facts: Sequence[Fact]) -> None:
         """Apply every event to what it follows."""
         self.refused: list[Refusal] = []
-        self._known = {fact.id: fact for fact in facts}
         self._order: list[Fact] = _causes_first(facts)
         self._index = {fact.id: index for index, fact in enumerate(self._order)}
         # One line for each event; several after one that saw a conflict and did not settle it.
-        self._lines: dict[str, list[Line]] = {}
+        self._lines: dict[EventId, list[Line]] = {}
         for index, fact in enumerate(self._order):
             self._lines[fact.id] = self._after(index, fact)
+        followed = {parent for fact in self._order for parent in _follows(fact)}
+        # What no other event follows, oldest first.
+        self.tips = tuple(sorted(key for key in self._lines if key not in followed))
         for fact in facts:
             if fact.id not in self._index:
                 self._refuse(fact, "history_cycle", "the event follows itself")
 
-    def tips(self) -> tuple[EventId, ...]:
-        """Return the events that no other event follows, oldest first."""
-        followed = {parent for fact in self._order for parent in _follows(fact)}
-        return tuple(sorted(fact.id for fact in self._order if fact.id not in followed))
-
     def tip_lines(self) -> list[Line]:
         """Return what stands at the tips, merged as far as it fits together; never empty."""
-        return self._joined(self.tips())
+        return self._joined(self.tips)
 
     def agreed(self, lines: Sequence[Line]) -> Position:
         """Return the position that all lines contain."""
@@ -98,14 +93,14 @@ class _Graph:
             found.append(Branch(tip=fact.id, state=line.position.state, fact=fact))
         return tuple(sorted(found, key=lambda branch: branch.tip))
 
-    def _joined(self, names: Iterable[str]) -> list[Line]:
+    def _joined(self, names: Iterable[EventId]) -> list[Line]:
         """Return the lines after several events, merged as far as they fit; never empty."""
         return join([line for name in names for line in self._lines[name]], self._order) or [EMPTY]
 
     def _after(self, index: int, fact: Fact) -> list[Line]:
         """Return the lines after an event."""
         named = _follows(fact)
-        parents = sorted({parent for parent in named if parent in self._lines})
+        parents = sorted(EventId(name) for name in set(named) if name in self._lines)
         lines = self._joined(parents)
         try:
             if named and not parents:

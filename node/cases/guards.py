@@ -21,7 +21,7 @@ from node.cases.machine import (
 from node.cases.rights import HEADS, RIGHTS, may_record
 from node.cases.standing import CaseStanding, Position
 from schemas import events as ev
-from schemas.codes import CaseType, RefusalGround, Role, Tier
+from schemas.codes import CaseState, CaseType, RefusalGround, Role, Tier
 from schemas.events import KnownEvent, StateEvent
 
 _FACTS = (
@@ -73,20 +73,23 @@ def check(
     check_sealed(standing, event, fields)
 
 
-def judge(position: Position, event: StateEvent, *, role: Role | None, tier: Tier | None) -> None:
-    """Refuse a state event that the facts alone show to be out of place.
+def judge(
+    position: Position, event: StateEvent, *, role: Role | None, tier: Tier | None
+) -> CaseState:
+    """Return the state that a state event leads to, by the facts alone.
 
     Raises:
-        GuardError: with a stable code.
+        GuardError: the facts show it to be out of place; with a stable code.
     """
-    name = move_name(event)
-    if name not in moves(position):
+    state = moves(position).get(move_name(event))
+    if state is None:
         raise _no_move(position, event)
     check_role(event.type, role, tier)
     _check_authority(position, event.type)
     rule = _RULES.get(event.type)
     if rule is not None:
         rule(position, event, role)
+    return state
 
 
 def allowed_events(standing: CaseStanding, role: Role, tier: Tier) -> list[str]:

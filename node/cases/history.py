@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date
 
 from schemas.codes import Role, Tier
 from schemas.events import KnownEvent, UnknownEvent
@@ -11,8 +11,9 @@ from schemas.ids import EventId, event_hlc
 from schemas.record import Writer
 
 # Dates in law are dates in Viet Nam, which has kept UTC+7 without summer time since 1975.
-VIETNAM = timezone(timedelta(hours=7))
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_VIETNAM_AHEAD_MS = 7 * 60 * 60 * 1000
+_DAY_MS = 24 * 60 * 60 * 1000
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +35,9 @@ def in_order(facts: Iterable[Fact]) -> tuple[Fact, ...]:
 
 def event_date(event_id: str) -> date:
     """Return the day, in Viet Nam, of the clock reading inside an event id."""
-    try:
-        moment = _EPOCH + timedelta(milliseconds=reading_ms(event_hlc(event_id)))
-        return moment.astimezone(VIETNAM).date()
-    except OverflowError:
-        # A clock beyond the year 9999 is broken, but its event is kept like any other.
-        return date.max
+    days = (reading_ms(event_hlc(event_id)) + _VIETNAM_AHEAD_MS) // _DAY_MS
+    # A clock beyond the year 9999 is broken, but its event is kept like any other.
+    return date.fromordinal(min(_EPOCH_ORDINAL + days, date.max.toordinal()))
 
 
 def writer_role(writer: Writer) -> Role | None:

@@ -6,14 +6,13 @@ legal continuation of the other's. Such branches are merged. Branches that diffe
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 from node.cases.effects import changes
 from node.cases.errors import GuardError
 from node.cases.guards import judge
 from node.cases.history import Fact, event_date, writer_role, writer_tier
-from node.cases.machine import move_name, moves
 from node.cases.standing import Position
 from schemas.events import Settled, StateEvent
 
@@ -72,9 +71,11 @@ def advance(position: Position, fact: Fact) -> Position:
     """
     event = fact.event
     assert isinstance(event, StateEvent)
-    judge(position, event, role=writer_role(fact.writer), tier=writer_tier(fact.writer))
-    state = moves(position)[move_name(event)]
-    return replace(position, state=state, **changes(position, event, event_date(fact.id)))
+    writer = fact.writer
+    state = judge(position, event, role=writer_role(writer), tier=writer_tier(writer))
+    found = changes(position, event, event_date(fact.id))
+    found["state"] = state
+    return position.moved(found)
 
 
 def join(lines: Sequence[Line], order: Sequence[Fact]) -> list[Line]:

@@ -83,3 +83,24 @@ FROM log l LEFT JOIN cosignature c ON c.log = l.number AND c.tier = ?
 WHERE l.purpose = 'up' AND l.tier != ?
 GROUP BY l.number
 """
+
+
+def changed_ms(db: sqlite3.Connection, document: str) -> int | None:
+    """Return when a document last changed here; None if it is not here."""
+    for table in ("cases", "directives", "visits", "people", "petitions", "groups"):
+        row = db.execute(f"SELECT changed_ms FROM {table} WHERE id = ?", (document,)).fetchone()
+        if row is not None:
+            return int(row[0])
+    return None
+
+
+def news_digest(db: sqlite3.Connection) -> str:
+    """Return a text that differs whenever records or countersignatures are not the same as before.
+
+    Looking at a page commits too (the audit trail), but is no news.
+    """
+    sizes = db.execute("SELECT coalesce(sum(size), 0), count(*) FROM log").fetchone()
+    cosigned = db.execute("SELECT coalesce(sum(size), 0) FROM cosignature").fetchone()
+    files = db.execute("SELECT count(*) FROM blob WHERE complete = 0").fetchone()
+    alarms = db.execute("SELECT coalesce(max(number), 0) FROM alarm").fetchone()
+    return f"{sizes[0]}.{sizes[1]}.{cosigned[0]}.{files[0]}.{alarms[0]}"

@@ -74,6 +74,16 @@ class Made(Answer):
     id: str
 
 
+class AttachedFile(Answer):
+    """A file that is stored and noted in its document."""
+
+    event_id: str
+    sha256: str
+    size_bytes: int
+    name: str
+    media_type: str
+
+
 class BranchView(Answer):
     """One of the histories that cannot both stand."""
 
@@ -195,7 +205,6 @@ class TechnicianAnswer(Answer):
     python: str
     sqlite: str
     disk_free_bytes: int
-    certificate_expires_ms: int | None
 
 
 class Health(Answer):

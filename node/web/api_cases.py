@@ -72,10 +72,6 @@ async def read_case(call: Call) -> CaseAnswer:
     """Return a case with all that is known about it here; the look is noted in the audit trail."""
     case, office, role = call.part("id"), call.office, call.me.role
     place = place_of(office)
-    file = await office.read(lambda db: case_file(db, place, case))
-    if file is None:
-        raise not_found()
-    names = await office.read(lambda db: office_names(db, place.own))
 
     def look(now_ms: int) -> _Live:
         note_view(office.accounts.db, call.me, now_ms, "case.read", case)
@@ -89,6 +85,11 @@ async def read_case(call: Call) -> CaseAnswer:
         # A full disk must not hide the cases; what nobody can write down is at least in the log.
         log.error("audit not written", extra={"user": call.me.user, "document": case[:8]})
         live = _Live(CaseStanding(), [])
+    # Read after the heads: what comes in between then shows as a rival of an edit, never as lost.
+    file = await office.read(lambda db: case_file(db, place, case))
+    if file is None:
+        raise not_found()
+    names = await office.read(lambda db: office_names(db, place.own))
     standing = live.standing
     sealed = file.line.case_type == CaseType.DENUNCIATION
     return CaseAnswer(
@@ -148,16 +149,16 @@ async def split(call: Call) -> Cases:
 async def read_document(call: Call) -> DocumentAnswer:
     """Return what can be edited of a document, with the version it is read at."""
     document, office = call.part("id"), call.office
-    fields = await office.read(lambda db: document_fields(db, document))
-    if fields is None:
-        raise not_found()
 
     def look(now_ms: int) -> list[str]:
         note_view(office.accounts.db, call.me, now_ms, "document.read", document)
         return office.desk.heads(document)
 
-    # The heads are read after the fields: an edit in between then shows as a rival, never as lost.
+    # The heads come first: an edit in between then shows as a rival, never as lost.
     heads = await office.write(look)
+    fields = await office.read(lambda db: document_fields(db, document))
+    if fields is None:
+        raise not_found()
     return DocumentAnswer(document=fields, heads=heads)
 
 

@@ -279,6 +279,25 @@ def test_arbitrary_proofs_raise_only_our_error(
         )
 
 
+def test_a_proof_longer_than_the_tree_is_high_is_refused_though_its_hashes_fit() -> None:
+    extra, leaf = leaf_hash(b"extra"), LEAVES[0]
+    with pytest.raises(ProofError) as caught:
+        verify_inclusion(
+            entry_hash=leaf, index=0, size=1, proof=[extra], root=parent_hash(extra, leaf)
+        )
+    assert caught.value.code == "proof_wrong_length"
+    root = parent_hash(leaf, LEAVES[1])
+    with pytest.raises(ProofError) as caught:
+        verify_consistency(
+            old_size=1,
+            old_root=parent_hash(extra, leaf),
+            new_size=2,
+            new_root=parent_hash(extra, root),
+            proof=[LEAVES[1], extra],
+        )
+    assert caught.value.code == "proof_wrong_length"
+
+
 def test_two_equal_heads_are_consistent_without_a_proof() -> None:
     root = naive_root(LEAVES)
     verify_consistency(old_size=8, old_root=root, new_size=8, new_root=root, proof=[])

@@ -1,0 +1,160 @@
+"""The node itself: its link, its health, what the technician sees, and news as they happen."""
+
+import asyncio
+import json
+import platform
+import shutil
+import sqlite3
+from importlib.metadata import version
+from typing import Final
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from node.accounts import find_sign_in
+from node.queries.facts import Technician, Waiting
+from node.queries.sync_state import changed_ms, news_digest, sync_states, waiting
+from node.queries.technician import technician
+from node.web.answers import CutLink, Health, LinkAnswer, TechnicianAnswer
+from node.web.calls import Call
+from node.web.errors import WebError
+from node.web.office import Office
+from node.web.records import note
+
+# Proxies and tablets drop a connection on which nothing comes for a minute.
+_BEAT_S: Final = 20.0
+# Changes that follow each other closely are one piece of news.
+_GATHER_S: Final = 0.3
+STREAMS: Final[web.AppKey[set[asyncio.Task[None]]]] = web.AppKey("streams")
+
+
+class NewsFilter(BaseModel):
+    """Which document the page shows, if any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    document: str = Field(default="", pattern=r"^([0-9a-f-]{36})?$")
+
+
+async def read_link(call: Call) -> LinkAnswer:
+    """Return the honest state of the link upwards."""
+    tier = call.office.tier
+    return link_answer(call.office, await call.office.read(lambda db: waiting(db, tier)))
+
+
+def link_answer(office: Office, waits: Waiting) -> LinkAnswer:
+    """Return the state of the link with what waits for it."""
+    link = office.link
+    code, sentence = link.last_error or ("", "")
+    seconds = None
+    if waits.records and link.rate_bytes_s:
+        seconds = max(1, round(waits.bytes / link.rate_bytes_s))
+    return LinkAnswer(
+        state=link.state,
+        peer_name=link.peer_name,
+        since_ms=link.since_ms,
+        error_code=code,
+        error=sentence,
+        retry_at_ms=link.retry_at_ms,
+        rate_bytes_s=link.rate_bytes_s,
+        clock_difference_ms=link.clock_difference_ms,
+        waiting=waits,
+        seconds_left=seconds,
+    )
+
+
+async def cut_link(call: Call) -> LinkAnswer:
+    """Cut or restore the link upwards; only in the demo."""
+    if not call.office.config.is_demo:
+        raise WebError("demo_only", 403, "Only the demo has this switch.")
+    asked, db, me = call.take(CutLink), call.office.accounts.db, call.me
+    await call.office.set_link_cut(asked.cut)
+    await call.office.write(
+        lambda now_ms: note(db, me, now_ms, "link.cut", detail=str(asked.cut).lower())
+    )
+    return await read_link(call)
+
+
+async def read_technician(call: Call) -> TechnicianAnswer:
+    """Return the state of the node; no case content."""
+    office = call.office
+    found: Technician = await office.read(technician)
+    free = await asyncio.to_thread(lambda: shutil.disk_usage(office.incoming_folder).free)
+    return TechnicianAnswer(
+        node=found,
+        link=await read_link(call),
+        version=version("tiepdan"),
+        python=platform.python_version(),
+        sqlite=sqlite3.sqlite_version,
+        disk_free_bytes=free,
+    )
+
+
+async def health(call: Call) -> Health:
+    """Answer from the database, so that a monitor sees more than an open port."""
+    await call.office.read(lambda db: db.execute("SELECT 1").fetchone())
+    office = call.office
+    return Health(code=office.code, tier=office.tier.value, version=version("tiepdan"))
+
+
+async def stream_news(call: Call) -> web.StreamResponse:
+    """Send news as server-sent events: `status` with the link, what waits, and the document asked.
+
+    Nothing is sent that a page could not read otherwise; the stream ends with the session.
+    """
+    response = web.StreamResponse(
+        headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+    )
+    await response.prepare(call.request)
+    task = asyncio.current_task()
+    assert task is not None
+    streams = call.request.app[STREAMS]
+    streams.add(task)
+    try:
+        await _send_news(call, response)
+    except ConnectionError:
+        return response
+    finally:
+        streams.discard(task)
+    return response
+
+
+async def _send_news(call: Call, response: web.StreamResponse) -> None:
+    office, document = call.office, call.ask(NewsFilter).document
+    number, last = -1, ""
+    while True:
+        seen = office.changes.number
+        now_ms = office.clock.now_ms()
+        text = await office.read(lambda db: _news(db, office, document, call.me.token, now_ms))
+        if text is None:
+            await response.write(b"event: signed-out\ndata: {}\n\n")
+            return
+        if text != last:
+            await response.write(f"event: status\ndata: {text}\n\n".encode())
+            last = text
+        number = await office.changes.wait(seen, _BEAT_S)
+        if number == seen:
+            await response.write(b": beat\n\n")
+        else:
+            await office.clock.sleep(_GATHER_S)
+
+
+def _news(
+    db: sqlite3.Connection, office: Office, document: str, token: str, now_ms: int
+) -> str | None:
+    if find_sign_in(db, token, now_ms) is None:
+        return None
+    link = link_answer(office, waiting(db, office.tier))
+    news = {"digest": news_digest(db), "link": link.model_dump(mode="json"), "document": None}
+    if document:
+        news["document"] = {
+            "level": sync_states(db, office.tier, [document])[document].level,
+            "changed_ms": changed_ms(db, document),
+        }
+    return json.dumps(news)
+
+
+async def end_streams(app: web.Application) -> None:
+    """End all streams, so that the node can stop."""
+    for task in list(app[STREAMS]):
+        task.cancel()

@@ -1,0 +1,93 @@
+"""Visits: the whole form in one request, the list, and drafts of the form."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from node.queries.drafts import find_draft, list_drafts
+from node.queries.facts import Draft, VisitPage
+from node.queries.files import list_visits
+from node.registration import register_visit
+from node.requests import RegisterVisit
+from node.web.answers import Done, DraftBody, DraftList, Registered
+from node.web.calls import Call
+from node.web.errors import WebError, not_found
+from node.web.office import place_of
+from node.web.records import drop_draft, keep_draft, note
+
+DRAFTS_PER_USER_MAX = 50
+
+
+class VisitFilter(BaseModel):
+    """Which visits the list shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after: str = Field(default="", pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2}:[0-9a-f-]{36})?$")
+    size: int = Field(default=50, ge=1, le=200)
+
+
+async def register(call: Call) -> Registered:
+    """Register a visit with its people and petitions; all of it is durable, or nothing."""
+    asked, office = call.take(RegisterVisit), call.office
+
+    def work(now_ms: int) -> Registered:
+        made = register_visit(office.desk, call.author, asked, now_ms)
+        note(office.accounts.db, call.me, now_ms, "visit.register", made.visit_id)
+        return Registered(
+            visit_id=made.visit_id,
+            people_ids=list(made.people_ids),
+            petition_ids=list(made.petition_ids),
+            case_ids=list(made.case_ids),
+        )
+
+    return await call.change(Registered, work)
+
+
+async def read_visits(call: Call) -> VisitPage:
+    """Return visits, newest first."""
+    wanted, place = call.ask(VisitFilter), place_of(call.office)
+    return await call.office.read(lambda db: list_visits(db, place, wanted.after, wanted.size))
+
+
+async def read_drafts(call: Call) -> DraftList:
+    """Return the own drafts, newest first."""
+    user = call.me.user
+    return DraftList(drafts=await call.office.read(lambda db: list_drafts(db, user)))
+
+
+async def read_draft(call: Call) -> Draft:
+    """Return one of the own drafts."""
+    user, draft = call.me.user, call.part("id")
+    found = await call.office.read(lambda db: find_draft(db, user, draft))
+    if found is None:
+        raise not_found()
+    return found
+
+
+async def save_draft(call: Call) -> Done:
+    """Keep a form that was begun; numbers of identity papers are left out."""
+    asked, draft, office, user = call.take(DraftBody), call.part("id"), call.office, call.me.user
+    drafts = await office.read(lambda db: list_drafts(db, user))
+    if len(drafts) >= DRAFTS_PER_USER_MAX and all(known.id != draft for known in drafts):
+        raise WebError(
+            "drafts_too_many",
+            409,
+            f"You have {len(drafts)} drafts already.",
+            "Finish or delete one of them.",
+        )
+
+    def work(now_ms: int) -> Done:
+        keep_draft(office.accounts.db, user, draft, asked.body, now_ms)
+        return Done()
+
+    return await office.write(work)
+
+
+async def delete_draft(call: Call) -> Done:
+    """Throw a draft away."""
+    draft, office, user = call.part("id"), call.office, call.me.user
+
+    def work(_: int) -> Done:
+        drop_draft(office.accounts.db, user, draft)
+        return Done()
+
+    return await office.write(work)
