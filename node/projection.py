@@ -5,6 +5,7 @@ of them ends with the same content.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, TypeVar
 
@@ -35,9 +36,8 @@ from schemas.ids import DocumentId, EventId, document_text, event_hlc, parse_doc
 from schemas.law.rules import Law
 from schemas.record import Writer, decode_leaf
 from sync.change import Scalar
-from sync.errors import ChangeError
 from sync.intake import Intake
-from sync.registers import Registers
+from sync.registers import Registers, decode_registers
 from sync.store import Connection
 
 # People and petitions first: the rows of cases repeat some of their words.
@@ -82,56 +82,61 @@ class _View:
         self._writers: dict[tuple[int, int], Writer] = {}
 
     def bring_up_to_date(self, documents: set[DocumentId]) -> None:
-        kinds: dict[DocumentKind, list[DocumentId]] = {kind: [] for kind in _ORDER}
+        found: dict[DocumentKind, list[_Subject]] = {kind: [] for kind in _ORDER}
         for document in sorted(documents):
-            kind = self._kind(document)
-            if kind is not None:
-                kinds[kind].append(document)
+            subject = self._subject(document)
+            if subject is not None:
+                found[subject.kind].append(subject)
+        repeating = set(self._cases_repeating(found)) - documents
+        found[DocumentKind.CASE] += filter(None, map(self._subject, sorted(repeating)))
         for kind in _ORDER:
-            if kind is DocumentKind.CASE:
-                kinds[kind] = sorted({*kinds[kind], *self._cases_repeating(kinds)})
-            for document in kinds[kind]:
-                self._rows(document, kind)
-
-    def _kind(self, document: DocumentId) -> DocumentKind | None:
-        row = self._db.execute("SELECT kind FROM document WHERE id = ?", (document,)).fetchone()
-        return _KINDS.get(row[0]) if row else None
+            for subject in found[kind]:
+                self._rows(subject)
 
     def _cases_repeating(
-        self, kinds: Mapping[DocumentKind, Sequence[DocumentId]]
+        self, found: "Mapping[DocumentKind, Sequence[_Subject]]"
     ) -> Iterable[DocumentId]:
         """Return cases whose rows repeat words of changed people or petitions."""
         for kind, query in (
             (DocumentKind.PERSON, "SELECT case_id FROM case_people WHERE person_id = ?"),
             (DocumentKind.PETITION, "SELECT id FROM cases WHERE petition_id = ?"),
         ):
-            for document in kinds[kind]:
-                for row in self._db.execute(query, (document_text(document),)).fetchall():
+            for subject in found[kind]:
+                for row in self._db.execute(query, (subject.id,)).fetchall():
                     yield parse_document_id(row[0])
 
-    def _rows(self, document: DocumentId, kind: DocumentKind) -> None:
+    def _subject(self, document: DocumentId) -> "_Subject | None":
         row = self._db.execute(
-            "SELECT origin, changed_hlc FROM document WHERE id = ?", (document,)
+            "SELECT kind, origin, changed_hlc, registers FROM document WHERE id = ?", (document,)
         ).fetchone()
-        registers = self._intake.registers(document)
-        bodies = self._bodies(document)
-        facts = [
-            Fact(id=EventId(key), event=decode_event(body), writer=self._writer(log, number))
-            for key, body, log, number in bodies
-        ]
-        subject = _Subject(
+        kind = _KINDS.get(row[0]) if row else None
+        if kind is None:
+            return None
+        registers = decode_registers(row[3])
+        bodies = self._db.execute(
+            "SELECT id, body, log, writer FROM event WHERE document = ? ORDER BY id", (document,)
+        ).fetchall()
+        return _Subject(
+            kind=kind,
             id=document_text(document),
             document=document,
-            origin=row[0],
-            changed_ms=reading_ms(row[1]),
+            origin=row[1],
+            changed_ms=reading_ms(row[2]),
+            registers=registers,
             values=registers.values(),
-            facts=facts,
+            texts=self._intake.texts(document) if registers.texts else {},
+            facts=[
+                Fact(id=EventId(key), event=decode_event(body), writer=self._writer(log, number))
+                for key, body, log, number in bodies
+            ],
             bodies={body[0]: body[1] for body in bodies},
         )
-        refused = self._kind_rows(kind, subject)
+
+    def _rows(self, subject: "_Subject") -> None:
+        refused = self._kind_rows(subject.kind, subject)
         self._timeline(subject, refused)
         self._attachments(subject)
-        self._rivals(subject, registers)
+        self._rivals(subject)
         self._record_logs(subject)
 
     def _kind_rows(self, kind: DocumentKind, subject: "_Subject") -> Mapping[str, str]:
@@ -151,24 +156,11 @@ class _View:
                 self._directive(subject)
         return {}
 
-    def _bodies(self, document: DocumentId) -> list[tuple[str, str, int, int]]:
-        return self._db.execute(
-            "SELECT id, body, log, writer FROM event WHERE document = ? ORDER BY id", (document,)
-        ).fetchall()
-
     def _writer(self, log: int, number: int) -> Writer:
         writer = self._writers.get((log, number))
         if writer is None:
             writer = self._writers[log, number] = self._intake.writer(log, number)
         return writer
-
-    def _text(self, document: DocumentId, name: str) -> str:
-        try:
-            return self._intake.documents.text(document, name)
-        except ChangeError:
-            # The document was applied, so its texts can be read; a later binding may disagree, and
-            # a view without the text beats a node that cannot take records in.
-            return ""
 
     # Kinds
 
@@ -184,7 +176,7 @@ class _View:
                 "place": subject.value("place"),
                 "register_number": subject.value("register_number"),
                 "result": subject.value("result"),
-                "statement": self._text(subject.document, "statement"),
+                "statement": subject.texts.get("statement", ""),
                 "officer": subject.facts[0].writer.name if subject.facts else "",
                 "changed_ms": subject.changed_ms,
             },
@@ -241,7 +233,7 @@ class _View:
                 "channel": lodged.channel.value if lodged else "",
                 "stated_type": lodged.stated_type.value if lodged else "",
                 "identity_mode": mode.value if mode else "",
-                "content": self._text(subject.document, "content"),
+                "content": subject.texts.get("content", ""),
                 "changed_ms": subject.changed_ms,
             }
             | {name: subject.value(name) for name in names},
@@ -270,7 +262,7 @@ class _View:
                 "origin": subject.origin,
                 "case_id": (issued.case if issued else None) or "",
                 "title": subject.value("title"),
-                "body": self._text(subject.document, "body"),
+                "body": subject.texts.get("body", ""),
                 "letter_number": subject.value("letter_number"),
                 "issued_ms": reading_ms(event_hlc(subject.facts[0].id)) if subject.facts else 0,
                 "due_on": issued.due_on.isoformat() if issued else "",
@@ -292,8 +284,8 @@ class _View:
             self._db.execute("INSERT OR REPLACE INTO case_people VALUES (?, ?, ?)", row)
         found = deadlines(standing, self._law, self._calendar)
         self._deadlines(subject, found)
-        names = self._names(subject.id)
-        summary = self._text(subject.document, "summary")
+        names = self._names(subject.id) if standing.people else ""
+        summary = subject.texts.get("summary", "")
         number = self._case_row(subject, standing, found, names, summary)
         self._search(subject, standing, number, names, summary)
         return {refusal.fact.id: refusal.code for refusal in standing.refused}
@@ -322,7 +314,7 @@ class _View:
             "state": standing.state.value,
             "is_open": int(standing.is_open),
             "in_conflict": int(bool(standing.in_conflict)),
-            "rival_fields": self._rival_fields(subject),
+            "rival_fields": sum(len(row) > 1 for row in subject.registers.fields.values()),
             "topic": subject.value("topic"),
             "location": subject.value("location"),
             "respondent_name": subject.value("respondent_name"),
@@ -355,10 +347,6 @@ class _View:
         ).fetchone()
         return int(found_number[0])
 
-    def _rival_fields(self, subject: "_Subject") -> int:
-        registers = self._intake.registers(subject.document)
-        return sum(len(row) > 1 for row in registers.fields.values())
-
     def _names(self, case_id: str) -> str:
         rows = self._db.execute(
             "SELECT p.full_name FROM case_people c JOIN people p ON p.id = c.person_id"
@@ -390,10 +378,12 @@ class _View:
     def _search(
         self, subject: "_Subject", standing: CaseStanding, number: int, names: str, summary: str
     ) -> None:
-        petition = self._db.execute(
-            "SELECT title, content, respondent_name FROM petitions WHERE id = ?",
-            (standing.petition or "",),
-        ).fetchone()
+        petition: Sequence[str] | None = None
+        if standing.petition:
+            petition = self._db.execute(
+                "SELECT title, content, respondent_name FROM petitions WHERE id = ?",
+                (standing.petition,),
+            ).fetchone()
         words = [
             *(str(subject.values.get(name, "")) for name in _SEARCHED),
             names,
@@ -443,9 +433,9 @@ class _View:
                     ),
                 )
 
-    def _rivals(self, subject: "_Subject", registers: Registers) -> None:
+    def _rivals(self, subject: "_Subject") -> None:
         self._db.execute("DELETE FROM rivals WHERE document_id = ?", (subject.id,))
-        for name, standing in registers.fields.items():
+        for name, standing in subject.registers.fields.items():
             if len(standing) < 2:
                 continue
             for position, value in enumerate(standing):
@@ -488,27 +478,20 @@ class _View:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Subject:
     """A document as the views see it."""
 
-    def __init__(
-        self,
-        *,
-        id: str,  # noqa: A002 - the name of the column
-        document: DocumentId,
-        origin: str,
-        changed_ms: int,
-        values: Mapping[str, Scalar],
-        facts: Sequence[Fact],
-        bodies: Mapping[str, str],
-    ) -> None:
-        self.id = id
-        self.document = document
-        self.origin = origin
-        self.changed_ms = changed_ms
-        self.values = values
-        self.facts = facts
-        self.bodies = bodies
+    kind: DocumentKind
+    id: str
+    document: DocumentId
+    origin: str
+    changed_ms: int
+    registers: Registers
+    values: Mapping[str, Scalar]
+    texts: Mapping[str, str]
+    facts: Sequence[Fact]
+    bodies: Mapping[str, str]
 
     def value(self, name: str) -> str:
         value = self.values.get(name, "")

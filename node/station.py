@@ -33,6 +33,7 @@ DERIVED_TABLES = (
     "change",
     "waiting_change",
     "event",
+    "long_text",
     "audience",
     "dead_letter",
     "blob_document",

@@ -116,6 +116,13 @@ class Intake:
         )
         return [decode_event(row[0]) for row in rows]
 
+    def texts(self, document: DocumentId) -> dict[str, str]:
+        """Return the long texts of a document that somebody wrote in."""
+        rows = self._store.db.execute(
+            "SELECT name, content FROM long_text WHERE document = ?", (document,)
+        )
+        return dict(rows.fetchall())
+
     def writer(self, log_number: int, number: int) -> Writer:
         """Return a writer that the log declared.
 
@@ -234,6 +241,8 @@ class Intake:
             " changed_hlc = max(changed_hlc, excluded.changed_hlc), registers = excluded.registers",
             (document, registers.kind, writer.code, leaf.hlc, registers.encode()),
         )
+        if effect.texts_touched:
+            self._keep_texts(document, registers)
         if events:
             self._store.db.executemany(
                 "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -244,6 +253,10 @@ class Intake:
             )
             self._want_attachments(document, list(events.values()), log)
         self.changed.setdefault(document, set()).add(log.source)
+
+    def _keep_texts(self, document: DocumentId, registers: Registers) -> None:
+        texts = [(document, name, self.documents.text(document, name)) for name in registers.texts]
+        self._store.db.executemany("INSERT OR REPLACE INTO long_text VALUES (?, ?, ?)", texts)
 
     def _refuse_known_events(self, document: DocumentId, keys: Sequence[str]) -> None:
         marks = ", ".join("?" * len(keys))

@@ -162,6 +162,13 @@ _DOCUMENT_TABLES = (
         document BLOB NOT NULL,
         PRIMARY KEY (sha256, document)
     ) STRICT, WITHOUT ROWID""",
+    # Long texts as they read now, so that showing one does not open its document.
+    """CREATE TABLE long_text (
+        document BLOB NOT NULL,
+        name TEXT NOT NULL,
+        content TEXT NOT NULL,
+        PRIMARY KEY (document, name)
+    ) STRICT, WITHOUT ROWID""",
     "CREATE TABLE audience (document BLOB NOT NULL, code TEXT NOT NULL,"
     " PRIMARY KEY (document, code)) STRICT, WITHOUT ROWID",
     # Dead letters: stored, acknowledged, listed, and never in the way.

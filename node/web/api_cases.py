@@ -27,7 +27,7 @@ from node.web.answers import (
     Events,
     IdentityAnswer,
 )
-from node.web.calls import Call
+from node.web.calls import Call, write_if_possible
 from node.web.errors import not_found
 from node.web.office import place_of
 from node.web.records import note, note_view
@@ -198,11 +198,8 @@ async def reveal_identity(call: Call) -> IdentityAnswer:
 
 
 async def audit_view(call: Call, action: str, document: str = "", detail: str = "") -> None:
-    """Note that somebody looked; a full disk is no reason to hide what is stored."""
+    """Note that somebody looked."""
     db, me = call.office.accounts.db, call.me
-    try:
-        await call.office.write(lambda now_ms: note_view(db, me, now_ms, action, document, detail))
-    except StoreError as error:
-        if error.code != "disk_full":
-            raise
-        log.error("audit not written", extra={"user": me.user, "action": action})
+    await write_if_possible(
+        call.office, lambda now_ms: note_view(db, me, now_ms, action, document, detail)
+    )

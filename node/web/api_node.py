@@ -20,6 +20,7 @@ from node.web.calls import Call
 from node.web.errors import WebError
 from node.web.office import Office
 from node.web.records import note
+from node.web.rendering import render
 
 # Proxies and tablets drop a connection on which nothing comes for a minute.
 _BEAT_S: Final = 20.0
@@ -125,7 +126,7 @@ async def _send_news(call: Call, response: web.StreamResponse) -> None:
     while True:
         seen = office.changes.number
         now_ms = office.clock.now_ms()
-        text = await office.read(lambda db: _news(db, office, document, call.me.token, now_ms))
+        text = await office.read(lambda db: _news(db, call, document, now_ms))
         if text is None:
             await response.write(b"event: signed-out\ndata: {}\n\n")
             return
@@ -139,19 +140,30 @@ async def _send_news(call: Call, response: web.StreamResponse) -> None:
             await office.clock.sleep(_GATHER_S)
 
 
-def _news(
-    db: sqlite3.Connection, office: Office, document: str, token: str, now_ms: int
-) -> str | None:
-    if find_sign_in(db, token, now_ms) is None:
+def _news(db: sqlite3.Connection, call: Call, document: str, now_ms: int) -> str | None:
+    """Return what to send, or None when the session has ended.
+
+    `bar` and `badge` are pieces of the page, in the reader's language, as the page itself has them.
+    """
+    office, app = call.office, call.request.app
+    if find_sign_in(db, call.me.token, now_ms) is None:
         return None
     link = link_answer(office, waiting(db, office.tier))
-    news = {"digest": news_digest(db), "link": link.model_dump(mode="json"), "document": None}
+    shared = {"tier": office.tier.value, "link": link}
+    news = {
+        "digest": news_digest(db),
+        "link": link.model_dump(mode="json"),
+        "bar": render(app, "link_bar.html", call.language, shared),
+        "document": None,
+    }
     if document:
+        state = sync_states(db, office.tier, [document])[document]
         news["document"] = {
-            "level": sync_states(db, office.tier, [document])[document].level,
+            "level": state.level,
             "changed_ms": changed_ms(db, document),
+            "badge": render(app, "sync_badge.html", call.language, {**shared, "state": state}),
         }
-    return json.dumps(news)
+    return json.dumps(news, ensure_ascii=False)
 
 
 async def end_streams(app: web.Application) -> None:

@@ -1,6 +1,7 @@
 """One request on its way: who asks, in which language, with what; and how it changes something."""
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -14,7 +15,10 @@ from node.web.errors import WebError
 from node.web.languages import Language
 from node.web.office import Office
 from node.web.records import earlier_answer, keep_answer
+from sync.errors import StoreError
 from sync.replica import Author
+
+log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -88,6 +92,16 @@ class Call:
             return answer
 
         return await self.office.write(once)
+
+
+async def write_if_possible(office: Office, work: Callable[[int], None]) -> None:
+    """Write what is good to have; a full disk is no reason to hide what is stored."""
+    try:
+        await office.write(work)
+    except StoreError as error:
+        if error.code != "disk_full":
+            raise
+        log.error("not written", extra={"code": error.code})
 
 
 def require(signed_in: SignedIn | None, operation: str) -> SignedIn:

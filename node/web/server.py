@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from node.accounts import SignedIn, find_sign_in
 from node.web.api_node import STREAMS, end_streams
-from node.web.calls import OFFICE, Call, parse_json, require
+from node.web.calls import OFFICE, Call, parse_json, require, write_if_possible
 from node.web.cookies import LANGUAGE, session_cookie
 from node.web.errors import WebError
 from node.web.languages import Language, choose
@@ -67,7 +67,7 @@ async def _sweep(app: web.Application) -> None:
         office.accounts.sweep(now_ms)
         sweep_answers(office.accounts.db, now_ms)
 
-    await office.write(work)
+    await write_if_possible(office, work)
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -193,7 +193,7 @@ async def _load_session(request: web.Request, office: Office, language: Language
     if LANGUAGE not in request.cookies:
         request["language"] = choose(signed_in.language, language.code)
     if signed_in.needs_touch:
-        await office.write(lambda at_ms: office.accounts.touch(token, at_ms))
+        await write_if_possible(office, lambda at_ms: office.accounts.touch(token, at_ms))
 
 
 async def _refused(request: web.Request, refusal: Refusal) -> web.StreamResponse:

@@ -1,0 +1,1 @@
+"""Invented people and matters in plausible places: for the demo, benchmarks and dictionaries."""

@@ -1,0 +1,241 @@
+"""The pages: each asks the same functions as the API and renders what they answer."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from node.permissions import may
+from node.queries.cases import CaseFilter
+from node.queries.offices import offices_below
+from node.queries.sync_state import waiting
+from node.web.api_cases import read_case, read_cases, read_document, read_today
+from node.web.api_directives import read_directive, read_directives
+from node.web.api_node import link_answer, read_technician
+from node.web.api_visits import VisitFilter, read_drafts, read_visits
+from node.web.calls import OFFICE, Call, require
+from node.web.cookies import keep_language
+from node.web.forms import SPECIAL, FormField, document_form, event_form
+from node.web.languages import LANGUAGES
+from node.web.problems import Refusal
+from node.web.rendering import TEMPLATES, environment, page, render
+from schemas.codes import (
+    CaseState,
+    CaseType,
+    Channel,
+    DocumentKind,
+    IdentityMode,
+    IdentityType,
+    PartyRole,
+    ReceptionKind,
+)
+
+_PageHandler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page with its permission and its parameters."""
+
+    path: str
+    permission: str
+    handler: _PageHandler
+    query: type[BaseModel] | None = None
+
+
+async def _home(call: Call) -> web.StreamResponse:
+    if not may(call.me.role, "today.read"):
+        raise web.HTTPSeeOther("/technician")
+    return await _page(call, "home.html", today_facts=await read_today(call))
+
+
+async def _register(call: Call) -> web.StreamResponse:
+    return await _page(
+        call,
+        "register.html",
+        drafts=(await read_drafts(call)).drafts,
+        case_types=list(CaseType),
+        channels=list(Channel),
+        kinds=list(ReceptionKind),
+        party_roles=list(PartyRole),
+        identity_types=list(IdentityType),
+        identity_modes=list(IdentityMode),
+    )
+
+
+async def _cases(call: Call) -> web.StreamResponse:
+    wanted = call.ask(CaseFilter)
+    found = await read_cases(call)
+    following = ""
+    if found.next:
+        query = wanted.model_dump(mode="json", exclude_defaults=True) | {"after": found.next}
+        following = "/cases?" + urlencode(query)
+    communes = await call.office.read(offices_below)
+    return await _page(
+        call,
+        "cases.html",
+        wanted=wanted,
+        found=found,
+        following=following,
+        communes=communes,
+        case_types=list(CaseType),
+        case_states=list(CaseState),
+    )
+
+
+async def _case(call: Call) -> web.StreamResponse:
+    answer = await read_case(call)
+    actions = [name for name in answer.allowed_events if name not in SPECIAL]
+    forms: dict[str, tuple[FormField, ...]] = {name: event_form(name) for name in actions}
+    below = await call.office.read(offices_below)
+    return await _page(
+        call,
+        "case.html",
+        case=answer,
+        actions=actions,
+        forms=forms,
+        below=below,
+        case_types=list(CaseType),
+        document_id=answer.file.line.id,
+    )
+
+
+async def _visits(call: Call) -> web.StreamResponse:
+    found = await read_visits(call)
+    following = "/visits?" + urlencode({"after": found.next}) if found.next else ""
+    return await _page(call, "visits.html", found=found, following=following)
+
+
+async def _directives(call: Call) -> web.StreamResponse:
+    below = await call.office.read(offices_below)
+    found = await read_directives(call)
+    return await _page(call, "directives.html", found=found, below=below)
+
+
+async def _directive(call: Call) -> web.StreamResponse:
+    found = await read_directive(call)
+    return await _page(call, "directive.html", directive=found, document_id=found.id)
+
+
+async def _technician(call: Call) -> web.StreamResponse:
+    return await _page(call, "technician.html", answer=await read_technician(call))
+
+
+async def _account(call: Call) -> web.StreamResponse:
+    return await _page(call, "account.html")
+
+
+async def _edit_form(call: Call) -> web.StreamResponse:
+    """Return the form of a document as a piece of a page, with the version it was read at."""
+    answer = await read_document(call)
+    document = answer.document
+    present = document.fields.keys() | document.texts.keys()
+    fields = [
+        field for field in document_form(DocumentKind(document.kind)) if field.name in present
+    ]
+    text = render(
+        call.request.app,
+        "edit_form.html",
+        call.language,
+        {"answer": answer, "document": document, "fields": fields, "identity_types": IdentityType},
+    )
+    return web.Response(text=text, content_type="text/html", charset="utf-8")
+
+
+PAGES: Final = (
+    Page("/", "account.me", _home),
+    Page("/visits/new", "visit.register", _register),
+    Page("/visits", "visit.list", _visits, VisitFilter),
+    Page("/cases", "case.list", _cases, CaseFilter),
+    Page("/cases/{id}", "case.read", _case),
+    Page("/directives", "directive.list", _directives),
+    Page("/directives/{id}", "directive.list", _directive),
+    Page("/technician", "technician.read", _technician),
+    Page("/account", "account.me", _account),
+    Page("/documents/{id}/form", "document.edit", _edit_form),
+)
+
+
+async def _page(call: Call, template: str, **values: Any) -> web.Response:  # noqa: ANN401
+    office = call.office
+    waits = await office.read(lambda db: waiting(db, office.tier))
+    values.setdefault("document_id", "")
+    return page(call, template, link=link_answer(office, waits), **values)
+
+
+def add_pages(app: web.Application) -> None:
+    """Add the templates and the routes of all pages."""
+    app[TEMPLATES] = environment()
+    for entry in PAGES:
+        app.router.add_get(entry.path, _served(entry))
+    app.router.add_get("/sign-in", _sign_in)
+    app.router.add_get("/language/{code}", _choose_language)
+
+
+def _served(entry: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        signed_in = require(request.get("signed_in"), entry.permission)
+        given = {name: value for name, value in request.query.items() if value}
+        call = Call(
+            office=request.app[OFFICE],
+            request=request,
+            language=request["language"],
+            operation=entry.path,
+            signed_in=signed_in,
+            query=entry.query.model_validate(given) if entry.query else None,
+        )
+        return await entry.handler(call)
+
+    return answer
+
+
+async def _sign_in(request: web.Request) -> web.StreamResponse:
+    if request.get("signed_in") is not None:
+        raise web.HTTPSeeOther(_local(request.query.get("next", "/")))
+    office = request.app[OFFICE]
+    text = render(
+        request.app,
+        "sign_in.html",
+        request["language"],
+        {"office": office, "next": _local(request.query.get("next", "/")), "here": "/sign-in"},
+    )
+    return web.Response(text=text, content_type="text/html", charset="utf-8")
+
+
+async def _choose_language(request: web.Request) -> web.StreamResponse:
+    code = request.match_info["code"]
+    if code not in LANGUAGES:
+        raise web.HTTPNotFound
+    response = web.HTTPSeeOther(_local(request.query.get("back", "/")))
+    keep_language(response, code)
+    signed_in, office = request.get("signed_in"), request.app[OFFICE]
+    if signed_in is not None and signed_in.language != code:
+        await office.write(lambda _: office.accounts.set_language(signed_in.user, code))
+    raise response
+
+
+def problem_page(request: web.Request, refusal: Refusal) -> web.Response:
+    """Return the page that says what is wrong."""
+    text = render(
+        request.app,
+        "problem.html",
+        request["language"],
+        {
+            "office": request.app[OFFICE],
+            "problem": refusal.problem,
+            "status": refusal.status,
+            "here": "/",
+        },
+    )
+    return web.Response(
+        text=text, status=refusal.status, content_type="text/html", charset="utf-8"
+    )
+
+
+def _local(address: str) -> str:
+    """Return an address on this node; anything else becomes the first page."""
+    is_local = address.startswith("/") and not address.startswith(("//", "/\\"))
+    return address if is_local and "\n" not in address and "\r" not in address else "/"

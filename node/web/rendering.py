@@ -1,0 +1,109 @@
+"""Renders templates: what every page has in common, and how dates, sizes and durations are said."""
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import Any, Final
+
+import jinja2
+from aiohttp import web
+from markupsafe import Markup
+
+from node.clock import PLACE
+from node.permissions import may
+from node.web.calls import Call
+from node.web.languages import Language
+
+TEMPLATES: Final[web.AppKey[jinja2.Environment]] = web.AppKey("templates")
+
+# (address, text, permission) of the main menu.
+_MENU: Final = (
+    ("/", "Hôm nay", "today.read"),
+    ("/visits/new", "Tiếp công dân", "visit.register"),
+    ("/cases", "Vụ việc", "case.list"),
+    ("/directives", "Chỉ đạo", "directive.list"),
+    ("/visits", "Sổ lượt tiếp", "visit.list"),
+    ("/technician", "Kỹ thuật", "technician.read"),
+)
+
+
+def environment() -> jinja2.Environment:
+    """Return the templates; everything put into them is escaped."""
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("node.web", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    templates.filters["day"] = day
+    templates.filters["moment"] = moment
+    templates.filters["size"] = size
+    templates.filters["short"] = lambda text, count=12: text[:count]
+    return templates
+
+
+def render(
+    app: web.Application, template: str, language: Language, values: Mapping[str, Any]
+) -> str:
+    """Return a template in a language."""
+    shared: dict[str, Any] = {
+        "_": language.text,
+        "label": language.label,
+        "language": language,
+        "duration": _duration(language),
+        "script_texts": Markup(language.script_texts().replace("<", "\\u003c")),
+    }
+    return app[TEMPLATES].get_template(template).render({**shared, **values})
+
+
+def page(call: Call, template: str, **values: object) -> web.Response:
+    """Return a whole page for somebody who is signed in."""
+    office, role = call.office, call.me.role
+    shared = {
+        "me": call.me,
+        "office": office,
+        "is_demo": office.config.is_demo,
+        "tier": office.tier.value,
+        "menu": [(path, text) for path, text, needed in _MENU if may(role, needed)],
+        "path": call.request.path,
+        "here": call.request.rel_url.raw_path_qs,
+        "now_ms": office.clock.now_ms(),
+        "today": office.clock.today().isoformat(),
+        "may": lambda operation: may(role, operation),
+    }
+    text = render(call.request.app, template, call.language, {**shared, **values})
+    return web.Response(text=text, content_type="text/html", charset="utf-8")
+
+
+def day(value: str) -> str:
+    """Return an ISO date as it is written in Vietnam."""
+    if not value:
+        return ""
+    return date.fromisoformat(value).strftime("%d/%m/%Y")
+
+
+def moment(at_ms: int | None) -> str:
+    """Return a wall time at the place."""
+    if not at_ms:
+        return ""
+    return datetime.fromtimestamp(at_ms / 1000, PLACE).strftime("%H:%M %d/%m/%Y")
+
+
+def size(size_bytes: int) -> str:
+    """Return a number of bytes in the unit that people read."""
+    if size_bytes < 1_000:
+        return f"{size_bytes} B"
+    if size_bytes < 1_000_000:
+        return f"{size_bytes / 1_000:.0f} kB"
+    return f"{size_bytes / 1_000_000:.1f} MB"
+
+
+def _duration(language: Language) -> Callable[[int], str]:
+    def say(seconds: int) -> str:
+        if seconds < 90:
+            return language.text("{n} giây", n=seconds)
+        if seconds < 5_400:
+            return language.text("{n} phút", n=round(seconds / 60))
+        return language.text("{n} giờ", n=round(seconds / 3_600))
+
+    return say
