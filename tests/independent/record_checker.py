@@ -26,7 +26,7 @@ OFFICE_KEY = x509.ObjectIdentifier("1.3.6.1.4.1.32473.1.1")
 MAGIC = bytes.fromhex("856f4a83")
 LEAF_SIZE_BYTES_MAX = 1 << 20
 OPERATIONS_MAX = 1 << 21
-FIELDS_MAKE_MAP, SET, MAKE_TEXT, DELETE = 0, 1, 4, 3
+MAKE_MAP, SET, DELETE, MAKE_TEXT = 0, 1, 3, 4
 TEXT_VALUE = 6
 PLAIN_VALUES = (1, 2, 3, 4, TEXT_VALUE)
 
@@ -304,3 +304,320 @@ def signer(name: str, short: bytes, cosigners: dict[str, Place]) -> tuple[str, P
         if name == f"tiepdan/{place.code}" and short == key_id(place.code, 4, place.key):
             return peer, place
     raise Refused("cosignature of an unknown node")
+
+
+# Section 5: changes and documents
+
+
+@dataclass(frozen=True)
+class Operation:
+    id: Id
+    target: Id | None
+    key: str | None
+    action: int
+    kind: int
+    value: str | int | bool | None
+    replaces: list[Id]
+
+
+@dataclass(frozen=True)
+class Change:
+    hash: bytes
+    deps: list[bytes]
+    actor: bytes
+    seq: int
+    operations: list[Operation]
+
+
+def read_change(chunk: bytes) -> Change:
+    """Read an Automerge change chunk that is not compressed."""
+    reader = Reader(chunk)
+    need(reader.take(4) == MAGIC, "not an Automerge chunk")
+    digest = sha256(chunk[8:]).digest()
+    need(reader.take(4) == digest[:4], "checksum of a change is wrong")
+    need(reader.take(1) == b"\x01", "chunk is not a change")
+    need(reader.uleb() == len(reader.data) - reader.at, "chunk has another length")
+    deps = [reader.take(32) for _ in range(reader.uleb())]
+    actor = reader.take(reader.uleb())
+    seq, start = reader.uleb(), reader.uleb()
+    reader.sleb()  # the time, which the clock reading of the leaf stands for
+    reader.take(reader.uleb()).decode()
+    actors = [actor] + [reader.take(reader.uleb()) for _ in range(reader.uleb())]
+    sizes = [(reader.uleb(), reader.uleb()) for _ in range(reader.uleb())]
+    columns = {spec: reader.take(size) for spec, size in sizes}
+    return Change(digest, deps, actor, seq, list(read_operations(columns, actors, start)))
+
+
+def runs(data: bytes, read: Callable[[Reader], Any]) -> list[Any]:
+    reader, values = Reader(data), list[Any]()
+    while not reader.is_done:
+        count = reader.sleb()
+        size = abs(count) or reader.uleb()
+        need(len(values) + size <= OPERATIONS_MAX, "too many operations")
+        if count < 0:
+            values += [read(reader) for _ in range(size)]
+        else:
+            values += [read(reader) if count else None] * size
+    return values
+
+
+def deltas(data: bytes) -> list[int | None]:
+    total, values = 0, list[int | None]()
+    for step in runs(data, Reader.sleb):
+        total += step or 0
+        values.append(None if step is None else total)
+    return values
+
+
+def read_text(reader: Reader) -> str:
+    return reader.take(reader.uleb()).decode()
+
+
+def read_value(meta: int, raw: Reader) -> str | int | bool | None:
+    part = Reader(raw.take(meta >> 4))
+    kind = meta & 15
+    if kind in (1, 2):
+        return kind == 2
+    if kind in (3, 4):
+        return part.uleb() if kind == 3 else part.sleb()
+    return part.rest().decode() if kind == TEXT_VALUE else None
+
+
+def read_operations(
+    columns: dict[int, bytes], actors: list[bytes], start: int
+) -> Iterator[Operation]:
+    def column(spec: int, read: Callable[[Reader], Any] = Reader.uleb) -> list[Any]:
+        values = runs(columns.get(spec, b""), read)
+        return values + [None] * (len(actions) - len(values))
+
+    actions: list[int] = runs(columns.get(0x42, b""), Reader.uleb)
+    targets = zip(column(0x01), column(0x02), strict=True)
+    pred_ids = zip(runs(columns.get(0x71, b""), Reader.uleb), deltas(columns.get(0x73, b"")))
+    raw = Reader(columns.get(0x57, b""))
+    rows = zip(actions, targets, column(0x15, read_text), column(0x56), column(0x70), strict=True)
+    for index, (action, (actor, counter), key, meta, count) in enumerate(rows):
+        yield Operation(
+            id=(start + index, actors[0]),
+            target=None if actor is None else (counter, actors[actor]),
+            key=key,
+            action=action,
+            kind=(meta or 0) & 15,
+            value=read_value(meta or 0, raw),
+            replaces=[(c or 0, actors[a]) for _, (a, c) in zip(range(count or 0), pred_ids)],
+        )
+
+
+@dataclass(frozen=True)
+class Writer:
+    node: bytes
+    device: bytes
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change leaf of the file, read."""
+
+    change: Change
+    writer: Writer
+    hlc: int
+
+
+def read_document(entries: list[Entry]) -> dict[str, Any]:
+    """Apply all changes; return the kind, and for each field its values, the shown one first."""
+    changes = {entry.change.hash: entry for entry in entries}
+    need(all(dep in changes for entry in entries for dep in entry.change.deps), "change is missing")
+    seqs: dict[bytes, list[int]] = {}
+    for entry in changes.values():
+        seqs.setdefault(entry.change.actor, []).append(entry.change.seq)
+    gapless = all(sorted(each) == list(range(1, len(each) + 1)) for each in seqs.values())
+    need(gapless, "an actor's changes are not consecutive")
+    starts = [entry.change for entry in changes.values() if not entry.change.deps]
+    need(len(starts) == 1, "document has not one start")
+    kind, objects = read_start(starts[0])
+    fields: dict[str, dict[Id, Any]] = {}
+    replaced: set[Id] = set()
+    for entry in changes.values():
+        for operation in entry.change.operations:
+            is_start = entry.change is starts[0] and operation.action in (MAKE_MAP, MAKE_TEXT)
+            if is_start or (entry.change is starts[0] and operation.target is None):
+                continue
+            need(operation.target in objects, "operation on an object that the document lacks")
+            need(operation.action in (SET, DELETE), "operation that documents do not use")
+            place = objects[operation.target or (0, b"")]
+            if place == "events":
+                check_event(operation, entry)
+            replaced.update(operation.replaces)
+            if place == "fields" and operation.action == SET:
+                need(operation.kind in PLAIN_VALUES, "field is not a text or integer")
+                fields.setdefault(str(operation.key), {})[operation.id] = operation.value
+    shown = {
+        key: [values[id_] for id_ in sorted(values, reverse=True) if id_ not in replaced]
+        for key, values in fields.items()
+    }
+    return {"kind": kind, "fields": {key: values for key, values in shown.items() if values}}
+
+
+def read_start(change: Change) -> tuple[str, dict[Id, str]]:
+    """Return the kind and the name of each object that the first change makes."""
+    kind, objects = "", dict[Id, str]()
+    for operation in change.operations:
+        if operation.target is None and operation.action == SET and operation.key == "kind":
+            kind = str(operation.value)
+        elif operation.target is None:
+            is_map = operation.action == MAKE_MAP
+            need(is_map and operation.key in ("fields", "texts", "events"), "root is misshapen")
+            objects[operation.id] = str(operation.key)
+        elif operation.action == MAKE_TEXT:
+            need(objects.get(operation.target) == "texts", "text is made outside texts")
+            objects[operation.id] = "text"
+    need(kind and sorted(set(objects.values()) - {"text"}) == ["events", "fields", "texts"], "root")
+    return kind, objects
+
+
+def check_event(operation: Operation, entry: Entry) -> None:
+    need(operation.action == SET and operation.kind == TEXT_VALUE, "event is removed")
+    event_id = unhex(operation.key, 12)
+    need(not operation.replaces, "event is changed")
+    need(event_id[8:] == entry.writer.device[:4], "event names another device")
+    reading = int.from_bytes(event_id[:8])
+    need(entry.hlc <= reading <= entry.hlc + 255, "event is not of its leaf's time")
+
+
+# Section 6: the file
+
+
+def read_leaf(data: bytes, seq: int) -> tuple[int, int, bytes, int, bytes]:
+    need(len(data) <= LEAF_SIZE_BYTES_MAX, "leaf is too long")
+    kind, writer, document, hlc, body = listed(cbor(data))
+    need(isinstance(document, bytes) and isinstance(body, bytes), "leaf is misshapen")
+    need(number(kind) in (0, 1, 2) and (kind == 2) == (seq == 0), "leaf does not belong here")
+    need(len(document) == (16 if kind == 0 else 0), "leaf's document")
+    need((number(writer) == 0) == (kind == 2), "leaf's writer")
+    return kind, writer, document, number(hlc), body
+
+
+def read_writer(body: bytes) -> tuple[Writer, list[str]]:
+    node, device, epoch, *texts = listed(cbor(body))
+    need(isinstance(node, bytes) and len(node) == 32, "writer's node")
+    need(isinstance(device, bytes) and len(device) == 16, "writer's device")
+    need(len(texts) == 5 and all(isinstance(t, str) and len(t) <= 200 for t in texts), "texts")
+    return Writer(node, device, number(epoch)), texts
+
+
+def log_id(owner: bytes, purpose: str, epoch: int) -> bytes:
+    whole = b"tiepdan log v1\n" + owner + purpose.encode() + b"\x00" + epoch.to_bytes(8)
+    return sha256(whole).digest()[:16]
+
+
+def actor_id(writer: Writer, document: bytes) -> bytes:
+    whole = writer.node + writer.device + writer.epoch.to_bytes(8) + document
+    return sha256(b"tiepdan actor v1\n" + whole).digest()[:16]
+
+
+def read_time(hlc: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=hlc >> 16)).isoformat()
+
+
+class Log:
+    """Reads one log of the file, leaf by leaf."""
+
+    def __init__(self, document: bytes, root: Place, cosigners: dict[str, Place]) -> None:
+        self.document, self.root, self.cosigners = document, root, cosigners
+        self.writers: dict[int, Writer] = {}
+        self.used: set[int] = set()
+        self.entries: list[Entry] = []
+
+    def read(self, value: object) -> dict[str, Any]:
+        owner, purpose, epoch, note, leaves = keyed(
+            value, "owner", "purpose", "epoch", "note", "leaves"
+        )
+        need(isinstance(purpose, str), "purpose is not a text")
+        need(re.fullmatch(r"up|down/[0-9a-f]{64}", purpose), "purpose")
+        self.is_up, rows = purpose == "up", [keyed(x, *LEAF_KEYS) for x in listed(leaves)]
+        need(rows and rows[0][0] == 0, "leaf 0 is missing")
+        seqs = [number(row[0]) for row in rows]
+        need(seqs == sorted(set(seqs)), "leaves do not rise")
+        body = read_leaf(unbase64(rows[0][1]), 0)[4]
+        self.owner = read_chain(listed(cbor(body)), self.root)
+        need(self.owner.key == unhex(owner, 32), "leaf 0 names another owner")
+        name = log_id(self.owner.key, purpose, number(epoch)).hex()
+        origin = f"tiepdan/{self.owner.code}/{name}"
+        head = read_note(note, origin, self.owner, self.cosigners)
+        for seq, leaf, proof, reads in rows:
+            data, steps = unbase64(leaf), [unbase64(step) for step in listed(proof)]
+            need(root_of(data, seq, head.size, steps) == head.root, "proof leads to another root")
+            need(json.dumps(reads) == json.dumps(self.reads(data, seq)), "reads says otherwise")
+        need(self.used == set(self.writers), "writer leaf that no change uses")
+        need(self.entries, "log without a change of the document")
+        by = {self.cosigners[peer].code: at for peer, at in head.seconds.items()}
+        code, kind = self.owner.code, "up" if self.is_up else "down"
+        return {"code": code, "purpose": kind, "size": head.size, "cosigned": by}
+
+    def reads(self, data: bytes, seq: int) -> dict[str, Any]:
+        """Take a leaf in; return what it says for people, keys sorted."""
+        kind, writer, document, hlc, body = read_leaf(data, seq)
+        if kind == 2:
+            return {"code": self.owner.code, "node": self.owner.name, "tier": self.owner.tier}
+        if kind == 1:
+            need(writer not in self.writers, "writer is declared twice")
+            self.writers[writer], (tier, code, _, name, role) = read_writer(body)
+            said = (self.writers[writer].node, tier, code)
+            own = (self.owner.key, self.owner.tier, self.owner.code)
+            need(said == own or not self.is_up, "writer is of another node")
+            return {"name": name, "role": role, "writer": writer}
+        need(document == self.document, "change is of another document")
+        need(writer in self.writers, "change of an undeclared writer")
+        self.used.add(writer)
+        change = read_change(body)
+        need(change.actor == actor_id(self.writers[writer], document), "actor is wrong")
+        self.entries.append(Entry(change, self.writers[writer], hlc))
+        plain = [x for x in change.operations if x.target and x.key is not None]
+        values = {str(x.key): x.value for x in plain if x.action == SET and x.kind in PLAIN_VALUES}
+        return {"at": read_time(hlc), "values": dict(sorted(values.items())), "writer": writer}
+
+
+LEAF_KEYS = ("seq", "leaf", "proof", "reads")
+
+
+def check(data: bytes, root_der: bytes) -> dict[str, Any]:
+    """Return what the file proves under the given root.
+
+    Raises:
+        Refused: it proves nothing.
+    """
+    try:
+        return check_file(data, root_der)
+    except (ValueError, KeyError, IndexError, RecursionError, OverflowError) as error:
+        raise Refused(f"not readable: {error}") from error
+    except x509.ExtensionNotFound as error:
+        raise Refused("certificate lacks an extension") from error
+
+
+def check_file(data: bytes, root_der: bytes) -> dict[str, Any]:
+    file = json.loads(data.decode())
+    laid = json.dumps(file, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+    need(laid.encode() == data, "file is not laid out as its values are")
+    form, document, root, cosigners, logs = keyed(
+        file, "format", "document", "root", "cosigners", "logs"
+    )
+    need(form == "tiepdan-record/1", "format")
+    id_ = uuid.UUID(str(document))
+    need(str(id_) == document and id_.version == 7, "document id")
+    need(unbase64(root) == root_der, "root is another one")
+    trusted = read_place(root_der)
+    signed, signature = der_split(root_der)
+    trusted.verify(signature, signed)
+    need(trusted.tier == "root", "root is not a root")
+    places: dict[str, Place] = {}
+    need(isinstance(cosigners, dict), "cosigners is not an object")
+    for peer, chain in cosigners.items():
+        places[peer] = read_chain([unbase64(der) for der in listed(chain)], trusted)
+        need(places[peer].key == unhex(peer, 32), "cosigner's chain names another node")
+    proved: list[dict[str, Any]] = []
+    entries: list[Entry] = []
+    for each in listed(logs):
+        log = Log(id_.bytes, trusted, places)
+        proved.append(log.read(each))
+        entries += log.entries
+    return {"document": document, "logs": proved, **read_document(entries)}

@@ -1,0 +1,300 @@
+"""What an all-seeing observer knows: every log as its owner wrote it, and what may be where.
+
+The ledger looks at a node after each of its commits and compares with what it saw everywhere else,
+so that a broken promise is found at the step that broke it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from crypto.merkle import Frontier, leaf_hash
+from schemas.codes import DocumentKind, Tier
+from schemas.events import (
+    Assigned,
+    DirectiveIssued,
+    Event,
+    GroupLinked,
+    PersonJoined,
+    Received,
+    Transferred,
+)
+from schemas.ids import DocumentId, EventId, parse_document_id
+from schemas.record import LeafType, decode_leaf
+from schemas.wire import Ack
+from sync.store import Log
+from tests.simulation.nodes import SimulatedNode
+
+
+class BrokenPromise(AssertionError):
+    """A check found what must never be.
+
+    Attributes:
+        code: which promise.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """One change that somebody tried to write.
+
+    Attributes:
+        is_acknowledged: the user was told that it is safe; else it may stand or not.
+    """
+
+    code: str
+    document: DocumentId
+    kind: str | None
+    change: bytes
+    events: tuple[tuple[EventId, Event], ...]
+    is_acknowledged: bool
+
+
+@dataclass(slots=True)
+class Truth:
+    """A log as its owner committed it.
+
+    Attributes:
+        roots: root at each size that the log had, by size.
+    """
+
+    owner: str
+    purpose: str
+    leaves: list[bytes] = field(default_factory=list)
+    frontier: Frontier = field(default_factory=Frontier)
+    roots: list[bytes] = field(default_factory=lambda: [Frontier().root()])
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Take over what the owner appended."""
+        for leaf in leaves:
+            self.leaves.append(leaf)
+            self.frontier.append(leaf_hash(leaf))
+            self.roots.append(self.frontier.root())
+
+
+class Concerns:
+    """Which place may see which document, by the rule in words, not by the product's code.
+
+    A document concerns the place where it began and each place that it was addressed to; a case or
+    group takes along its petition, its people and its groups.
+    """
+
+    def __init__(self) -> None:
+        """Know no document."""
+        self.origins: dict[DocumentId, str] = {}
+        self.kinds: dict[DocumentId, str] = {}
+        self._addressed: dict[DocumentId, set[str]] = {}
+        self._takes_along: dict[DocumentId, set[DocumentId]] = {}
+        self._closed: dict[DocumentId, set[str]] | None = None
+
+    def add(self, document: DocumentId, code: str, kind: str | None, events: list[Event]) -> None:
+        """Take in one change."""
+        if kind is not None:
+            self.origins[document] = code
+            self.kinds[document] = kind
+        for event in events:
+            match event:
+                case DirectiveIssued():
+                    self._addressed.setdefault(document, set()).update(event.to_codes)
+                case Assigned() | Transferred() if event.to_code:
+                    self._addressed.setdefault(document, set()).add(event.to_code)
+            reference = _reference(event)
+            if reference and self.kinds.get(document) in (DocumentKind.CASE, DocumentKind.GROUP):
+                self._takes_along.setdefault(document, set()).add(parse_document_id(reference))
+        self._closed = None
+
+    def places(self, document: DocumentId) -> set[str]:
+        """Return the codes that a document concerns, those above them not named."""
+        if self._closed is None:
+            self._closed = self._close()
+        return self._closed.get(document, set())
+
+    def concerns(self, document: DocumentId, code: str) -> bool:
+        """Tell whether the office with that code holds the document in the end."""
+        if code == "0":
+            return True
+        return any(
+            place == code or place.startswith(code + ".") for place in self.places(document)
+        )
+
+    def _close(self) -> dict[DocumentId, set[str]]:
+        found = {document: {code} for document, code in self.origins.items()}
+        for document, codes in self._addressed.items():
+            found.setdefault(document, set()).update(codes)
+        moved = True
+        while moved:
+            moved = False
+            for document, companions in self._takes_along.items():
+                codes = found.get(document, set())
+                for companion in companions:
+                    known = found.setdefault(companion, set())
+                    moved |= not codes <= known
+                    known |= codes
+        return found
+
+
+class Ledger:
+    """Watches every commit and every acknowledgement."""
+
+    def __init__(self, nodes: Sequence[SimulatedNode], *, expects_malice: bool = False) -> None:
+        """Watch these nodes; with malice expected, alarms are no broken promise."""
+        self.logs: dict[bytes, Truth] = {}
+        self.deeds: list[Deed] = []
+        self.concerns = Concerns()
+        self.cosigned: dict[tuple[str, bytes, bytes], int] = {}
+        self._nodes = {node.peer_id: node for node in nodes}
+        self._held: dict[tuple[str, bytes], int] = {}
+        self._acked: dict[tuple[str, bytes], int] = {}
+        self._news: dict[str, tuple[int, int]] = {}
+        self._expects_malice = expects_malice
+        self._alarms: dict[str, int] = {}
+
+    def add(self, deed: Deed) -> None:
+        """Remember what somebody wrote, or may have written."""
+        self.deeds.append(deed)
+        events = [event for _, event in deed.events]
+        self.concerns.add(deed.document, deed.code, deed.kind, events)
+
+    def held(self, code: str, log_id: bytes) -> int:
+        """Return how many leaves of a log a node has committed under a tree head."""
+        return self._held.get((code, log_id), 0)
+
+    def look(self, node: SimulatedNode) -> None:
+        """Check a node after a commit or a restart.
+
+        Raises:
+            BrokenPromise: something is there that must not be, or is gone.
+        """
+        store = node.replica.store
+        for log in store.logs():
+            if log.size != self._held.get((node.code, log.log_id), 0):
+                self._look_at_log(node, log)
+        news = (node.starts, store.cosignature_news)
+        if self._news.get(node.code) != news:
+            self._news[node.code] = news
+            self._look_at_cosignatures(node)
+        if node.office.tier is Tier.COMMUNE:
+            for document in node.touched:
+                if not self.concerns.concerns(document, node.code):
+                    raise BrokenPromise(
+                        "scope", f"{node.code} holds {document.hex()}, which is not its concern"
+                    )
+        self._look_for_trouble(node)
+
+    def sends_ack(self, node: SimulatedNode, ack: Ack) -> None:
+        """Check an acknowledgement that is about to leave.
+
+        Raises:
+            BrokenPromise: it takes back an earlier one, or claims what is not stored.
+        """
+        key = (node.code, ack.log_id)
+        if ack.have_seq < self._acked.get(key, 0):
+            raise BrokenPromise(
+                "ack_back",
+                f"{node.code} acknowledged {self._acked[key]} leaves of"
+                f" {self._name(ack.log_id)} and now {ack.have_seq}",
+            )
+        self._acked[key] = ack.have_seq
+        held = self.held(*key)
+        if ack.have_seq > held:
+            stored = node.guard.disk.execute(
+                "SELECT count(*) FROM pending_leaf JOIN log ON number = log"
+                " WHERE log_id = ? AND seq >= ? AND seq < ?",
+                (ack.log_id, held, ack.have_seq),
+            ).fetchone()[0]
+            if stored != ack.have_seq - held:
+                raise BrokenPromise(
+                    "ack_early",
+                    f"{node.code} acknowledged {ack.have_seq} leaves of {self._name(ack.log_id)}"
+                    f" and holds {held + stored}",
+                )
+
+    def forgive_ack(self, node: SimulatedNode, log_id: bytes) -> None:
+        """Let a node take an acknowledgement back: what it held was damaged on the way."""
+        self._acked.pop((node.code, log_id), None)
+
+    def _look_at_log(self, node: SimulatedNode, log: Log) -> None:
+        key = (node.code, log.log_id)
+        before = self._held.get(key, 0)
+        if log.size < before:
+            raise BrokenPromise(
+                "log_shrunk", f"{node.code} held {before} leaves of {log.purpose}, now {log.size}"
+            )
+        if log.owner == node.peer_id:
+            truth = self.logs.setdefault(log.log_id, Truth(node.code, log.purpose))
+            if before != len(truth.leaves):
+                raise BrokenPromise("log_owner", f"{node.code} lost its {log.purpose}")
+            fresh = node.replica.store.leaves(log, before, log.size - before)
+            self._look_at_scope(truth, fresh)
+            truth.extend(fresh)
+        truth = self.logs[log.log_id]
+        if log.size >= len(truth.roots) or log.frontier.root() != truth.roots[log.size]:
+            raise BrokenPromise(
+                "log_differs", f"{node.code} holds another {self._name(log.log_id)} than its owner"
+            )
+        self._held[key] = log.size
+
+    def _look_at_scope(self, truth: Truth, fresh: list[bytes]) -> None:
+        """Check that nothing was put into a down log that does not concern its reader."""
+        if not truth.purpose.startswith("down/"):
+            return
+        reader = self._nodes[bytes.fromhex(truth.purpose.removeprefix("down/"))]
+        for data in fresh:
+            leaf = decode_leaf(data)
+            if leaf.type != LeafType.CHANGE:
+                continue
+            if not self.concerns.concerns(DocumentId(leaf.document), reader.code):
+                raise BrokenPromise(
+                    "scope", f"{truth.owner} sends {leaf.document.hex()} to {reader.code}"
+                )
+
+    def _look_at_cosignatures(self, node: SimulatedNode) -> None:
+        rows = node.guard.disk.execute(
+            "SELECT log_id, peer, cosignature.size, cosignature.tier FROM cosignature"
+            " JOIN log ON number = log"
+        )
+        for log_id, peer, size, tier in rows.fetchall():
+            key = (node.code, log_id, peer)
+            before = self.cosigned.get(key, 0)
+            if size < before:
+                raise BrokenPromise(
+                    "cosigned_back",
+                    f"{node.code}: {before} leaves of {self._name(log_id)} were cosigned, now {size}",
+                )
+            self.cosigned[key] = size
+            cosigner = self._nodes[peer]
+            if cosigner.office.tier.value != tier or self.held(cosigner.code, log_id) < size:
+                raise BrokenPromise(
+                    "cosigned_early",
+                    f"{node.code} says that {cosigner.code} holds {size} leaves of"
+                    f" {self._name(log_id)}, which holds {self.held(cosigner.code, log_id)}",
+                )
+
+    def _look_for_trouble(self, node: SimulatedNode) -> None:
+        count = node.guard.counts["INSERT alarm"]
+        if self._expects_malice or count == self._alarms.get(node.code, 0):
+            return
+        self._alarms[node.code] = count
+        rows = node.guard.disk.execute("SELECT code, detail FROM alarm").fetchall()
+        if rows:
+            raise BrokenPromise("alarm", f"{node.code} raised an alarm among honest nodes: {rows}")
+
+    def _name(self, log_id: bytes) -> str:
+        truth = self.logs.get(log_id)
+        if truth is None:
+            return log_id.hex()
+        return f"{truth.owner}'s log {truth.purpose[:12]}"
+
+
+def _reference(event: Event) -> str | None:
+    match event:
+        case Received():
+            return event.petition
+        case PersonJoined():
+            return event.person
+        case GroupLinked():
+            return event.group
+    return None
