@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -36,6 +36,8 @@ _TICK_S: Final = 5.0
 # Commits that follow each other closely travel together.
 _GATHER_S: Final = 0.1
 _INBOX_MAX: Final = 64
+# A link that was up for less counts as a failed attempt.
+_LASTED_MS: Final = 10_000
 _OUTBOX_LOW: Final = 8
 BACK_OFF_FIRST_S: Final = 2.0
 BACK_OFF_MAX_S: Final = 900.0
@@ -103,20 +105,23 @@ class _Exchange:
         self._filled = asyncio.Event()
         self.sent_bytes = 0
 
-    async def run(self) -> None:
-        """Exchange until the link ends.
+    async def run(self, beside: Coroutine[None, None, None] | None = None) -> None:
+        """Exchange until the link ends, with another task beside it.
 
         Raises:
             LinkError: the peer broke the protocol, or closed the link.
             OSError: the line broke.
+            StoreError: what came cannot be stored.
         """
         try:
             async with asyncio.TaskGroup() as group:
+                if beside is not None:
+                    group.create_task(beside, name="link meter")
                 group.create_task(self._read(), name="link read")
                 group.create_task(self._write(), name="link write")
                 group.create_task(self._listen(), name="link listen")
                 group.create_task(self._handle(), name="link handle")
-        except* (LinkError, MessageError, OSError, aiohttp.ClientError) as errors:
+        except* _EXPECTED as errors:
             raise _first(errors) from None
 
     async def _read(self) -> None:
@@ -166,6 +171,9 @@ _CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType
            aiohttp.WSMsgType.ERROR)  # fmt: skip
 
 
+_EXPECTED = (LinkError, MessageError, StoreError, CryptoError, OSError, aiohttp.ClientError)
+
+
 def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
     """Return the most telling of several errors that ended one link together."""
     flat: list[Exception] = []
@@ -205,7 +213,6 @@ class Uplink:
         self._is_cut = False
         self._changed = asyncio.Event()
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._session: Session | None = None
         self.status = LinkStatus(state="down", since_ms=clock.now_ms())
 
     async def set_cut(self, is_cut: bool) -> None:
@@ -231,31 +238,43 @@ class Uplink:
 
     async def _attempt(self) -> tuple[tuple[str, str], bool]:
         """Dial and exchange once; return why it ended and whether the link had been up."""
-        was_up = False
+        since_ms = self._clock.now_ms()
         try:
             async with aiohttp.ClientSession() as client:
                 async with asyncio.timeout(_CONNECT_S):
-                    socket = await client.ws_connect(
-                        f"wss://{self._folder.config.parent}{PATH}",
-                        ssl=client_context(self._folder),
-                        max_msg_size=MESSAGE_BYTES_MAX,
-                        heartbeat=_PING_S,
-                        compress=0,
-                    )
+                    socket = await self._dial(client)
                 self._socket = socket
-                session = await self._sessions.greet(*self._parent(socket), "parent")
-                was_up = True
-                await self._set_state("up", peer_name=session.peer.name)
-                await self._exchange(socket, session)
+                try:
+                    await self._talk(socket)
+                finally:
+                    self._socket = None
+                    self._abort(socket)
         except CertificateError as error:
-            return (error.code, f"{error} {error.hint}".strip()), was_up
+            reason = (error.code, f"{error} {error.hint}".strip())
         except (LinkError, MessageError, StoreError, CryptoError) as error:
-            return (error.code, str(error)), was_up
+            reason = (error.code, str(error))
         except (OSError, aiohttp.ClientError, TimeoutError) as error:
-            return ("link_unreachable", str(error) or type(error).__name__), was_up
-        finally:
-            self._socket = self._session = None
-        raise AssertionError("an exchange ends with an error")
+            reason = ("link_unreachable", str(error) or type(error).__name__)
+        # A link that falls at once, again and again, must not be dialled again at once.
+        return reason, self.status.state == "up" and self._lasted(since_ms)
+
+    async def _dial(self, client: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+        return await client.ws_connect(
+            f"wss://{self._folder.config.parent}{PATH}",
+            ssl=client_context(self._folder),
+            max_msg_size=MESSAGE_BYTES_MAX,
+            heartbeat=_PING_S,
+            compress=0,
+        )
+
+    async def _talk(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        session = await self._sessions.greet(*self._parent(socket), "parent")
+        await self._set_state("up", peer_name=session.peer.name)
+        exchange = _Exchange(socket, session, self._sessions)
+        await exchange.run(self._measure(exchange, session))
+
+    def _lasted(self, since_ms: int) -> bool:
+        return self._clock.now_ms() - since_ms >= _LASTED_MS
 
     def _parent(self, socket: aiohttp.ClientWebSocketResponse) -> tuple[Subject, list[bytes]]:
         subject, chain = peer_subject(
@@ -275,16 +294,6 @@ class Uplink:
         own = self._folder.chain[0]
         is_plausible = own.not_valid_before_utc.timestamp() * 1000 <= now_ms < expiry_ms(own)
         return now_ms if is_plausible else None
-
-    async def _exchange(self, socket: aiohttp.ClientWebSocketResponse, session: Session) -> None:
-        self._session = session
-        exchange = _Exchange(socket, session, self._sessions)
-        async with asyncio.TaskGroup() as group:
-            meter = group.create_task(self._measure(exchange, session), name="link meter")
-            try:
-                await exchange.run()
-            finally:
-                meter.cancel()
 
     async def _measure(self, exchange: _Exchange, session: Session) -> None:
         """Keep a running rate over the seconds in which records were waiting."""
@@ -325,9 +334,12 @@ class Uplink:
 
     @staticmethod
     def _abort(socket: aiohttp.ClientWebSocketResponse) -> None:
+        # The library has no way to drop a connection without a farewell that a cut line never gets.
         connection = socket._response.connection
-        if connection is not None and connection.transport is not None:
-            connection.transport.abort()
+        if connection is not None:
+            if connection.transport is not None:
+                connection.transport.abort()
+            connection.close()
 
 
 class Downlink:

@@ -249,6 +249,7 @@ def _reception(
         on=request.held_on,
         channel=entry.channel,
         stated_type=entry.case_type,
+        written=entry.written,
         petition=document_text(petition),
         visit=document_text(visit),
     )

@@ -57,6 +57,7 @@ class PetitionEntry(Request):
     Attributes:
         id: minted by the client before sending, so that a repeated request makes no duplicate.
         case_id: likewise, of the case that is opened; or an existing case with joins_case.
+        written: handed in on paper, so that no spoken words need to be written down.
     """
 
     id: DocumentRef | None = None
@@ -64,6 +65,7 @@ class PetitionEntry(Request):
     joins_case: bool = False
     case_type: CaseType
     channel: Channel = Channel.VISIT
+    written: bool = False
     title: Title = ""
     content: LongText = ""
     request: Paragraph = ""

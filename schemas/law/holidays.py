@@ -1,7 +1,9 @@
 """Days that the Government moved in one year: extra days off, and days off that are worked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from schemas.errors import LawError
 from schemas.law.table import Entry, parse_toml
@@ -44,7 +46,7 @@ def parse_holidays(text: str) -> YearOverride:
     return YearOverride(year=year, off=off, working=working)
 
 
-def _moved_day(item: object, year: int) -> MovedDay:
+def _moved_day(item: Mapping[str, Any], year: int) -> MovedDay:
     entry = Entry(item, f"holidays {year}")
     day = MovedDay(
         on=entry.take("on", date),

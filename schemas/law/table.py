@@ -25,11 +25,9 @@ def parse_toml(text: str) -> dict[str, Any]:
 class Entry:
     """One table of a TOML file, read key by key."""
 
-    def __init__(self, value: object, where: str) -> None:
-        """Read a value that must be a table; where names it in errors."""
-        if not isinstance(value, Mapping):
-            raise LawError("law_malformed", f"{where} is a table")
-        self._left: dict[str, Any] = dict(value)
+    def __init__(self, table: Mapping[str, Any], where: str) -> None:
+        """Read a table; where names it in errors."""
+        self._left = dict(table)
         self.where = f"{where} {self._left.get('id', '')}".strip()
 
     def take(self, key: str, kind: type[T], default: T | None = None) -> T:

@@ -28,9 +28,7 @@ def unread() -> Events:
     raise AssertionError("the events that stand were read without need")
 
 
-def code_of(
-    kind: str, prior: Events, new: Events, fields: dict[str, object] | None = None
-) -> str:
+def code_of(kind: str, prior: Events, new: Events, fields: dict[str, object] | None = None) -> str:
     with pytest.raises(RecordError) as caught:
         admit_change(kind, lambda: prior, new, fields or {})
     return caught.value.code
@@ -100,7 +98,7 @@ def test_what_turned_out_to_be_a_complaint_may_name_people() -> None:
 
 
 def test_the_word_that_it_is_a_denunciation_always_gets_in() -> None:
-    prior = [received(), ev.PersonJoined(person=PERSON)]
+    prior: Events = [received(), ev.PersonJoined(person=PERSON)]
     admit_change("case", lambda: prior, [classified(CaseType.DENUNCIATION)], {})
 
 

@@ -371,11 +371,12 @@ def graphs(draw: st.DrawFn) -> list[Fact]:
         keys = [fact.id for fact in history.facts if isinstance(fact.event, StateEvent)]
         after = draw(st.lists(st.sampled_from(keys), max_size=3, unique=True)) if keys else []
         standing = history.standing()
-        if standing.in_conflict and draw(st.booleans()):
+        settles = draw(st.booleans())
+        if standing.in_conflict and settles:
             branch = draw(st.sampled_from(standing.in_conflict))
             history.add(ev.Settled(chosen=branch.tip, reason="x"), after=standing.tips)
         else:
-            follows = draw(st.sampled_from([after, list(standing.tips)]))
+            follows = after if draw(st.booleans()) else list(standing.tips)
             history.add(draw(st.sampled_from(EVENTS)), after=follows)
     return history.facts
 

@@ -21,7 +21,7 @@ from schemas.codes import (
     Role,
     Tier,
 )
-from schemas.events import KnownEvent, StateEvent
+from schemas.events import CaseEvent, KnownEvent, StateEvent
 from tests.cases.histories import (
     ACCEPTANCE,
     DIGEST,
@@ -83,7 +83,7 @@ def passes(
     )
 
 
-FACTUAL: dict[str, tuple[tuple[KnownEvent, ...], StateEvent, Role, Tier]] = {
+FACTUAL: dict[str, tuple[tuple[KnownEvent, ...], CaseEvent, Role, Tier]] = {
     "transition_illegal": (RECEPTION, decided(), Role.COMMUNE_CHAIR, Tier.COMMUNE),
     "only_split": (
         by_post(CaseType.SEVERAL_CONTENTS),
@@ -194,7 +194,7 @@ def test_a_wrong_step_is_told_what_is_possible_now() -> None:
         ev.Guided(to_office="Thanh tra tỉnh"),
     ],
 )
-def test_a_case_never_goes_to_its_respondent(event: StateEvent) -> None:
+def test_a_case_never_goes_to_its_respondent(event: CaseEvent) -> None:
     fields: dict[str, object] = {"respondent_code": "40", "respondent_name": "Thanh tra tỉnh"}
     assert refusal(COMPLAINT_OUTSIDE, event, fields=fields).code == "to_respondent"
     passes(COMPLAINT_OUTSIDE, event, fields={"respondent_code": "40.2"})
@@ -253,7 +253,7 @@ def test_a_denunciation_holds_no_telling_field_and_no_link_to_a_case_with_people
     ],
 )
 def test_a_denunciation_takes_no_free_text_that_the_law_does_not_ask_for(
-    before: tuple[KnownEvent, ...], event: StateEvent
+    before: tuple[KnownEvent, ...], event: CaseEvent
 ) -> None:
     assert refusal(before, event).code == "denunciation_free_text"
 
@@ -277,6 +277,11 @@ def test_a_case_that_names_people_does_not_become_a_denunciation(
     assert held in error.message
     assert "new denunciation" in error.hint
     passes(before, closed(ClosingReason.DUPLICATE), fields=fields)
+
+
+def test_a_case_that_names_nobody_may_turn_out_to_be_a_denunciation() -> None:
+    before = (received(channel=Channel.POST),)
+    passes(before, classified(CaseType.DENUNCIATION), fields={"register_number": "12", "title": ""})
 
 
 def test_what_only_looked_like_a_denunciation_is_classified_as_what_it_is() -> None:

@@ -10,7 +10,14 @@ import pytest
 from node.cases.machine import CLOSING_REASONS, TABLES, move_name, moves
 from node.cases.standing import Position
 from schemas import events as ev
-from schemas.codes import CaseState, CaseType, Channel, ClosingReason, IdentityType
+from schemas.codes import (
+    CaseState,
+    CaseType,
+    Channel,
+    ClosingReason,
+    IdentityType,
+    RefusalGround,
+)
 from schemas.events import KnownEvent, StateEvent, event_models
 from tests.cases.histories import (
     ACCEPTANCE,
@@ -225,8 +232,11 @@ def test_each_class_goes_the_way_of_the_law(name: str) -> None:
             ev.IdentityChecked(identity_type=IdentityType.OTHER),
         ),
         (
-            (received(channel=Channel.BOX), ev.RefusedReception(ground="unable", reason="say")),
-            ev.RefusedReception(ground="unable", reason="say"),
+            (
+                received(channel=Channel.BOX),
+                ev.RefusedReception(ground=RefusalGround.UNABLE, reason="say"),
+            ),
+            ev.RefusedReception(ground=RefusalGround.UNABLE, reason="say"),
         ),
         ((*by_post(CaseType.COMPLAINT), *SETTLEMENT[:1]), SETTLEMENT[0]),
         (

@@ -366,6 +366,18 @@ def test_a_province_cannot_vouch_for_a_commune_of_another_province() -> None:
     refused([stray, OTHER_PROVINCE], "certificate_wrong_code")
 
 
+def test_a_province_whose_code_begins_alike_cannot_vouch_either() -> None:
+    request = make_request(OTHER_KEY, Tier.PROVINCE, "4", "Tỉnh bốn")
+    province = issue(ROOT, ROOT_KEY, request, NOW_MS, 730)
+    stray = forge(COMMUNE, OTHER_KEY, issuer=province.subject)
+    refused([stray, province], "certificate_wrong_code")
+
+
+def test_a_commune_with_a_malformed_code_is_refused() -> None:
+    odd = forge(COMMUNE, PROVINCE_KEY, add=[(uri("tiepdan:commune:40.17083x"), False)])
+    refused([odd, PROVINCE], "certificate_wrong_code")
+
+
 def test_a_commune_cannot_vouch_for_a_province() -> None:
     stray = forge(PROVINCE, COMMUNE_KEY, issuer=COMMUNE.subject)
     refused([stray, *CHAIN], "certificate_wrong_tier")

@@ -21,7 +21,7 @@ from crypto.keyfile import (
     write_key,
 )
 
-KEY = NodeKey.from_seed(bytes([7]) * 32)
+KEY = NodeKey.from_seed(bytes([0xA7]) * 32)
 ROOT = make_root(KEY, "Gốc", 1_790_000_000_000, 10)
 OTHER = make_root(NodeKey.from_seed(bytes([8]) * 32), "Gốc", 1_790_000_000_000, 10)
 

@@ -80,8 +80,8 @@ def offices() -> dict[str, Office]:
     for code, name in PLACES:
         tier = Tier.CENTRE if code == CENTRE else _TIERS[code.count(".")]
         key = _key(code)
-        issuer_code = code.rpartition(".")[0] or CENTRE
-        above = found.get(issuer_code)
+        # The root certifies the centre's node and the provinces; provinces certify communes.
+        above = found.get(code.rpartition(".")[0])
         issuer = above.chain[0] if above else root_certificate()
         issuer_key = above.key if above else _key("root")
         request = make_request(key, tier, code, name)

@@ -168,6 +168,10 @@ class Ledger:
         Raises:
             BrokenPromise: something is there that must not be, or is gone.
         """
+        with node.guard.observed():
+            self._look(node)
+
+    def _look(self, node: SimulatedNode) -> None:
         store = node.replica.store
         for log in store.logs():
             if log.size != self._held.get((node.code, log.log_id), 0):

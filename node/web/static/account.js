@@ -1,0 +1,16 @@
+import { send } from "./api.js";
+import { busy, check } from "./forms.js";
+
+const form = document.getElementById("password");
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const success = document.getElementById("success");
+  success.hidden = true;
+  if (!check(form)) return;
+  busy(form, async () => {
+    await send("POST", "/me/password", { old: form.old.value, new: form.new.value });
+    form.reset();
+    success.hidden = false;
+  });
+});

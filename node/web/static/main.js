@@ -1,0 +1,30 @@
+// Runs on every page: the live bar, signing out, the demo's switch; then the page's own script.
+
+import { send, user } from "./api.js";
+import { say } from "./forms.js";
+import { startLive } from "./live.js";
+import { t } from "./texts.js";
+
+const scripts = ["account", "case", "cases", "directives", "register", "sign-in"];
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  try {
+    if ("signOut" in button.dataset) {
+      await send("POST", "/sign-out");
+      location.assign("/sign-in");
+    } else if ("cut" in button.dataset) {
+      button.disabled = true;
+      const link = await send("POST", "/link/cut", { cut: button.dataset.cut === "true" });
+      say(link.state === "cut" ? t("Đã ngắt liên kết.") : t("Đã nối lại liên kết."));
+    } else if ("print" in button.dataset) window.print();
+  } catch (problem) {
+    button.disabled = false;
+    say(problem.text || String(problem), "wrong");
+  }
+});
+
+if (user) startLive();
+const script = document.body.dataset.script;
+if (scripts.includes(script)) import(`./${script}.js`);

@@ -1,0 +1,134 @@
+"""Every code that a person can meet has a name in Vietnamese and in English.
+
+Method: the sections of labels.toml against the closed lists, the events, the fields, the law and
+the codes that the case logic gives.
+"""
+
+import ast
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import node.cases.deadlines as notices
+from node.law import load_law
+from schemas import codes
+from schemas.events import event_models
+from schemas.fields import FIELDS
+from schemas.law.rules import Period, RuleKind, Trigger, Unit
+
+ROOT = Path(__file__).parent.parent.parent
+LABELS: dict[str, dict[str, dict[str, str]]] = tomllib.loads(
+    (ROOT / "schemas" / "labels.toml").read_text("utf-8")
+)
+
+
+def values(members: type[StrEnum]) -> set[str]:
+    return {member.value for member in members}
+
+
+def literals_of(name: str, event: str) -> set[str]:
+    return set(event_models()[event].model_fields[name].annotation.__args__)  # type: ignore[union-attr]
+
+
+def raised_codes() -> set[str]:
+    """Return the first argument of every error that the case logic makes."""
+    found = set()
+    for path in (ROOT / "node" / "cases").glob("*.py"):
+        for step in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match step:
+                case ast.Call(
+                    func=ast.Name(id="GuardError" | "RecordError"),
+                    args=[ast.Constant(value=str(code)), *_],
+                ):
+                    found.add(code)
+                case ast.Call(
+                    func=ast.Attribute(attr="_refuse"), args=[_, ast.Constant(value=str(code)), *_]
+                ):
+                    found.add(code)
+                case ast.keyword(arg="code", value=ast.Constant(value=str(code))):
+                    found.add(code)
+    return found
+
+
+law = load_law()
+EXPECTED: dict[str, set[str]] = {
+    "tier": values(codes.Tier),
+    "document_kind": values(codes.DocumentKind),
+    "case_type": values(codes.CaseType),
+    "role": values(codes.Role),
+    "party_role": values(codes.PartyRole),
+    "reception_kind": values(codes.ReceptionKind),
+    "channel": values(codes.Channel),
+    "identity_type": values(codes.IdentityType),
+    "identity_mode": values(codes.IdentityMode),
+    "refusal_ground": values(codes.RefusalGround),
+    "closing_reason": values(codes.ClosingReason),
+    "outcome": values(codes.Outcome),
+    "case_state": values(codes.CaseState),
+    "directive_state": values(codes.DirectiveState),
+    "event": set(event_models()),
+    "event_field": {
+        name
+        for model in event_models().values()
+        for name in model.model_fields
+        if name not in ("type", "follows")
+    },
+    "readback": literals_of("by", "readback_confirmed"),
+    "withdrawal_scope": literals_of("scope", "withdrawn"),
+    "archive": literals_of("to", "archived"),
+    "reopen_ground": literals_of("ground", "reopened"),
+    **{f"field_{kind.value}": set(fields) for kind, fields in FIELDS.items()},
+    "rule": {
+        provision.id
+        for table in (law.rules, law.schedules, law.groups, law.online, law.counting)
+        for provision in table
+    },
+    "rule_kind": values(RuleKind),
+    "trigger": values(Trigger),
+    "unit": values(Unit),
+    "period": values(Period),
+    "verified": {"true", "false"},
+    "notice": {
+        notices.SUSPENSION_NOT_COUNTED,
+        notices.EXTENSION_BEYOND_LIMIT,
+        notices.EXTENSION_WITHOUT_RULE,
+        notices.DAY_COUNTING_UNVERIFIED,
+    },
+    "error": raised_codes(),
+}
+
+
+@pytest.mark.parametrize("section", EXPECTED)
+def test_every_code_has_its_label_and_no_label_is_left_over(section: str) -> None:
+    assert set(LABELS[section]) == EXPECTED[section]
+
+
+def test_every_list_of_codes_has_its_section() -> None:
+    lists: list[Any] = [item for item in vars(codes).values() if isinstance(item, type)]
+    enums = [item for item in lists if issubclass(item, StrEnum) and item is not StrEnum]
+    assert len(enums) == 14
+    assert all(values(item) in EXPECTED.values() for item in enums)
+    assert set(LABELS) == set(EXPECTED) | {"error_hint"}
+
+
+def test_a_hint_belongs_to_an_error() -> None:
+    assert set(LABELS["error_hint"]) <= set(LABELS["error"])
+
+
+def test_every_label_is_there_in_both_languages() -> None:
+    for section, labels in LABELS.items():
+        for code, label in labels.items():
+            assert set(label) == {"vi", "en"}, (section, code)
+            assert all(text == text.strip() != "" for text in label.values()), (section, code)
+
+
+def test_a_section_gives_no_two_codes_one_name() -> None:
+    for section, labels in LABELS.items():
+        if section == "event_field":
+            continue  # names of entries of different forms
+        for language in ("vi", "en"):
+            names = [label[language] for label in labels.values()]
+            assert len(set(names)) == len(names), (section, language)

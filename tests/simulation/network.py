@@ -1,0 +1,184 @@
+"""Contacts between a node and the one above it: messages that are late, lost, twice or damaged."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from crypto.errors import CryptoError
+from schemas.errors import MessageError
+from schemas.wire import Ack, Frame, Message, decode_message, encode_message
+from sync.errors import LinkError, StoreError
+from sync.session import Kinship, Session
+from tests.simulation.nodes import SimulatedNode
+
+# What node/link.py takes as the end of one link; anything else would be a fault of ours.
+LINK_ERRORS: Final = (LinkError, MessageError, StoreError, CryptoError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """How a contact treats messages.
+
+    Attributes:
+        latency_ms: shortest and longest time on the way.
+        loss: share of messages that vanish while the link stays up.
+        twice: share that arrives a second time.
+        overtaken: share that later ones may overtake.
+        garbled: share with a flipped bit or a missing end, not noticed on the way.
+    """
+
+    latency_ms: tuple[int, int] = (20, 60)
+    loss: float = 0.0
+    twice: float = 0.0
+    overtaken: float = 0.0
+    garbled: float = 0.0
+
+
+PERFECT: Final = Quality()
+
+
+def draw_quality(rng: random.Random) -> Quality:
+    """Return the quality of one contact: most links are streams, some are worse."""
+    slow = rng.choice((80, 300, 900, 4_000))
+    latency_ms = (slow // 4, slow)
+    kind = rng.random()
+    if kind < 0.55:
+        return Quality(latency_ms=latency_ms)
+    if kind < 0.90:
+        return Quality(
+            latency_ms=latency_ms,
+            loss=rng.choice((0.0, 0.05, 0.3)),
+            twice=rng.choice((0.0, 0.1)),
+            overtaken=rng.choice((0.0, 0.1)),
+        )
+    return Quality(latency_ms=latency_ms, garbled=0.1)
+
+
+@dataclass(slots=True)
+class Side:
+    """One end of a contact."""
+
+    node: SimulatedNode
+    session: Session
+    inbox: list[bytes] = field(default_factory=list)
+    is_due: bool = False
+    last_arrival_ms: int = 0
+
+
+class Contact:
+    """One connection, from its opening until either end, or the country, cuts it.
+
+    Attributes:
+        sides: the child's end and the parent's.
+        in_flight: messages on the way.
+    """
+
+    def __init__(self, child: SimulatedNode, parent: SimulatedNode, quality: Quality) -> None:
+        """Make new sessions at both ends; nothing is sent yet."""
+        self.quality = quality
+        self.is_open = True
+        self.in_flight = 0
+        self.sides = (_side(child, parent, "parent"), _side(parent, child, "child"))
+
+    def other(self, side: Side) -> Side:
+        """Return the opposite end."""
+        return self.sides[1] if side is self.sides[0] else self.sides[0]
+
+    def handle(self, side: Side, now_ms: int) -> list[Message]:
+        """Let one end handle what arrived, in one transaction; return what may leave.
+
+        Raises:
+            LINK_ERRORS: the contact is over.
+            Crash: the node is.
+        """
+        raw, side.inbox = side.inbox, []
+        clock_ms = side.node.clock_ms(now_ms)
+
+        def work() -> list[Message]:
+            answers: list[Message] = []
+            for data in raw:
+                answers += side.session.receive(decode_message(data), clock_ms)
+            return answers + side.session.pump(clock_ms)
+
+        return side.node.commit(work)
+
+
+class Wire:
+    """Carries messages of all contacts.
+
+    Attributes:
+        counts: what happened to messages.
+        garbled_frames: told of each damaged frame: its receiver and its log.
+    """
+
+    def __init__(
+        self,
+        rng: random.Random,
+        after: Callable[[int, Callable[[], None]], None],
+        arrived: Callable[[Contact, Side], None],
+    ) -> None:
+        """Schedule with after(delay_ms, action); call arrived when an inbox got something."""
+        self._rng = rng
+        self._after = after
+        self._arrived = arrived
+        self.counts: Counter[str] = Counter()
+
+    def send(self, contact: Contact, sender: Side, message: Message, now_ms: int) -> bytes:
+        """Put a message on its way and return its bytes as they will arrive."""
+        quality, rng = contact.quality, self._rng
+        data = encode_message(message)
+        self.counts["messages"] += 1
+        self.counts["bytes"] += len(data)
+        if quality.garbled and rng.random() < quality.garbled:
+            data = self._garble(data)
+        if quality.loss and rng.random() < quality.loss:
+            self.counts["lost"] += 1
+            return data
+        copies = 1 + (rng.random() < quality.twice if quality.twice else 0)
+        self.counts["twice"] += copies - 1
+        for _ in range(copies):
+            delay_ms = self._delay(contact, sender, now_ms)
+            contact.in_flight += 1
+            self._after(delay_ms, lambda: self._arrive(contact, contact.other(sender), data))
+        return data
+
+    def _delay(self, contact: Contact, sender: Side, now_ms: int) -> int:
+        arrival_ms = now_ms + self._rng.randint(*contact.quality.latency_ms)
+        if contact.quality.overtaken and self._rng.random() < contact.quality.overtaken:
+            self.counts["overtaken"] += 1
+            return arrival_ms + contact.quality.latency_ms[1] - now_ms
+        # A stream: nothing arrives before what was sent earlier.
+        sender.last_arrival_ms = max(sender.last_arrival_ms, arrival_ms)
+        return sender.last_arrival_ms - now_ms
+
+    def _arrive(self, contact: Contact, side: Side, data: bytes) -> None:
+        contact.in_flight -= 1
+        if not contact.is_open:
+            self.counts["cut"] += 1
+            return
+        side.inbox.append(data)
+        self._arrived(contact, side)
+
+    def _garble(self, data: bytes) -> bytes:
+        self.counts["garbled"] += 1
+        if self._rng.random() < 0.2:
+            return data[: self._rng.randrange(len(data))]
+        damaged = bytearray(data)
+        damaged[self._rng.randrange(len(data))] ^= 1 << self._rng.randrange(8)
+        return bytes(damaged)
+
+
+def _side(node: SimulatedNode, peer: SimulatedNode, kinship: Kinship) -> Side:
+    return Side(node, Session(node.replica, peer.subject, kinship, node.files))
+
+
+def acknowledgements(messages: list[Message]) -> list[Ack]:
+    """Return the acknowledgements among messages."""
+    return [message for message in messages if isinstance(message, Ack)]
+
+
+def frame_log(message: Message) -> bytes | None:
+    """Return the log whose leaves a message carries."""
+    return message.log_id if isinstance(message, Frame) else None

@@ -1,0 +1,447 @@
+"""The simulated country: a heap of what happens next, one random generator, and nothing else.
+
+A story has two parts. First people work while links come and go, messages are lost, processes end
+in the middle of a statement, disks refuse and clocks jump. Then the country heals: everything is
+up, and it runs until nobody has anything to say. Promises are checked at every step (ledger.py)
+and at the end (checks.py).
+"""
+
+import hashlib
+import heapq
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+from schemas.codes import Tier
+from schemas.errors import SchemaError
+from schemas.wire import Frame, Hello, Message
+from sync import document, inbound, replica, session, store
+from sync.errors import StoreError, SyncError
+from tests.simulation.checks import check_all
+from tests.simulation.identities import offices
+from tests.simulation.ledger import BrokenPromise, Deed, Ledger
+from tests.simulation.network import (
+    LINK_ERRORS,
+    PERFECT,
+    Contact,
+    Quality,
+    Side,
+    Wire,
+    acknowledgements,
+    draw_quality,
+)
+from tests.simulation.nodes import SimulatedNode
+from tests.simulation.staff import HABITS, Action, Pen, look_then_edit
+from tests.simulation.storage import Crash, Moment, Trap
+
+T = TypeVar("T")
+
+SECOND_MS: Final = 1_000
+MINUTE_MS: Final = 60 * SECOND_MS
+HOUR_MS: Final = 60 * MINUTE_MS
+DAY_MS: Final = 24 * HOUR_MS
+
+_GATHER_MS: Final = 100
+# Longer than a session waits before it asks again for anything.
+_QUIET_MS: Final = session.POLL_MS + 2 * session.RETRY_MS
+_HEAL_MS_MAX: Final = 1 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How long a story is and how much goes wrong in it.
+
+    Attributes:
+        link_up_ms, link_down_ms: mean length of a contact and of the time without one.
+        crash_kind, crash_moment: all crashes happen at this kind of statement, if given.
+    """
+
+    length_ms: int = 3 * HOUR_MS
+    actions: int = 45
+    link_up_ms: int = 4 * MINUTE_MS
+    link_down_ms: int = 20 * MINUTE_MS
+    crashes: int = 6
+    power_cuts: int = 2
+    disk_faults: int = 3
+    clock_jumps: int = 4
+    is_clean: bool = False
+    has_small_limits: bool = True
+    crash_kind: str = ""
+    crash_moment: Moment | None = None
+
+
+QUIET: Final = Plan(
+    crashes=0, power_cuts=0, disk_faults=0, clock_jumps=0, is_clean=True, has_small_limits=False
+)
+
+
+class World:
+    """One story.
+
+    Attributes:
+        now_ms: time of the world, from 0; clocks of nodes differ from it.
+        ledger: the all-seeing observer.
+        counts: what happened how often.
+        trace: digest of everything that happened, in order.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        folder: Path,
+        plan: Plan | None = None,
+        *,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        """Prepare a story; the folder takes attachments."""
+        self.seed = seed
+        self.plan = plan or Plan()
+        self.rng = random.Random(seed)
+        self.now_ms = 0
+        self.counts: Counter[str] = Counter()
+        self.nodes = {
+            code: SimulatedNode(office, folder / code) for code, office in offices().items()
+        }
+        self.ledger = Ledger(list(self.nodes.values()))
+        self.wire = Wire(self.rng, self.after, self._arrived)
+        self.contacts: dict[str, Contact] = {}
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._is_healing = False
+        self._spoke_at_ms = 0
+        self._trace = hashlib.sha256()
+        self._tell = tell
+
+    @property
+    def trace(self) -> str:
+        """Digest of everything that happened, in order."""
+        return self._trace.hexdigest()
+
+    def after(self, delay_ms: int, action: Callable[[], None]) -> None:
+        """Let something happen later."""
+        heapq.heappush(self._heap, (self.now_ms + delay_ms, next(self._numbers), action))
+
+    def note(self, text: str) -> None:
+        """Write one line of the story."""
+        line = f"{self.now_ms / SECOND_MS:10.3f} {text}"
+        self._trace.update(line.encode())
+        if self._tell is not None:
+            self._tell(line)
+
+    # The story
+
+    def run(self) -> None:
+        """Tell the whole story.
+
+        Raises:
+            BrokenPromise: a check found what must never be.
+        """
+        with small_limits(self.rng) if self.plan.has_small_limits else as_they_are():
+            self.start()
+            self.schedule()
+            self.pass_time(self.plan.length_ms)
+            self.heal()
+            check_all(self.nodes, self.ledger, self.rng)
+        for log_id, truth in self.ledger.logs.items():
+            self.note(f"{log_id.hex()} {len(truth.leaves)} {truth.frontier.root().hex()}")
+
+    def start(self) -> None:
+        """Start all nodes."""
+        for node in self.nodes.values():
+            node.start()
+
+    def close(self) -> None:
+        """Throw all disks away."""
+        for node in self.nodes.values():
+            node.close()
+
+    def pass_time(self, length_ms: int) -> None:
+        """Let everything happen that is due within this time."""
+        end_ms = self.now_ms + length_ms
+        while self._heap and self._heap[0][0] <= end_ms:
+            self.now_ms, _, action = heapq.heappop(self._heap)
+            self.counts["steps"] += 1
+            action()
+        self.now_ms = end_ms
+
+    def schedule(self) -> None:
+        """Decide what happens from outside: people, links, crashes, clocks."""
+        rng, plan = self.rng, self.plan
+        codes = list(self.nodes)
+        for code, node in self.nodes.items():
+            if node.office.parent:
+                self.after(self._span(plan.link_down_ms // 2), lambda code=code: self._dial(code))
+        for _ in range(plan.actions):
+            self.after(rng.randrange(plan.length_ms), self._somebody_acts)
+        for _ in range(plan.crashes):
+            self._plan(lambda: self._arm(rng.choice(codes), is_crash=True))
+        for _ in range(plan.disk_faults):
+            self._plan(lambda: self._arm(rng.choice(codes), is_crash=False))
+        for _ in range(plan.power_cuts):
+            self._plan(lambda: self.crash(self.nodes[rng.choice(codes)], "power cut"))
+        for _ in range(plan.clock_jumps):
+            self._plan(self._jump)
+
+    def heal(self) -> None:
+        """Repair everything and run until nobody has anything to say.
+
+        Raises:
+            BrokenPromise: it does not come to rest.
+        """
+        self.note("healing")
+        self._is_healing = True
+        for node in self.nodes.values():
+            node.guard.disarm()
+            if not node.is_up:
+                self.restart(node)
+        for code, node in self.nodes.items():
+            contact = self.contacts.get(code)
+            if contact is not None and contact.is_open:
+                contact.quality = PERFECT
+            elif node.office.parent:
+                self._dial(code)
+        self._spoke_at_ms = self.now_ms
+        deadline_ms = self.now_ms + _HEAL_MS_MAX
+        while self.now_ms - self._spoke_at_ms <= _QUIET_MS:
+            if self.now_ms > deadline_ms:
+                raise BrokenPromise("no_rest", "the healed country does not come to rest")
+            self.pass_time(session.RETRY_MS)
+
+    # People
+
+    def _somebody_acts(self) -> None:
+        tier = self.rng.choices((Tier.COMMUNE, Tier.PROVINCE, Tier.CENTRE), (60, 25, 15))[0]
+        node = self.rng.choice([n for n in self.nodes.values() if n.office.tier is tier])
+        if self._is_healing or not node.is_up:
+            return
+        if tier is Tier.COMMUNE and self.rng.random() < 0.25:
+            self.act(node, look_then_edit, device=1)
+            return
+        weights, actions = zip(*HABITS[tier], strict=True)
+        self.act(node, self.rng.choices(actions, weights)[0])
+
+    def act(self, node: SimulatedNode, action: Action, device: int = 0) -> bool:
+        """Let somebody do something in one transaction; return whether it was acknowledged."""
+        if not node.is_up:
+            return False
+        author = node.author(device, self.rng.randrange(2))
+        pen = Pen(node, author, node.clock_ms(self.now_ms))
+        name = action.__name__
+        try:
+            node.commit(lambda: action(pen, self.rng))
+        except Crash:
+            # The user was told nothing; what was written may stand or not.
+            self._remember(pen.deeds, is_acknowledged=False)
+            self.crash(node, f"crash while {name}")
+            return False
+        except (SyncError, SchemaError) as error:
+            self.counts[f"refused {error.code}"] += 1
+            self.note(f"{node.code} {name} refused: {error.code}")
+            return False
+        self._remember(pen.deeds, is_acknowledged=True)
+        self.counts["deeds"] += len(pen.deeds)
+        self.note(f"{node.code} {name} {' '.join(d.change.hex()[:8] for d in pen.deeds)}")
+        self.ledger.look(node)
+        self._wake_sessions(node)
+        if pen.later is not None:
+            later, delay_ms = pen.later, self.rng.randint(MINUTE_MS, 40 * MINUTE_MS)
+            self.after(delay_ms, lambda: self.act(node, later, device))
+        return True
+
+    def _remember(self, deeds: list[Deed], *, is_acknowledged: bool) -> None:
+        for deed in deeds:
+            self.ledger.add(replace(deed, is_acknowledged=is_acknowledged))
+
+    # Links
+
+    def _dial(self, code: str) -> None:
+        """Bring up the link of a node, and decide when it goes down."""
+        child = self.nodes[code]
+        parent = self.nodes[child.office.parent]
+        contact = self.contacts.get(code)
+        if contact is not None and contact.is_open:
+            return
+        if child.is_up and parent.is_up:
+            quality = PERFECT
+            if not (self._is_healing or self.plan.is_clean):
+                quality = draw_quality(self.rng)
+            self.connect(child, parent, quality)
+        if not self._is_healing:
+            self.after(self._span(self.plan.link_up_ms), lambda: self._hang_up(code))
+
+    def _hang_up(self, code: str) -> None:
+        if self._is_healing:
+            return
+        contact = self.contacts.get(code)
+        if contact is not None:
+            self.close_contact(contact, "cut")
+        self.after(self._span(self.plan.link_down_ms), lambda: self._dial(code))
+
+    def connect(self, child: SimulatedNode, parent: SimulatedNode, quality: Quality) -> None:
+        """Open a contact between two nodes."""
+        for node, peer, is_child in ((child, parent, False), (parent, child, True)):
+            known = peer.office.as_peer(is_child=is_child)
+            if not self._unit(node, lambda n=node, k=known: n.replica.welcome(k)):
+                return
+        self.note(f"{child.code} connects to {parent.code}")
+        self.counts["contacts"] += 1
+        contact = self.contacts[child.code] = Contact(child, parent, quality)
+        for side in contact.sides:
+            self._due(contact, side, 0)
+            self._tick(contact, side)
+
+    def _unit(self, node: SimulatedNode, work: Callable[[], object]) -> bool:
+        """Run something that is neither a deed nor a message; return whether it stands."""
+        try:
+            node.commit(work)
+        except Crash:
+            self.crash(node, "crash")
+            return False
+        except StoreError:
+            return False
+        self.ledger.look(node)
+        return True
+
+    def close_contact(self, contact: Contact, reason: str) -> None:
+        """End a contact at both ends; what is on the way is lost."""
+        if not contact.is_open:
+            return
+        contact.is_open = False
+        code = contact.sides[0].node.code
+        self.note(f"{code} is apart: {reason}")
+        self.counts[f"apart {reason}"] += 1
+        if self._is_healing:
+            self.after(5 * SECOND_MS, lambda: self._dial(code))
+
+    def _tick(self, contact: Contact, side: Side) -> None:
+        if contact.is_open:
+            self._due(contact, side, 0)
+            self.after(session.RETRY_MS, lambda: self._tick(contact, side))
+
+    def _due(self, contact: Contact, side: Side, delay_ms: int) -> None:
+        if not side.is_due:
+            side.is_due = True
+            self.after(delay_ms, lambda: self._turn(contact, side))
+
+    def _arrived(self, contact: Contact, side: Side) -> None:
+        self._due(contact, side, self.rng.randrange(20))
+
+    def _wake_sessions(self, node: SimulatedNode, but: Contact | None = None) -> None:
+        for contact in self.contacts.values():
+            if contact is not but and contact.is_open:
+                for side in contact.sides:
+                    if side.node is node:
+                        self._due(contact, side, _GATHER_MS)
+
+    def _turn(self, contact: Contact, side: Side) -> None:
+        """Let one end of a contact handle what came and say what it has to say."""
+        side.is_due = False
+        if not contact.is_open:
+            return
+        node, had_mail = side.node, bool(side.inbox)
+        try:
+            answers = contact.handle(side, self.now_ms)
+        except Crash:
+            self.crash(node, "crash")
+            return
+        except LINK_ERRORS as error:
+            self.close_contact(contact, error.code)
+            return
+        self.ledger.look(node)
+        for ack in acknowledgements(answers):
+            self.ledger.sends_ack(node, ack)
+        for message in answers:
+            self._send(contact, side, message)
+        if had_mail:
+            self._wake_sessions(node, but=contact)
+
+    def _send(self, contact: Contact, side: Side, message: Message) -> None:
+        self._spoke_at_ms = self.now_ms
+        data = self.wire.send(contact, side, message, self.now_ms)
+        self.note(f"{side.node.code} says {type(message).__name__} {data[:8].hex()}")
+
+    # Faults
+
+    def crash(self, node: SimulatedNode, reason: str) -> None:
+        """End a node's process and start it again after a while."""
+        if not node.is_up:
+            return
+        self.note(f"{node.code} {reason}")
+        self.counts["crashes"] += 1
+        node.crash()
+        for contact in self.contacts.values():
+            if node in (contact.sides[0].node, contact.sides[1].node):
+                self.close_contact(contact, "peer gone")
+        self.after(self.rng.randint(1, 300) * SECOND_MS, lambda: self.restart(node))
+
+    def restart(self, node: SimulatedNode) -> None:
+        """Start a node that is down on what its disk holds."""
+        if not node.is_up:
+            self.note(f"{node.code} starts")
+            node.start()
+            self.ledger.look(node)
+
+    def _plan(self, fault: Callable[[], None]) -> None:
+        def strike() -> None:
+            if not self._is_healing:
+                fault()
+
+        self.after(self.rng.randrange(self.plan.length_ms), strike)
+
+    def _arm(self, code: str, *, is_crash: bool) -> None:
+        """Set a trap: at the next statement of one kind, or after so many of any kind."""
+        rng, guard = self.rng, self.nodes[code].guard
+        kind = rng.choice(sorted(guard.counts)) if guard.counts and rng.random() < 0.6 else ""
+        kind = self.plan.crash_kind or kind
+        moment = self.plan.crash_moment or rng.choice(("before", "after"))
+        countdown = rng.randint(1, 2) if kind else rng.randint(1, 150)
+        guard.arm(Trap(kind, countdown, moment, is_crash))
+
+    def _jump(self) -> None:
+        node = self.rng.choice(list(self.nodes.values()))
+        if self.rng.random() < 0.15:
+            node.offset_ms = -node.clock_ms(self.now_ms) + node.offset_ms
+        elif self.rng.random() < 0.2:
+            node.offset_ms = 0
+        else:
+            unit = self.rng.choice((MINUTE_MS, HOUR_MS, DAY_MS, 7 * DAY_MS))
+            node.offset_ms += self.rng.choice((-1, 1)) * self.rng.randint(1, 6) * unit
+        self.note(f"{node.code} clock is off by {node.offset_ms} ms")
+
+    def _span(self, mean_ms: int) -> int:
+        return int(self.rng.expovariate(1 / mean_ms)) + 1
+
+
+@contextmanager
+def as_they_are() -> Iterator[None]:
+    """Leave the limits of the product as they are."""
+    yield
+
+
+@contextmanager
+def small_limits(rng: random.Random) -> Iterator[None]:
+    """Shrink limits of the product, so that a short story crosses them often."""
+    head_step = rng.choice((4, 16, 4_096))
+    chosen = (
+        (store, "HEAD_STEP", head_step),
+        (replica, "HEAD_STEP", head_step),
+        (inbound, "HEAD_STEP", head_step),
+        (store, "_SUBTREE_LEVEL", rng.choice((1, 2, 8))),
+        (session, "FRAME_LEAVES_MAX", rng.choice((2, 8, 512))),
+        (session, "FRAME_BYTES_TARGET", rng.choice((600, 4_000, 16 << 10))),
+        (session, "WINDOW_BYTES", rng.choice((1_500, 8_000, 256 << 10))),
+        (document, "_OPEN_DOCUMENTS_MAX", rng.choice((2, 2_000))),
+    )
+    before = [(module, name, getattr(module, name)) for module, name, _ in chosen]
+    try:
+        for module, name, value in chosen:
+            setattr(module, name, value)
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
