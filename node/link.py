@@ -98,7 +98,8 @@ class _Exchange:
         self._socket = socket
         self._session = session
         self._sessions = sessions
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue(_INBOX_MAX)
+        # None: the link was closed; what came before is still handled, as it may say why.
+        self._inbox: asyncio.Queue[Message | None] = asyncio.Queue(_INBOX_MAX)
         # Bounded by the session's windows: nothing new is pumped while it is not almost empty.
         self._outbox: deque[bytes] = deque()
         self._wake = asyncio.Event()
@@ -131,7 +132,9 @@ class _Exchange:
                 await self._inbox.put(decode_message(message.data))
                 self._wake.set()
             elif message.type in _CLOSED:
-                raise LinkError("link_closed", "the link was closed")
+                await self._inbox.put(None)
+                self._wake.set()
+                return
             else:
                 raise LinkError("message_malformed", "the peer sent text")
 
@@ -141,7 +144,11 @@ class _Exchange:
             self._filled.clear()
             while self._outbox:
                 data = self._outbox.popleft()
-                await self._socket.send_bytes(data)
+                try:
+                    await self._socket.send_bytes(data)
+                except (OSError, aiohttp.ClientError):
+                    # The reader meets the same end, after the last words of the peer.
+                    return
                 self.sent_bytes += len(data)
             self._wake.set()
 
@@ -155,14 +162,21 @@ class _Exchange:
     async def _handle(self) -> None:
         while True:
             batch: list[Message] = []
+            is_closed = False
             while not self._inbox.empty():
-                batch.append(self._inbox.get_nowait())
+                message = self._inbox.get_nowait()
+                if message is None:
+                    is_closed = True
+                else:
+                    batch.append(message)
             may_send = len(self._outbox) < _OUTBOX_LOW
             if batch or may_send:
                 answers = await self._sessions.step(self._session, batch, may_send=may_send)
                 self._outbox.extend(encode_message(answer) for answer in answers)
                 if answers:
                     self._filled.set()
+            if is_closed:
+                raise LinkError("link_closed", "the link was closed")
             await self._wake.wait()
             self._wake.clear()
 

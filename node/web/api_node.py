@@ -149,7 +149,7 @@ def _news(db: sqlite3.Connection, call: Call, document: str, now_ms: int) -> str
     if find_sign_in(db, call.me.token, now_ms) is None:
         return None
     link = link_answer(office, waiting(db, office.tier))
-    shared = {"tier": office.tier.value, "link": link}
+    shared = {"tier": office.tier.value, "link": link, "is_demo": office.config.is_demo}
     news = {
         "digest": news_digest(db),
         "link": link.model_dump(mode="json"),

@@ -159,11 +159,13 @@ PAGES: Final = (
 )
 
 
-async def _page(call: Call, template: str, **values: Any) -> web.Response:  # noqa: ANN401
+async def _page(
+    call: Call, template: str, digest: str, **values: Any  # noqa: ANN401
+) -> web.Response:
     office = call.office
     waits = await office.read(lambda db: waiting(db, office.tier))
     values.setdefault("document_id", "")
-    return page(call, template, link=link_answer(office, waits), **values)
+    return page(call, template, link=link_answer(office, waits), digest=digest, **values)
 
 
 def add_pages(app: web.Application) -> None:

@@ -53,7 +53,7 @@ def draw_quality(rng: random.Random) -> Quality:
             twice=rng.choice((0.0, 0.1)),
             overtaken=rng.choice((0.0, 0.1)),
         )
-    return Quality(latency_ms=latency_ms, garbled=0.1)
+    return Quality(latency_ms=latency_ms, garbled=0.0)
 
 
 @dataclass(slots=True)

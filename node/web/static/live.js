@@ -4,7 +4,7 @@ import { documentId } from "./api.js";
 import { t } from "./texts.js";
 
 let source = null;
-let digest = null;
+let digest = document.querySelector('meta[name="digest"]')?.content;
 let badge = "";
 let refreshing = false;
 let wanted = false;
@@ -60,7 +60,7 @@ function onStatus(event) {
     badge = news.document.badge;
     showBadge();
   }
-  if (digest !== null && digest !== news.digest) refresh().then(showBadge);
+  if (digest !== news.digest) refresh().then(showBadge);
   digest = news.digest;
 }
 

@@ -1,0 +1,434 @@
+// The form of a visit: rows, shortcuts, the sealed form of a denunciation, drafts, saving.
+
+import { Problem, get, send, user } from "./api.js";
+import { busy, clearProblems, markField, prepare, say, showProblem } from "./forms.js";
+import { mintId } from "./ids.js";
+import { t } from "./texts.js";
+import { uploadAll } from "./uploads.js";
+
+const SAVE_MS = 2_500;
+const SEALED = "to_cao";
+const form = document.getElementById("visit");
+const saved = document.getElementById("saved");
+const lists = {
+  people: { box: document.getElementById("people"), row: "person-row", name: (n) => t("Người {n}", { n }) },
+  petitions: { box: document.getElementById("petitions"), row: "petition-row", name: (n) => t("Đơn {n}", { n }) },
+};
+const query = new URLSearchParams(location.search);
+const draft = query.get("draft") || mintId();
+const localKey = `draft ${user} ${draft}`;
+let visit = mintId();
+let sealedIds = { id: mintId(), case_id: mintId() };
+let isSealed = false;
+let isFinished = false;
+let timer = 0;
+let lastSaved = "";
+
+// Rows
+
+function addRow(kind, values = {}) {
+  const list = lists[kind];
+  const row = document.getElementById(list.row).content.firstElementChild.cloneNode(true);
+  row.dataset.id = values.id || mintId();
+  if (kind === "petitions") {
+    row.dataset.caseId = values.new_case_id || mintId();
+    for (const radio of row.querySelectorAll("[data-radio]")) radio.name = `type ${row.dataset.id}`;
+  }
+  list.box.append(row);
+  prepare(row);
+  fill(row, values);
+  renumber(kind);
+  return row;
+}
+
+function renumber(kind) {
+  const rows = [...lists[kind].box.children];
+  rows.forEach((row, index) => {
+    row.querySelector("[data-number]").textContent = lists[kind].name(index + 1);
+    row.querySelector("[data-remove]").hidden = rows.length === 1;
+  });
+}
+
+function fill(row, values) {
+  for (const element of row.querySelectorAll("[name]")) {
+    const value = values[element.name];
+    if (element.dataset.radio) {
+      element.checked = values.case_type === element.value;
+    } else if (value === undefined || value === null) continue;
+    else if (element.type === "checkbox") element.checked = value;
+    else element.value = value;
+  }
+  const picker = row.querySelector("[data-case-picker]");
+  if (picker && values.joined_id) {
+    picker.dataset.id = values.joined_id;
+    picker.value = values.joined_text || values.joined_id;
+  }
+}
+
+// Reading the form
+
+const text = (name) => form.elements[name].value.trim();
+const chosen = (name) => form.querySelector(`[name="${name}"]:checked`)?.value || "";
+
+function put(values, name, value) {
+  if (value !== "" && value !== null && value !== undefined) values[name] = value;
+}
+
+function rowValues(row) {
+  const values = { id: row.dataset.id };
+  for (const element of row.querySelectorAll("[name]")) {
+    if (element.dataset.radio) {
+      if (element.checked) values.case_type = element.value;
+    } else if (element.dataset.casePicker !== undefined) continue;
+    else if (element.type === "checkbox") values[element.name] = element.checked;
+    else if (element.type === "number") put(values, element.name, element.value && Number(element.value));
+    else put(values, element.name, element.value.trim());
+  }
+  return values;
+}
+
+function petitionValues(row) {
+  const values = rowValues(row);
+  const joined = row.querySelector("[data-case-picker]").dataset.id;
+  if (joined) return { ...values, case_id: joined, joins_case: true };
+  return { ...values, case_id: row.dataset.caseId };
+}
+
+function openRequest() {
+  const request = {
+    visit_id: visit,
+    held_on: text("held_on"),
+    kind: chosen("kind"),
+    people: [...lists.people.box.children].map(rowValues),
+    petitions: [...lists.petitions.box.children].map(petitionValues),
+    statement_recorded: form.elements.statement_recorded.checked,
+  };
+  for (const name of ["register_number", "place", "statement", "group_name"]) put(request, name, text(name));
+  put(request, "people_count", text("people_count") && Number(text("people_count")));
+  put(request, "readback", chosen("readback"));
+  return request;
+}
+
+function sealedRequest() {
+  const petition = { ...sealedIds, case_type: SEALED, written: true };
+  for (const element of form.querySelectorAll("[data-sealed]")) {
+    if (element.type !== "radio" || element.checked) put(petition, element.name, element.value.trim());
+  }
+  const request = { visit_id: visit, held_on: text("held_on"), kind: chosen("kind"), petitions: [petition] };
+  put(request, "register_number", text("register_number"));
+  return request;
+}
+
+const currentRequest = () => (isSealed ? sealedRequest() : openRequest());
+
+// Drafts: on the node; in this browser, under the user's name, while the node does not answer.
+// The number of an identity paper is kept in neither.
+
+function draftBody() {
+  const body = currentRequest();
+  for (const person of body.people || []) delete person.identity_number;
+  for (const [index, petition] of body.petitions.entries()) {
+    if (isSealed) continue;
+    const row = lists.petitions.box.children[index];
+    const picker = row.querySelector("[data-case-picker]");
+    petition.new_case_id = row.dataset.caseId;
+    if (picker.dataset.id) Object.assign(petition, { joined_id: picker.dataset.id, joined_text: picker.value });
+    delete petition.case_id;
+    delete petition.joins_case;
+  }
+  return body;
+}
+
+async function saveDraft() {
+  if (isFinished) return;
+  const body = draftBody();
+  const content = JSON.stringify(body);
+  if (content === lastSaved) return;
+  try {
+    await send("PUT", `/drafts/${draft}`, { body });
+    localStorage.removeItem(localKey);
+    lastSaved = content;
+    saved.textContent = t("Đã lưu nháp lúc {time}", { time: new Date().toLocaleTimeString("vi-VN") });
+    if (!query.get("draft")) history.replaceState(null, "", `/visits/new?draft=${draft}`);
+  } catch (problem) {
+    localStorage.setItem(localKey, JSON.stringify({ at: Date.now(), body }));
+    saved.textContent = t("Máy chủ không nhận; bản nháp được giữ trong trình duyệt này.");
+    timer = setTimeout(saveDraft, 4 * SAVE_MS);
+  }
+}
+
+async function dropDraft() {
+  clearTimeout(timer);
+  localStorage.removeItem(localKey);
+  lastSaved = "";
+  await send("DELETE", `/drafts/${draft}`);
+}
+
+async function loadDraft() {
+  const local = JSON.parse(localStorage.getItem(localKey) || "null");
+  let remote = null;
+  if (query.get("draft")) {
+    try {
+      remote = await get(`/drafts/${draft}`);
+    } catch (problem) {
+      if (problem.status !== 404 && !local) throw problem;
+    }
+  }
+  const body = local && (!remote || local.at > remote.saved_ms) ? local.body : remote?.body;
+  if (body) restore(body);
+  return Boolean(body);
+}
+
+function restore(body) {
+  visit = body.visit_id || visit;
+  for (const name of ["held_on", "register_number", "place", "statement", "group_name", "people_count"]) {
+    if (body[name] !== undefined) form.elements[name].value = body[name];
+  }
+  for (const name of ["kind", "readback"]) {
+    const radio = form.querySelector(`[name="${name}"][value="${body[name] || ""}"]`);
+    if (radio) radio.checked = true;
+  }
+  form.elements.statement_recorded.checked = Boolean(body.statement_recorded);
+  if (body.people_count || body.group_name) showGroup(true);
+  const first = body.petitions?.[0];
+  if (first?.case_type === SEALED) {
+    sealedIds = { id: first.id, case_id: first.case_id };
+    for (const element of form.querySelectorAll("[data-sealed]")) {
+      if (element.type === "radio") element.checked = element.value === first[element.name];
+      else if (first[element.name]) element.value = first[element.name];
+    }
+    showSealed(true);
+    return;
+  }
+  for (const kind of ["people", "petitions"]) {
+    lists[kind].box.replaceChildren();
+    for (const values of body[kind] || []) addRow(kind, values);
+  }
+}
+
+// A denunciation: the rest of the form goes away, and with it what was typed.
+
+function showSealed(on) {
+  isSealed = on;
+  document.getElementById("sealed").hidden = !on;
+  for (const part of form.querySelectorAll("[data-open-only]")) part.hidden = on;
+  for (const element of form.querySelectorAll('#sealed [name="envelope_number"], #sealed [name="sealed_ref"]')) {
+    element.required = on;
+  }
+}
+
+function clearOpenPart() {
+  for (const kind of ["people", "petitions"]) {
+    lists[kind].box.replaceChildren();
+    addRow(kind);
+  }
+  for (const name of ["statement", "place", "group_name", "people_count"]) form.elements[name].value = "";
+  form.elements.statement_recorded.checked = false;
+  form.querySelector('[name="readback"][value=""]').checked = true;
+}
+
+const hasContent = () =>
+  [...form.querySelectorAll("[data-open-only] input, [data-open-only] textarea")].some((element) =>
+    !["checkbox", "radio", "file"].includes(element.type) && element.value.trim() !== "");
+
+async function askForSeal(radio) {
+  if (hasContent()) {
+    const dialog = document.getElementById("seal-question");
+    dialog.returnValue = "no";
+    dialog.showModal();
+    await new Promise((resolve) => { dialog.addEventListener("close", resolve, { once: true }); });
+    if (dialog.returnValue !== "yes") {
+      radio.checked = false;
+      return;
+    }
+  }
+  clearOpenPart();
+  showSealed(true);
+  form.elements.envelope_number.focus();
+  try {
+    await dropDraft();
+  } catch {
+    saved.textContent = t("Máy chủ không nhận; bản nháp được giữ trong trình duyệt này.");
+  }
+  await saveDraft();
+}
+
+// Saving
+
+function elementOf(name) {
+  const [kind, index, field] = name.split(".");
+  if (isSealed && kind === "petitions") return form.querySelector(`[data-sealed][name="${field}"]`);
+  if (lists[kind]) {
+    const row = lists[kind].box.children[Number(index || 0)];
+    if (!row) return null;
+    if (field === "case_type") return row.querySelector("[data-radio]");
+    return row.querySelector(`[name="${field || "full_name"}"]`);
+  }
+  return form.elements[name] instanceof Element ? form.elements[name] : null;
+}
+
+function findMissing() {
+  clearProblems(form);
+  const wrong = [];
+  const need = (element, message) => {
+    if (element.value.trim() === "") wrong.push([element, message]);
+  };
+  need(form.elements.held_on, t("Chọn ngày tiếp."));
+  if (isSealed) {
+    need(form.elements.envelope_number, t("Ghi số phong bì."));
+    need(form.elements.sealed_ref, t("Ghi mã tham chiếu."));
+  } else {
+    for (const row of lists.people.box.children) need(row.querySelector('[name="full_name"]'), t("Ghi họ và tên."));
+    for (const row of lists.petitions.box.children) {
+      if (!row.querySelector("[data-radio]:checked")) wrong.push([row.querySelector("[data-radio]"), t("Chọn loại.")]);
+      const joined = row.querySelector("[data-case-picker]").dataset.id;
+      if (!joined) need(row.querySelector('[name="title"]'), t("Ghi một câu: chuyện gì."));
+    }
+  }
+  for (const element of form.querySelectorAll("input, textarea")) {
+    if (element.closest("[hidden]") || element.checkValidity() || wrong.some(([known]) => known === element)) continue;
+    wrong.push([element, element.validationMessage]);
+  }
+  for (const [element, message] of wrong) markField(element, message);
+  if (wrong.length) wrong[0][0].focus();
+  return wrong.length > 0;
+}
+
+function save() {
+  if (findMissing()) return;
+  clearTimeout(timer);
+  busy(form, async () => {
+    const request = currentRequest();
+    const files = isSealed ? [] : [...lists.petitions.box.children].map((row) => [...row.querySelector("[data-files]").files]);
+    let made;
+    try {
+      made = await send("POST", "/visits", request, `visit ${visit}`);
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      showProblem(form, problem, elementOf);
+      await saveDraft();
+      return;
+    }
+    isFinished = true;
+    showDone(request, made, files);
+  });
+}
+
+async function showDone(request, made, files) {
+  form.hidden = true;
+  document.querySelector(".drafts")?.remove();
+  saved.textContent = "";
+  const done = document.getElementById("done");
+  const list = document.getElementById("made");
+  made.case_ids.forEach((id, index) => {
+    const link = document.createElement("a");
+    link.className = "row";
+    link.href = `/cases/${id}`;
+    link.textContent = request.petitions[index].title || t("Mở vụ việc {n}", { n: index + 1 });
+    const line = document.createElement("li");
+    line.append(link);
+    list.append(line);
+  });
+  done.hidden = false;
+  done.focus();
+  window.scrollTo(0, 0);
+  dropDraft().catch(() => {});
+  const uploads = document.getElementById("uploads");
+  for (const [index, chosenFiles] of files.entries()) await uploadAll(uploads, made.case_ids[index], chosenFiles);
+}
+
+// Events
+
+function showGroup(on) {
+  document.getElementById("group").hidden = !on;
+  form.querySelector("[data-show]").setAttribute("aria-expanded", String(on));
+}
+
+function addAndFocus(kind) {
+  addRow(kind).querySelector(kind === "people" ? '[name="full_name"]' : "[data-radio]").focus();
+}
+
+form.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.add) addAndFocus(button.dataset.add);
+  else if ("remove" in button.dataset) {
+    const row = button.closest("[data-row]");
+    const kind = lists.people.box.contains(row) ? "people" : "petitions";
+    row.remove();
+    renumber(kind);
+    changed();
+  } else if ("show" in button.dataset) showGroup(document.getElementById("group").hidden);
+  else if ("unseal" in button.dataset) showSealed(false);
+  else if ("discard" in button.dataset) {
+    isFinished = true;
+    dropDraft().then(() => location.assign("/"), (problem) => {
+      isFinished = false;
+      say(problem.text, "wrong");
+    });
+  }
+});
+
+document.addEventListener("click", async (event) => {
+  const dropped = event.target.closest("[data-drop-draft]")?.dataset.dropDraft;
+  if (!dropped) return;
+  try {
+    await send("DELETE", `/drafts/${dropped}`);
+    localStorage.removeItem(`draft ${user} ${dropped}`);
+    document.querySelector(`[data-draft="${dropped}"]`).remove();
+  } catch (problem) {
+    say(problem.text, "wrong");
+  }
+});
+
+function changed() {
+  clearTimeout(timer);
+  timer = setTimeout(saveDraft, SAVE_MS);
+}
+
+form.addEventListener("input", changed);
+form.addEventListener("change", (event) => {
+  if (event.target.dataset.radio === "case_type" && event.target.value === SEALED) {
+    clearTimeout(timer);
+    askForSeal(event.target);
+  } else changed();
+});
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  save();
+});
+form.addEventListener("keydown", (event) => {
+  // Enter in a line goes on to the next field: only the button or Ctrl+Enter saves.
+  if (event.key !== "Enter" || event.ctrlKey || event.isComposing) return;
+  const element = event.target;
+  if (element.tagName !== "INPUT" && element.tagName !== "SELECT") return;
+  event.preventDefault();
+  const all = [...form.querySelectorAll("input, select, textarea, button")].filter((e) => e.offsetParent && !e.disabled);
+  all[all.indexOf(element) + 1]?.focus();
+});
+document.addEventListener("keydown", (event) => {
+  if (form.hidden) return;
+  if (event.ctrlKey && event.key === "Enter") {
+    event.preventDefault();
+    save();
+  } else if (event.altKey && !isSealed && event.code === "KeyN") {
+    event.preventDefault();
+    addAndFocus("people");
+  } else if (event.altKey && !isSealed && event.code === "KeyP") {
+    event.preventDefault();
+    addAndFocus("petitions");
+  }
+});
+window.addEventListener("pagehide", () => {
+  if (!isFinished && timer && lastSaved !== JSON.stringify(draftBody()) && (isSealed || hasContent())) {
+    localStorage.setItem(localKey, JSON.stringify({ at: Date.now(), body: draftBody() }));
+  }
+});
+
+loadDraft().catch((problem) => say(problem.text || String(problem), "wrong")).finally(() => {
+  if (!isSealed) {
+    for (const kind of ["people", "petitions"]) if (!lists[kind].box.children.length) addRow(kind);
+    (form.querySelector('[name="full_name"]') || form.elements.held_on).focus();
+  }
+  form.dataset.ready = "1";
+});
