@@ -1,8 +1,8 @@
 """Accounts of people, their sign-ins and the browsers they use; failed attempts are slowed down.
 
-A browser that somebody signed in with before is a known device and counts its failures by itself, so
-nobody can lock an office out by guessing from elsewhere. All unknown devices share one count for a
-user. (The idea is that of OWASP's "device cookies".)
+A browser that somebody signed in with before is a known device and counts its failures by itself,
+so nobody can lock an office out by guessing from elsewhere. All unknown devices share one count for
+a user. (The idea is that of OWASP's "device cookies".)
 
 AccountError   an account cannot be made or used as asked
 """

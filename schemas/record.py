@@ -3,13 +3,13 @@
 A leaf is deterministic CBOR (RFC 8949 section 4.2.1): `[type, writer, document, hlc, body]`.
 """
 
-import io
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 import cbor2
 
+from schemas.cbor import read_item
 from schemas.errors import RecordError
 from schemas.hlc import HLC_MAX
 from schemas.limits import LEAF_BYTES_MAX
@@ -128,9 +128,12 @@ def decode_writer(body: bytes) -> Writer:
     if not all(isinstance(text, str) and len(text) <= 200 for text in texts):
         raise RecordError("writer_malformed", "the names of a writer are short texts")
     tier, code, user, name, role = texts
-    return Writer(
+    writer = Writer(
         node=node, device=device, epoch=epoch, tier=tier, code=code, user=user, name=name, role=role
     )
+    if writer.encode() != body:
+        raise RecordError("writer_malformed", "the writer is not in its deterministic encoding")
+    return writer
 
 
 def encode_certificates(chain: list[bytes]) -> bytes:
@@ -149,6 +152,8 @@ def decode_certificates(body: bytes) -> list[bytes]:
         raise RecordError("certificates_malformed", "a chain has one to four certificates")
     if not all(isinstance(item, bytes) for item in items):
         raise RecordError("certificates_malformed", "a chain is a list of DER certificates")
+    if encode_certificates(items) != body:
+        raise RecordError("certificates_malformed", "the chain is not deterministically encoded")
     return list(items)
 
 
@@ -158,15 +163,10 @@ def decode_cbor(data: bytes, what: str) -> Any:
     Raises:
         RecordError: data is not exactly one CBOR item.
     """
-    stream = io.BytesIO(data)
     try:
-        item = cbor2.CBORDecoder(stream).decode()
-    except Exception as error:
-        # The decoder raises many kinds (CBORDecodeError, RecursionError, OverflowError, ...).
-        raise RecordError(f"{what}_malformed", f"this {what} is not CBOR") from error
-    if stream.tell() != len(data):
-        raise RecordError(f"{what}_malformed", f"bytes follow the end of this {what}")
-    return item
+        return read_item(data)
+    except ValueError as error:
+        raise RecordError(f"{what}_malformed", f"this {what} is not CBOR: {error}") from error
 
 
 def _is_uint(value: object, maximum: int) -> bool:

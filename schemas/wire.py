@@ -239,8 +239,8 @@ def _offer(item: Any) -> Offer:
 
 def _frame(body: list[Any]) -> Frame:
     log_id, priority, first_seq, coding, leaves = _items(body, 5)
-    if coding != PLAIN_LEAVES:
-        raise MessageError("coding_unknown", f"unknown coding of a frame {coding!r:.20}")
+    if _uint(coding) != PLAIN_LEAVES:
+        raise MessageError("coding_unknown", f"unknown coding of a frame {coding}")
     frame = Frame(
         log_id=_bytes(log_id, 16),
         priority=_uint(priority, 3),

@@ -182,9 +182,7 @@ def _add_only(where: _Where, place: Place, wanted: CaseFilter, since_ms: int) ->
         where.add("c.due_on != ''")
 
 
-def case_lines(
-    db: sqlite3.Connection, place: Place, rows: Sequence[sqlite3.Row]
-) -> list[CaseLine]:
+def case_lines(db: sqlite3.Connection, place: Place, rows: Sequence[sqlite3.Row]) -> list[CaseLine]:
     """Return rows of the table cases as facts."""
     names = office_names(db, place.own)
     states = sync_states(db, place.tier, [row["id"] for row in rows])
@@ -203,9 +201,7 @@ def _line(
     )
 
 
-_LINE_COLUMNS: Final = tuple(
-    CaseLine.model_fields.keys() - {"commune_name", "days_left", "sync"}
-)
+_LINE_COLUMNS: Final = tuple(CaseLine.model_fields.keys() - {"commune_name", "days_left", "sync"})
 
 
 def days_left(due_on: str, today: date) -> int | None:

@@ -31,9 +31,7 @@ _TABLES: Final = {
 
 def timeline(db: sqlite3.Connection, document: str) -> list[TimelineEntry]:
     """Return the events of a document, oldest first: their ids sort by clock."""
-    rows = db.execute(
-        "SELECT * FROM timeline WHERE document_id = ? ORDER BY event_id", (document,)
-    )
+    rows = db.execute("SELECT * FROM timeline WHERE document_id = ? ORDER BY event_id", (document,))
     return [TimelineEntry(**{**dict(row), "body": json.loads(row["body"])}) for row in rows]
 
 
@@ -44,9 +42,7 @@ def deadlines(db: sqlite3.Connection, case: str, today: date) -> list[Deadline]:
         (case,),
     )
     return [
-        Deadline(
-            **dict(row), days_left=None if row["met_on"] else days_left(row["due_on"], today)
-        )
+        Deadline(**dict(row), days_left=None if row["met_on"] else days_left(row["due_on"], today))
         for row in rows
     ]
 

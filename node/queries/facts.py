@@ -15,7 +15,7 @@ class SyncState(Fact):
     """Who holds all that was written about a record.
 
     Attributes:
-        level: the highest tier that has countersigned everything; `here` means nobody but this node.
+        level: the highest tier that has countersigned everything; `here` means only this node.
     """
 
     level: Literal["here", "province", "centre"]
@@ -178,7 +178,7 @@ class Petition(Fact):
 
 
 class DirectiveOffice(Fact):
-    """An addressed office; `delivered` tells whether its node holds the directive, None if unknown."""
+    """An addressed office; `delivered` tells whether its node holds it, None if that is unknown."""
 
     code: str
     name: str

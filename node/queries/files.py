@@ -111,8 +111,8 @@ _VISIT_COLUMNS: Final = (
 
 def _visit_cases(db: sqlite3.Connection, visit: str) -> list[CaseRef]:
     rows = db.execute(
-        "SELECT DISTINCT c.id, c.title, c.case_type FROM visit_petitions v JOIN cases c ON c.id = v.case_id"
-        " WHERE v.visit_id = ? ORDER BY c.id",
+        "SELECT DISTINCT c.id, c.title, c.case_type FROM visit_petitions v"
+        " JOIN cases c ON c.id = v.case_id WHERE v.visit_id = ? ORDER BY c.id",
         (visit,),
     )
     return [CaseRef(**dict(row)) for row in rows]
@@ -192,7 +192,7 @@ def _offices(
 
 
 def _delivered(db: sqlite3.Connection, directive: str, code: str) -> bool | None:
-    """Tell whether the child said that it holds all that we wrote; None if it is no child of ours."""
+    """Tell whether a child said that it holds all that we wrote; None if it is none of ours."""
     row = db.execute(_DELIVERED, (code, bytes(parse_document_id(directive)))).fetchone()
     if row is None or row[0] is None:
         return None

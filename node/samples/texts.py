@@ -119,6 +119,30 @@ class VisitRow:
     mark: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What an office did about a directive, some days after it."""
+
+    after_days: int
+    folder: str
+    role: Role
+    event: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectiveRow:
+    """One directive of the demo's past; see directives.toml."""
+
+    age: int
+    due_in: int
+    role: Role
+    to: tuple[str, ...]
+    title: str
+    body: str
+    case: str = ""
+    answers: tuple[Answer, ...] = ()
+
+
 @cache
 def places() -> tuple[Place, ...]:
     """Return the offices of the demo, those above first."""
@@ -159,6 +183,12 @@ def agenda_rows() -> Mapping[str, tuple[VisitRow, ...]]:
     return {key: tuple(map(_visit_row, row["visits"])) for key, row in _read("agenda").items()}
 
 
+@cache
+def directive_rows() -> tuple[DirectiveRow, ...]:
+    """Return the directives of the demo's past."""
+    return tuple(map(_directive_row, _read("directives")["directives"]))
+
+
 def _read(name: str) -> dict[str, Any]:
     return tomllib.loads((files("node.samples") / f"{name}.toml").read_text(encoding="utf-8"))
 
@@ -169,9 +199,7 @@ def _place(row: Mapping[str, Any]) -> Place:
 
 
 def _names(row: Mapping[str, Any]) -> Names:
-    parts = {
-        sex: (tuple(row[sex]["middle"]), tuple(row[sex]["given"])) for sex in ("men", "women")
-    }
+    parts = {sex: (tuple(row[sex]["middle"]), tuple(row[sex]["given"])) for sex in ("men", "women")}
     return Names(families=tuple(row["families"]), men=parts["men"], women=parts["women"])
 
 
@@ -195,6 +223,18 @@ def _course_step(row: Mapping[str, Any]) -> CourseStep:
 
 def _visit_row(row: Mapping[str, Any]) -> VisitRow:
     return VisitRow(**_frozen(row) | {"kind": ReceptionKind(row.get("kind", "regular"))})
+
+
+def _directive_row(row: Mapping[str, Any]) -> DirectiveRow:
+    known = _frozen(row)
+    known["role"] = Role(known.pop("by"))
+    known["answers"] = tuple(map(_answer, row["answers"]))
+    return DirectiveRow(**known)
+
+
+def _answer(row: Mapping[str, Any]) -> Answer:
+    event = {key: value for key, value in row.items() if key not in ("after", "at", "by")}
+    return Answer(after_days=row["after"], folder=row["at"], role=Role(row["by"]), event=event)
 
 
 def _frozen(row: Mapping[str, Any]) -> dict[str, Any]:

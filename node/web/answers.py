@@ -47,7 +47,7 @@ class Me(Answer):
     is_demo: bool
 
 
-class Registered(Answer):
+class VisitMade(Answer):
     """Ids of what a registration made, in the order of the request."""
 
     visit_id: str
@@ -222,4 +222,3 @@ class DocumentSync(Answer):
     id: str
     sync: SyncState
     changed_ms: int
-

@@ -5,6 +5,7 @@ import json
 import platform
 import shutil
 import sqlite3
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -26,7 +27,7 @@ from node.web.rendering import render
 _BEAT_S: Final = 20.0
 # Changes that follow each other closely are one piece of news.
 _GATHER_S: Final = 0.3
-STREAMS: Final[web.AppKey[set[asyncio.Task[None]]]] = web.AppKey("streams")
+STREAMS: Final[web.AppKey[set[asyncio.Task[object]]]] = web.AppKey("streams")
 
 
 class NewsFilter(BaseModel):
@@ -125,8 +126,7 @@ async def _send_news(call: Call, response: web.StreamResponse) -> None:
     number, last = -1, ""
     while True:
         seen = office.changes.number
-        now_ms = office.clock.now_ms()
-        text = await office.read(lambda db: _news(db, call, document, now_ms))
+        text = await office.read(partial(_news, call, document, office.clock.now_ms()))
         if text is None:
             await response.write(b"event: signed-out\ndata: {}\n\n")
             return
@@ -140,7 +140,7 @@ async def _send_news(call: Call, response: web.StreamResponse) -> None:
             await office.clock.sleep(_GATHER_S)
 
 
-def _news(db: sqlite3.Connection, call: Call, document: str, now_ms: int) -> str | None:
+def _news(call: Call, document: str, now_ms: int, db: sqlite3.Connection) -> str | None:
     """Return what to send, or None when the session has ended.
 
     `bar` and `badge` are pieces of the page, in the reader's language, as the page itself has them.
@@ -168,5 +168,6 @@ def _news(db: sqlite3.Connection, call: Call, document: str, now_ms: int) -> str
 
 async def end_streams(app: web.Application) -> None:
     """End all streams, so that the node can stop."""
-    for task in list(app[STREAMS]):
+    streams = app[STREAMS]
+    for task in list(streams):
         task.cancel()

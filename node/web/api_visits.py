@@ -7,7 +7,7 @@ from node.queries.facts import Draft, VisitPage
 from node.queries.files import list_visits
 from node.registration import register_visit
 from node.requests import RegisterVisit
-from node.web.answers import Done, DraftBody, DraftList, Registered
+from node.web.answers import Done, DraftBody, DraftList, VisitMade
 from node.web.calls import Call
 from node.web.errors import WebError, not_found
 from node.web.office import place_of
@@ -25,21 +25,21 @@ class VisitFilter(BaseModel):
     size: int = Field(default=50, ge=1, le=200)
 
 
-async def register(call: Call) -> Registered:
+async def register(call: Call) -> VisitMade:
     """Register a visit with its people and petitions; all of it is durable, or nothing."""
     asked, office = call.take(RegisterVisit), call.office
 
-    def work(now_ms: int) -> Registered:
+    def work(now_ms: int) -> VisitMade:
         made = register_visit(office.desk, call.author, asked, now_ms)
         note(office.accounts.db, call.me, now_ms, "visit.register", made.visit_id)
-        return Registered(
+        return VisitMade(
             visit_id=made.visit_id,
             people_ids=list(made.people_ids),
             petition_ids=list(made.petition_ids),
             case_ids=list(made.case_ids),
         )
 
-    return await call.change(Registered, work)
+    return await call.change(VisitMade, work)
 
 
 async def read_visits(call: Call) -> VisitPage:

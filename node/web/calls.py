@@ -124,7 +124,7 @@ def require(signed_in: SignedIn | None, operation: str) -> SignedIn:
     return signed_in
 
 
-def parse_json(content: bytes) -> Any:  # noqa: ANN401 - any JSON
+def parse_json(content: bytes) -> Any:
     """Return the JSON in a body.
 
     Raises:

@@ -76,7 +76,11 @@ def event_form(event_type: str) -> tuple[FormField, ...]:
 
 
 def _field(
-    event_type: str, name: str, described: Any, definitions: Any, is_required: bool  # noqa: ANN401
+    event_type: str,
+    name: str,
+    described: Any,
+    definitions: Any,
+    is_required: bool,
 ) -> FormField:
     default = described.get("default")
     group = _GROUPS.get((event_type, name), "")
@@ -100,7 +104,7 @@ def _field(
     )
 
 
-def _shape(described: Any, choices: tuple[str, ...]) -> Shape:  # noqa: ANN401 - JSON schema
+def _shape(described: Any, choices: tuple[str, ...]) -> Shape:
     pattern = described.get("pattern", "")
     if choices:
         return "number" if described.get("type") == "integer" else "choice"

@@ -69,9 +69,7 @@ def languages() -> Mapping[str, Language]:
             texts=_texts(code),
             labels=_labels(labels, code),
             sentences={
-                name: Sentence(
-                    message=entry.get(code, ""), hint=entry.get(f"hint_{code}", "")
-                )
+                name: Sentence(message=entry.get(code, ""), hint=entry.get(f"hint_{code}", ""))
                 for name, entry in messages.items()
             },
         )
@@ -91,7 +89,9 @@ def script_msgids() -> tuple[str, ...]:
     found: set[str] = set()
     for script in files("node.web").joinpath("static").iterdir():
         if script.name.endswith(".js"):
-            found.update(json.loads(f'"{m}"') for m in _SCRIPT_TEXT.findall(script.read_text("utf-8")))
+            found.update(
+                json.loads(f'"{m}"') for m in _SCRIPT_TEXT.findall(script.read_text("utf-8"))
+            )
     return tuple(sorted(found))
 
 

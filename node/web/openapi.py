@@ -27,7 +27,8 @@ _UPLOAD = {
 
 def openapi_document(operations: Sequence[Operation] = OPERATIONS) -> dict[str, Any]:
     """Return the document as JSON data."""
-    models = sorted({*_models(operations), Problem, *event_models().values()}, key=_name)
+    named: set[type[BaseModel]] = {Problem, *_models(operations), *event_models().values()}
+    models = sorted(named, key=_name)
     _, definitions = models_json_schema(
         [(model, "validation") for model in models],
         ref_template="#/components/schemas/{model}",
@@ -88,9 +89,11 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.permission is None:
         described["security"] = []
     else:
-        needed = {"session": []} | ({"csrf": []} if operation.is_change else {})
+        needed: dict[str, list[str]] = {"session": []}
+        if operation.is_change:
+            needed["csrf"] = []
         described["security"] = [needed]
-        roles = sorted(ROLES[operation.permission])
+        roles = sorted(role.value for role in ROLES[operation.permission])
         described["x-permission"] = operation.permission
         described["x-roles"] = roles
     if operation.body == "multipart":
@@ -143,7 +146,7 @@ def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
     ]
 
 
-def _inlined(described: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def _inlined(described: Any, definitions: dict[str, Any]) -> Any:
     """Return a schema with its references replaced: parameters have no place for definitions."""
     if isinstance(described, dict):
         if "$ref" in described:

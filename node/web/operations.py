@@ -1,4 +1,4 @@
-"""The table of operations: routes, permissions, forms and the OpenAPI document are all made of it."""
+"""The table of operations: routes, permission checks and the OpenAPI document are made of it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ from node.web.answers import (
     Made,
     Me,
     NewPassword,
-    Registered,
+    VisitMade,
     SignIn,
     TechnicianAnswer,
 )
@@ -236,7 +236,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         summary="Register a visit with its people and petitions",
         handler=api_visits.register,
         body=RegisterVisit,
-        answer=Registered,
+        answer=VisitMade,
     ),
     Operation(
         id="list_visits",

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from node.permissions import may
 from node.queries.cases import CaseFilter
 from node.queries.offices import offices_below
-from node.queries.sync_state import waiting
+from node.queries.sync_state import news_digest, waiting
 from node.web.api_cases import read_case, read_cases, read_document, read_today
 from node.web.api_directives import read_directive, read_directives
 from node.web.api_node import link_answer, read_technician
@@ -33,6 +33,7 @@ from schemas.codes import (
     ReceptionKind,
 )
 
+_DIGEST: Final = "digest"
 _PageHandler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
@@ -159,13 +160,12 @@ PAGES: Final = (
 )
 
 
-async def _page(
-    call: Call, template: str, digest: str, **values: Any  # noqa: ANN401
-) -> web.Response:
+async def _page(call: Call, template: str, **values: Any) -> web.Response:
     office = call.office
     waits = await office.read(lambda db: waiting(db, office.tier))
     values.setdefault("document_id", "")
-    return page(call, template, link=link_answer(office, waits), digest=digest, **values)
+    shared = {"link": link_answer(office, waits), "digest": call.request[_DIGEST]}
+    return page(call, template, **shared, **values)
 
 
 def add_pages(app: web.Application) -> None:
@@ -181,8 +181,11 @@ def _served(entry: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse
     async def answer(request: web.Request) -> web.StreamResponse:
         signed_in = require(request.get("signed_in"), entry.permission)
         given = {name: value for name, value in request.query.items() if value}
+        office = request.app[OFFICE]
+        # Taken before what the page shows, so that nothing in between goes unnoticed.
+        request[_DIGEST] = await office.read(news_digest)
         call = Call(
-            office=request.app[OFFICE],
+            office=office,
             request=request,
             language=request["language"],
             operation=entry.path,
@@ -232,9 +235,7 @@ def problem_page(request: web.Request, refusal: Refusal) -> web.Response:
             "here": "/",
         },
     )
-    return web.Response(
-        text=text, status=refusal.status, content_type="text/html", charset="utf-8"
-    )
+    return web.Response(text=text, status=refusal.status, content_type="text/html", charset="utf-8")
 
 
 def _local(address: str) -> str:

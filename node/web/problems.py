@@ -122,9 +122,7 @@ def _http_code(error: web.HTTPException) -> str:
 def _spoken(code: str, message: str, hint: str, language: Language) -> Problem:
     sentence = language.sentences.get(code)
     if sentence is not None:
-        return Problem(
-            code=code, message=sentence.message or message, hint=sentence.hint or hint
-        )
+        return Problem(code=code, message=sentence.message or message, hint=sentence.hint or hint)
     return Problem(
         code=code,
         message=language.labels.get("error", {}).get(code, message),
@@ -140,7 +138,7 @@ def _validation(error: ValidationError, language: Language) -> Problem:
         parts = [str(part) for part in entry["loc"]]
         if parts and parts[0] in events:
             parts = parts[1:]
-        sentence = language.sentences.get(f"field_{entry['type']}")
+        sentence = language.sentences.get(f"check_{entry['type']}")
         fields.append(
             FieldProblem(
                 field=".".join(parts),

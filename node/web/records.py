@@ -141,7 +141,7 @@ def _cleaned(body: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _without_numbers(value: Any) -> Any:  # noqa: ANN401 - any JSON
+def _without_numbers(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _without_numbers(v) for k, v in value.items() if k != "identity_number"}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Puts the web application together: guards around every request, then API, pages and static files."""
+"""Puts the web application together: guards around every request, API, pages, static files."""
 
 import asyncio
 import ipaddress

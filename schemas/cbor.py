@@ -1,0 +1,80 @@
+"""Reads the part of CBOR (RFC 8949) that records and messages are made of.
+
+Whole numbers, byte strings, texts, arrays, maps, true, false and null, all of definite length. A
+full decoder also makes decimals, sets and expressions out of tags, and one megabyte of those keeps
+a node busy for minutes; what nobody may send is not decoded at all.
+"""
+
+from typing import Any, Final
+
+_DEPTH_MAX: Final = 8
+_SIMPLE: Final[dict[int, bool | None]] = {20: False, 21: True, 22: None}
+
+
+def read_item(data: bytes) -> Any:
+    """Return the one item that fills data.
+
+    Raises:
+        ValueError: data is not exactly one item of this part of CBOR.
+    """
+    item, end = _read(data, 0, _DEPTH_MAX)
+    if end != len(data):
+        raise ValueError("bytes follow the end")
+    return item
+
+
+def _read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+    """Return the item at a position, and the position behind it."""
+    major, number, at = _head(data, at)
+    match major:
+        case 0:
+            return number, at
+        case 1:
+            return -1 - number, at
+        case 2 | 3:
+            end = at + number
+            if end > len(data):
+                raise ValueError("a string ends early")
+            return (data[at:end] if major == 2 else data[at:end].decode()), end
+        case 4 | 5:
+            if depth == 0 or number > len(data) - at:
+                raise ValueError("nested too deep, or longer than what follows")
+            read = _array if major == 4 else _map
+            return read(data, at, number, depth - 1)
+        case 7 if number in _SIMPLE:
+            return _SIMPLE[number], at
+        case _:
+            raise ValueError("tags and floats have no place here")
+
+
+def _head(data: bytes, at: int) -> tuple[int, int, int]:
+    """Return the major type, its number, and the position behind them."""
+    if at >= len(data):
+        raise ValueError("the item ends early")
+    major, number = data[at] >> 5, data[at] & 0x1F
+    at += 1
+    if number < 24:
+        return major, number, at
+    end = at + (1 << number - 24)
+    if number > 27 or major == 7 or end > len(data):
+        raise ValueError("a number is not definite, is a float, or ends early")
+    return major, int.from_bytes(data[at:end], "big"), end
+
+
+def _array(data: bytes, at: int, count: int, depth: int) -> tuple[list[Any], int]:
+    items = []
+    for _ in range(count):
+        item, at = _read(data, at, depth)
+        items.append(item)
+    return items, at
+
+
+def _map(data: bytes, at: int, count: int, depth: int) -> tuple[dict[str | bytes, Any], int]:
+    items: dict[str | bytes, Any] = {}
+    for _ in range(count):
+        key, at = _read(data, at, depth)
+        # Python salts the hashes of texts and bytes, so nobody can make keys collide.
+        if not isinstance(key, str | bytes) or key in items:
+            raise ValueError("a key is neither text nor bytes, or stands twice")
+        items[key], at = _read(data, at, depth)
+    return items, at
