@@ -131,10 +131,10 @@ class Desk:
         self._check(author, document, standing, event)
         fields = self.fields(document)
         for child, entry in zip(children, request.children, strict=True):
-            if entry.case_type is CaseType.DENUNCIATION and standing.people:
+            if entry.case_type is CaseType.DENUNCIATION:
                 raise RequestError(
                     "denunciation_identity",
-                    "A denunciation cannot be split off: this record names people.",
+                    "A denunciation cannot be split off: the case it would name tells too much.",
                     "Register the denunciation apart, under the number of its sealed envelope.",
                 )
             received = Received(

@@ -358,7 +358,7 @@ class _View:
     def _deadlines(self, subject: "_Subject", found: Sequence[Deadline]) -> None:
         self._db.execute("DELETE FROM case_deadlines WHERE case_id = ?", (subject.id,))
         self._db.executemany(
-            "INSERT OR REPLACE INTO case_deadlines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO case_deadlines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     subject.id,
@@ -370,6 +370,7 @@ class _View:
                     deadline.source,
                     int(deadline.verified),
                     deadline.note,
+                    " ".join(deadline.notices),
                 )
                 for deadline in found
             ],

@@ -84,7 +84,7 @@ def open_station(path: Path, rng: random.Random) -> Station:
 def build_replica(connection: Connection, folder: NodeFolder) -> Replica:
     """Return the replica of a folder's node on a connection, with the views of cases."""
     store = Store(connection)
-    projection = Projection(load_law(), load_calendar())
+    projection = Projection(load_law(), load_calendar(folder.path / "holidays"))
 
     def project(documents: set[DocumentId]) -> None:
         projection.project(connection, replica.intake, documents)

@@ -157,6 +157,7 @@ _VIEWS = (
         source TEXT NOT NULL,
         verified INTEGER NOT NULL,
         note TEXT NOT NULL,
+        notices TEXT NOT NULL,
         PRIMARY KEY (case_id, rule, trigger_on)
     ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE directives (

@@ -230,8 +230,10 @@ class Intake:
         if events and not is_new:
             self._refuse_known_events(document, list(events))
         kind = registers.kind or kind_of(change)
-        prior = list if is_new else partial(self.events, document)
+        prior = list if is_new else partial(self._events_before, document, change)
         fields = {name: value for name, value in effect.fields.items() if value is not None}
+        # What stands in a long text is not judged, but that something does is.
+        fields |= dict.fromkeys(effect.texts, "")
         self._admit(kind, prior, list(events.values()), fields)
         self.documents.apply(document, change.raw, change.hash, new=is_new)
         absorb(registers, change, log=log.number, seq=seq)
@@ -241,7 +243,7 @@ class Intake:
             " changed_hlc = max(changed_hlc, excluded.changed_hlc), registers = excluded.registers",
             (document, registers.kind, writer.code, leaf.hlc, registers.encode()),
         )
-        if effect.texts_touched:
+        if effect.texts:
             self._keep_texts(document, registers)
         if events:
             self._store.db.executemany(
@@ -257,6 +259,25 @@ class Intake:
     def _keep_texts(self, document: DocumentId, registers: Registers) -> None:
         texts = [(document, name, self.documents.text(document, name)) for name in registers.texts]
         self._store.db.executemany("INSERT OR REPLACE INTO long_text VALUES (?, ?, ?)", texts)
+
+    def _events_before(self, document: DocumentId, change: Change) -> Events:
+        """Return the events in the causal past of a change, in the order of their ids.
+
+        What arrived meanwhile must not count: every node has to come to the same judgement, in
+        whatever order the changes reached it.
+        """
+        by_hash = {known.hash: known for known in map(parse_change, self.changes_of(document))}
+        pending, past = list(change.deps), set[bytes]()
+        while pending:
+            change_hash = pending.pop()
+            if change_hash not in past:
+                past.add(change_hash)
+                pending += by_hash[change_hash].deps
+        keys = {op.key for change_hash in past for op in by_hash[change_hash].map_ops}
+        rows = self._store.db.execute(
+            "SELECT id, body FROM event WHERE document = ? ORDER BY id", (document,)
+        )
+        return [decode_event(body) for key, body in rows if key in keys]
 
     def _refuse_known_events(self, document: DocumentId, keys: Sequence[str]) -> None:
         marks = ", ".join("?" * len(keys))

@@ -87,12 +87,12 @@ class Effect:
     Attributes:
         fields: new values, None where a value is removed.
         events: JSON text by event id.
-        texts_touched: a long text was written.
+        texts: names of the long texts that were written in.
     """
 
     fields: dict[str, Scalar]
     events: dict[str, str]
-    texts_touched: bool
+    texts: tuple[str, ...]
 
 
 def judge(registers: Registers, change: Change, *, hlc: int, device: bytes) -> Effect:
@@ -113,7 +113,7 @@ def judge(registers: Registers, change: Change, *, hlc: int, device: bytes) -> E
     by_id = {op: name for name, op in maps.items()}
     fields: dict[str, Scalar] = {}
     events: dict[str, str] = {}
-    new_texts: set[OpId] = set()
+    texts = {op: name for name, op in registers.texts.items()}
     for op in change.map_ops:
         if op.object is None:
             if registers.kind:
@@ -127,13 +127,13 @@ def judge(registers: Registers, change: Change, *, hlc: int, device: bytes) -> E
             case "texts":
                 if registers.kind or op.action is not Action.MAKE_TEXT:
                     raise ChangeError("text_replaced", "texts are made with their document")
-                new_texts.add(op.id)
+                texts[op.id] = op.key
             case _:
                 raise ChangeError("object_foreign", "the change works on an unknown object")
-    foreign = change.sequence_objects - set(registers.texts.values()) - new_texts
-    if foreign:
+    if not texts.keys() >= change.sequence_objects:
         raise ChangeError("object_foreign", "the change works on an unknown text")
-    return Effect(fields=fields, events=events, texts_touched=bool(change.sequence_objects))
+    touched = tuple(sorted(texts[op] for op in change.sequence_objects))
+    return Effect(fields=fields, events=events, texts=touched)
 
 
 def absorb(registers: Registers, change: Change, *, log: int, seq: int) -> None:

@@ -356,7 +356,7 @@ class Log:
         return {"at": time.isoformat(), "values": dict(sorted(values.items())), "writer": writer}
 
     def take_writer(
-        self, writer: int, node: bytes, device: bytes, epoch: int, *texts: str
+        self, writer: int, node: Any, device: Any, epoch: int, *texts: Any
     ) -> dict[str, Any]:
         need(writer not in self.writers, "writer is declared twice")
         need(isinstance(node, bytes) and len(node) == 32, "node of a writer")
