@@ -569,8 +569,9 @@ def decode_event(text: str) -> KnownEvent | UnknownEvent:
     Raises:
         RecordError: not JSON, no type, or a known type with the wrong shape.
     """
-    if len(text) > EVENT_BYTES_MAX:
-        raise RecordError("event_too_long", f"an event of {len(text)} characters")
+    size_bytes = len(text.encode(errors="surrogatepass"))
+    if size_bytes > EVENT_BYTES_MAX:
+        raise RecordError("event_too_long", f"an event of {size_bytes} bytes")
     try:
         return _ADAPTER.validate_json(text, strict=False)
     except ValidationError as error:
@@ -600,4 +601,4 @@ def _unknown_event(text: str) -> UnknownEvent:
         head = _Head.model_validate_json(text)
     except ValidationError as error:
         raise RecordError("event_malformed", "an event has a type of small letters") from error
-    return UnknownEvent(type=head.type)
+    return UnknownEvent.model_validate(head.model_dump())

@@ -308,6 +308,9 @@ def _run_length(data: bytes, value: "Callable[[_Reader], T]") -> list[T | None]:
     while reader.position < len(data):
         length = reader.sint()
         size = abs(length) or reader.uint()
+        if size == 0:
+            # Nothing but empty runs would keep us busy without ever reaching the limit below.
+            raise ChangeError("change_malformed", "a run of nothing")
         if len(entries) + size > CHANGE_OPS_MAX:
             raise ChangeError("change_too_long", "the change has too many operations")
         if length > 0:
@@ -333,6 +336,8 @@ def _booleans(data: bytes) -> list[bool]:
     entries: list[bool] = []
     while reader.position < len(data):
         size = reader.uint()
+        if size == 0 and entries:
+            raise ChangeError("change_malformed", "a run of nothing")
         if len(entries) + size > CHANGE_OPS_MAX:
             raise ChangeError("change_too_long", "the change has too many operations")
         entries += [value] * size

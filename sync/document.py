@@ -73,20 +73,23 @@ class Documents:
 
     def heads(self, document_id: DocumentId) -> tuple[bytes, ...]:
         """Return the heads of a document, sorted."""
-        return tuple(sorted(self._get(document_id).get_heads()))
+        document = self._get(document_id)
+        with self._translated(document_id):
+            return tuple(sorted(document.get_heads()))
 
     def text(self, document_id: DocumentId, name: str) -> str:
         """Return a long text, empty when nobody wrote it."""
-        with _translated():
-            document = self._get(document_id)
+        document = self._get(document_id)
+        with self._translated(document_id):
             texts = document.get(ROOT, TEXTS)
             found = document.get(texts[1], name) if texts else None
             return document.text(found[1]) if found else ""
 
     def changes(self, document_id: DocumentId) -> list[bytes]:
         """Return all raw changes in causal order."""
-        with _translated():
-            return [bytes(change.raw_bytes) for change in self._get(document_id).get_changes([])]
+        document = self._get(document_id)
+        with self._translated(document_id):
+            return [bytes(change.raw_bytes) for change in document.get_changes([])]
 
     def write(self, document_id: DocumentId, actor: bytes, edit: Edit) -> bytes | None:
         """Return the change that makes the edit, without applying it here; None if it is empty.
@@ -94,8 +97,9 @@ class Documents:
         Raises:
             ChangeError: the binding refused.
         """
-        with _translated():
-            target = Document(actor) if edit.kind else self._branch(document_id, actor, edit.base)
+        source = None if edit.kind else self._get(document_id)
+        with self._translated(document_id):
+            target = Document(actor) if source is None else _branch(source, actor, edit.base)
             before = target.get_heads()
             with target.transaction() as transaction:
                 _put(target, cast("_Transaction", transaction), edit)
@@ -114,24 +118,21 @@ class Documents:
         Raises:
             ChangeError: the binding refused it, or took it without applying it.
         """
-        with _translated():
-            document = Document() if new else self._get(document_id)
-            try:
-                _receive(document, [raw])
-                applied = change_hash in document.get_heads()
-            except BaseException:
-                self._open.pop(document_id, None)
-                raise
-        if not applied:
-            self._open.pop(document_id, None)
-            raise ChangeError("change_not_applied", "the change does not fit its document")
+        document = Document() if new else self._get(document_id)
+        with self._translated(document_id):
+            _receive(document, [raw])
+            if change_hash not in document.get_heads():
+                raise ChangeError("change_not_applied", "the change does not fit its document")
         self._keep(document_id, document)
 
     def _get(self, document_id: DocumentId) -> Document:
         document = self._open.get(document_id)
         if document is None:
-            document = Document()
-            _receive(document, self._load_changes(document_id))
+            # Outside the translation: a disk that fails is not a change that is refused.
+            changes = self._load_changes(document_id)
+            with self._translated(document_id):
+                document = Document()
+                _receive(document, changes)
             self._keep(document_id, document)
         else:
             self._open.move_to_end(document_id)
@@ -143,26 +144,40 @@ class Documents:
         if len(self._open) > _OPEN_DOCUMENTS_MAX:
             self._open.popitem(last=False)
 
-    def _branch(
-        self, document_id: DocumentId, actor: bytes, base: tuple[bytes, ...] | None
-    ) -> Document:
-        """Return a copy at the base, with the actor's own changes, for an edit made apart.
+    @contextmanager
+    def _translated(self, document_id: DocumentId) -> Iterator[None]:
+        """Turn whatever the binding raises, panics included, into a ChangeError.
 
-        An actor numbers its changes without gaps, so it always continues from its own last one.
+        The document is opened anew afterwards: a panic leaves it half changed and locked for good.
         """
-        document = self._get(document_id)
-        heads = document.get_heads()
-        if base is not None and set(base) != set(heads):
-            changes = document.get_changes([])
-            known = {bytes(change.hash) for change in changes}
-            if not set(base) <= known:
-                raise ChangeError("base_unknown", "the version that was edited is not here")
-            own = [bytes(c.hash) for c in changes if bytes(c.actor_id) == actor]
-            copy: Document = document.fork_at([*base, *own[-1:]])  # type: ignore[attr-defined]
-        else:
-            copy = document.fork()
-        copy.set_actor(actor)
-        return copy
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
+            raise
+        except BaseException as error:
+            self._open.pop(document_id, None)
+            if isinstance(error, ChangeError):
+                raise
+            raise ChangeError("automerge_refused", f"Automerge refused: {error!s:.200}") from error
+
+
+def _branch(document: Document, actor: bytes, base: tuple[bytes, ...] | None) -> Document:
+    """Return a copy at the base, with the actor's own changes, for an edit made apart.
+
+    An actor numbers its changes without gaps, so it always continues from its own last one.
+    """
+    heads = document.get_heads()
+    if base is not None and set(base) != set(heads):
+        changes = document.get_changes([])
+        known = {bytes(change.hash) for change in changes}
+        if not set(base) <= known:
+            raise ChangeError("base_unknown", "the version that was edited is not here")
+        own = [bytes(c.hash) for c in changes if bytes(c.actor_id) == actor]
+        copy: Document = document.fork_at([*base, *own[-1:]])  # type: ignore[attr-defined]
+    else:
+        copy = document.fork()
+    copy.set_actor(actor)
+    return copy
 
 
 def _put(document: Document, transaction: "_Transaction", edit: Edit) -> None:
@@ -238,16 +253,3 @@ def _receive(document: Document, changes: Iterable[bytes]) -> None:
         body = b"".join(uleb(len(chunk)) + chunk for chunk in chunks)
         message = Message.decode(b"\x42\x00\x00\x00" + uleb(len(chunks)) + body)
         document.receive_sync_message(SyncState(), message)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn whatever the binding raises, panics included, into a ChangeError."""
-    try:
-        yield
-    except ChangeError:
-        raise
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise ChangeError("automerge_refused", f"Automerge refused: {error!s:.200}") from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import cbor2
 
-from schemas.ids import event_hlc
+from schemas.ids import event_hlc, event_id
 from sync.change import Action, Change, MapOp, OpId, Scalar
 from sync.document import EVENTS, FIELDS, KIND, TEXTS
 from sync.errors import ChangeError
@@ -167,7 +167,8 @@ def _genesis(change: Change) -> dict[str, OpId]:
     shape = {op.key: op for op in root}
     if set(shape) != {KIND, *_MAPS} or len(root) != len(shape) or change.deps:
         raise ChangeError("document_malformed", "the first change must make the document's maps")
-    if shape[KIND].action is not Action.SET or not isinstance(shape[KIND].value, str):
+    kind = shape[KIND]
+    if kind.action is not Action.SET or not isinstance(kind.value, str) or not kind.value:
         raise ChangeError("document_malformed", "the document does not say its kind")
     if any(shape[name].action is not Action.MAKE_MAP for name in _MAPS):
         raise ChangeError("document_malformed", "fields, texts and events must be maps")
@@ -177,7 +178,7 @@ def _genesis(change: Change) -> dict[str, OpId]:
 def _field_value(op: MapOp) -> Scalar:
     if op.action is Action.DELETE:
         return None
-    if op.action is not Action.SET or not isinstance(op.value, str | int):
+    if op.action is not Action.SET or type(op.value) not in (str, int):
         raise ChangeError("field_malformed", f"field {op.key!r:.40} is neither text nor number")
     return op.value
 
@@ -191,8 +192,8 @@ def _event_body(op: MapOp, hlc: int, device: bytes) -> str:
         offset = event_hlc(op.key) - hlc
     except ValueError as error:
         raise ChangeError("event_malformed", f"not an event id: {op.key!r:.40}") from error
-    if len(op.key) != 24 or op.key != op.key.lower() or op.key[16:] != device[:4].hex():
-        raise ChangeError("event_foreign", "the event id names another device")
     if not 0 <= offset < _EVENTS_PER_CHANGE_MAX:
         raise ChangeError("event_foreign", "the event id does not continue its leaf's clock")
+    if op.key != event_id(hlc + offset, device):
+        raise ChangeError("event_foreign", "the event id names another device, or is not in hex")
     return op.value

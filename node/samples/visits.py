@@ -211,6 +211,7 @@ def _entry(visit: SampleVisit, arrival: Arrival) -> PetitionEntry:
         case_id=arrival.case_id,
         case_type=visit.story.case_type,
         channel=_channel(arrival.how),
+        written=arrival.how == "paper",
         title=visit.title,
         content=visit.content,
         request=visit.request,

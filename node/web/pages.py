@@ -100,6 +100,7 @@ async def _case(call: Call) -> web.StreamResponse:
         forms=forms,
         below=below,
         case_types=list(CaseType),
+        office_names={office.code: office.name for office in answer.offices},
         document_id=answer.file.line.id,
     )
 

@@ -15,14 +15,14 @@ from node.web.languages import Language
 
 TEMPLATES: Final[web.AppKey[jinja2.Environment]] = web.AppKey("templates")
 
-# (address, text, permission) of the main menu.
+# (address, permission) of the main menu; page.html says its texts.
 _MENU: Final = (
-    ("/", "Hôm nay", "today.read"),
-    ("/visits/new", "Tiếp công dân", "visit.register"),
-    ("/cases", "Vụ việc", "case.list"),
-    ("/directives", "Chỉ đạo", "directive.list"),
-    ("/visits", "Sổ lượt tiếp", "visit.list"),
-    ("/technician", "Kỹ thuật", "technician.read"),
+    ("/", "today.read"),
+    ("/visits/new", "visit.register"),
+    ("/cases", "case.list"),
+    ("/directives", "directive.list"),
+    ("/visits", "visit.list"),
+    ("/technician", "technician.read"),
 )
 
 
@@ -64,7 +64,7 @@ def page(call: Call, template: str, **values: object) -> web.Response:
         "office": office,
         "is_demo": office.config.is_demo,
         "tier": office.tier.value,
-        "menu": [(path, text) for path, text, needed in _MENU if may(role, needed)],
+        "menu": [path for path, needed in _MENU if may(role, needed)],
         "path": call.request.path,
         "here": call.request.rel_url.raw_path_qs,
         "now_ms": office.clock.now_ms(),
