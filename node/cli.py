@@ -2,7 +2,10 @@
 
 import argparse
 import asyncio
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -81,6 +84,7 @@ def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     run = commands.add_parser("serve", help="run the node until Ctrl-C")
     _add_data(run)
     run.add_argument("--ready-file", type=Path, help="written with the addresses once it is up")
+    run.add_argument("--stop-with-stdin", action="store_true", help="stop when standard input ends")
     run.set_defaults(run=_serve)
 
     account = commands.add_parser("account", help="add an account, or set its password")
@@ -150,6 +154,8 @@ def _enrol(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     set_up_logs()
+    if options.stop_with_stdin:
+        threading.Thread(target=_stop_with_stdin, name="stdin", daemon=True).start()
 
     def ready(addresses: Addresses) -> None:
         print(f"http://{addresses.web_host}:{addresses.web_port}", flush=True)
@@ -159,6 +165,13 @@ def _serve(options: argparse.Namespace) -> int:
 
     asyncio.run(serve(options.data, ready))
     return 0
+
+
+def _stop_with_stdin() -> None:
+    """Stop the node like SIGTERM once whoever holds the other end of standard input is gone."""
+    while os.read(sys.stdin.fileno(), 1_024):
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _account(options: argparse.Namespace) -> int:
@@ -223,7 +236,10 @@ def _show(record: VerifiedRecord, *, is_trusted: bool) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    return asyncio.run(run_demo(options.data, options.base_port, options.ready_file))
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    return asyncio.run(run_demo(options.data, options.base_port, options.ready_file, say))
 
 
 def _read(path: Path) -> bytes:

@@ -34,7 +34,7 @@ _WHOLE: Final = "whole"
 _SEED: Final = 2026
 # The offices were enrolled before the first of their records.
 _ENROLLED_BEFORE_MS: Final = 75 * 86_400_000
-_LANGUAGES: Final = {
+_LINES: Final = {
     "keys": "Tạo khóa và chứng thư · making keys and certificates",
     "accounts": "Tạo tài khoản · making accounts",
     "past": "Tạo hồ sơ mẫu và đồng bộ · making sample records and syncing them",
@@ -43,7 +43,7 @@ _LANGUAGES: Final = {
 
 
 def prepare(data: Path, now_ms: int) -> Iterator[str]:
-    """Make the demo's folders unless they are there, yielding what is being done.
+    """Make the demo's folders unless they are there, yielding now and then what is being done.
 
     Args:
         data: folder of the demo; it exists.
@@ -63,7 +63,7 @@ def prepare(data: Path, now_ms: int) -> Iterator[str]:
                 shutil.rmtree(making)
             making.mkdir()
             yield from _make(making, now_ms)
-            yield _LANGUAGES["flush"]
+            yield _LINES["flush"]
             _flush(making)
             _write_durably(making / _WHOLE, "")
         for place in places():
@@ -81,7 +81,7 @@ def parent_of(place: Place) -> Place | None:
 
 
 def _make(making: Path, now_ms: int) -> Iterator[str]:
-    yield _LANGUAGES["keys"]
+    yield _LINES["keys"]
     enrolled_ms = now_ms - _ENROLLED_BEFORE_MS
     for place in places():
         _enrol(making, place, enrolled_ms)
@@ -94,13 +94,12 @@ def _make(making: Path, now_ms: int) -> Iterator[str]:
             # Nothing here counts before it is whole, and then it is flushed.
             station.connection.execute("PRAGMA synchronous = OFF")
             stations[place.folder] = station
-        yield _LANGUAGES["accounts"]
         for place in places():
             _make_accounts(stations[place.folder], place)
-            yield ""
+            yield _LINES["accounts"]
         entries = past_of(rng, now_ms)
         for done in Past(stations, rng, enrolled_ms).play(entries):
-            yield f"{_LANGUAGES['past']} {done * 100 // len(entries)} %"
+            yield f"{_LINES['past']}: {done * 4 // len(entries) * 25} %"
 
 
 def _enrol(making: Path, place: Place, now_ms: int) -> None:

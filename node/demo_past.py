@@ -27,6 +27,7 @@ from node.samples.agenda import (
     Reception,
     Rivalry,
 )
+from node.samples.papers import draw
 from node.samples.texts import Place
 from node.station import Station
 from schemas.codes import Role, Tier
@@ -67,7 +68,8 @@ class Past:
 
     def synchronise(self, now_ms: int) -> None:
         """Let the links carry everything everywhere."""
-        while any([line.exchange(now_ms) for line in self._lines]):
+        # From below, so that each tier has the files that the one above it will ask for.
+        while any([line.exchange(now_ms) for line in reversed(self._lines)]):
             continue
 
     def _do(self, station: Station, entry: Entry) -> None:
@@ -174,10 +176,17 @@ def _peer(station: Station, *, is_child: bool) -> Peer:
 
 
 def _attach(station: Station, author: Author, deed: Filing, now_ms: int) -> None:
-    sha256 = hashlib.sha256(deed.data).digest()
+    drawing = draw(deed.paper, deed.seed)
+    sha256 = hashlib.sha256(drawing.data).digest()
     incoming = station.folder.incoming / sha256.hex()
-    incoming.write_bytes(deed.data)
+    incoming.write_bytes(drawing.data)
     station.blobs.adopt(incoming, sha256)
     station.desk.attach(
-        author, deed.case_id, sha256, len(deed.data), deed.name, deed.media_type, now_ms
+        author,
+        deed.case_id,
+        sha256,
+        len(drawing.data),
+        drawing.name,
+        drawing.media_type,
+        now_ms,
     )

@@ -28,7 +28,10 @@ def fold(text: str) -> str:
 def match_query(text: str) -> str:
     """Return an FTS5 query for all words of text, each also as a beginning; empty without words.
 
-    Every word is quoted, so nothing in it is taken for FTS5 syntax.
+    Every word is quoted, so nothing in it is taken for FTS5 syntax. A single letter at the end of
+    several words is one that is still being typed: it narrows nothing.
     """
     words = _WORD.findall(fold(text))[:WORDS_MAX]
+    if len(words) > 1 and len(words[-1]) < _PREFIX_CHARS_MIN:
+        words.pop()
     return " ".join(f'"{word}"' + "*" * (len(word) >= _PREFIX_CHARS_MIN) for word in words)

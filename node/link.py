@@ -374,7 +374,8 @@ class Downlink:
         """
         app = web.Application()
         app.router.add_get(PATH, self._on_dial)
-        runner = web.AppRunner(app, access_log=None)
+        # A child that is cut off loses nothing; waiting for it would only make a stop slow.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         config = self._folder.config
         site = web.TCPSite(

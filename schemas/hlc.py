@@ -25,6 +25,15 @@ def tick(last: int, now_ms: int) -> int:
     return max(last + 1, reading(now_ms))
 
 
+def has_passed(wait_ms: int, since_ms: int, now_ms: int) -> bool:
+    """Tell whether a wait is over by a wall clock that may have been set back meanwhile.
+
+    A clock before the start of the wait says nothing but that it jumped: the wait is over, because
+    it might otherwise last for weeks.
+    """
+    return not since_ms <= now_ms < since_ms + wait_ms
+
+
 def observe(last: int, seen: int, now_ms: int) -> int:
     """Return the clock after a foreign reading was seen.
 

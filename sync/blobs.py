@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
+from schemas.hlc import has_passed
 from schemas.limits import CHUNK_BYTES, WANT_BYTES
 from schemas.wire import Chunk, Message, Want
 from sync.errors import LinkError, StoreError
@@ -19,6 +20,8 @@ from sync.store import Store
 _READ_BYTES: Final = 1 << 20
 # An answer that does not come within this time is asked for again.
 _ANSWER_MS: Final = 60_000
+# A file that the peer does not hold yet may reach it meanwhile.
+_RETRY_MS: Final = 60_000
 _MISSING_ASKED: Final = 64
 
 
@@ -143,7 +146,7 @@ class BlobExchange:
         self._peer_id = peer_id
         self._kinship = kinship
         self._fetch: _Fetch | None = None
-        self._unavailable: set[bytes] = set()
+        self._unavailable_at_ms: dict[bytes, int] = {}
         self._serving: list[Want] = []
 
     def on_want(self, want: Want) -> None:
@@ -163,7 +166,7 @@ class BlobExchange:
         if fetch is None or chunk.sha256 != fetch.sha256:
             return
         if chunk.total != fetch.total:
-            self._unavailable.add(fetch.sha256)
+            self._unavailable_at_ms[fetch.sha256] = now_ms
             self._fetch = None
             return
         if chunk.offset != self._files.part_size(chunk.sha256):
@@ -179,24 +182,28 @@ class BlobExchange:
         """Return bytes to send and the next request."""
         messages: list[Message] = [chunk for want in self._serving for chunk in self._chunks(want)]
         self._serving.clear()
-        fetch = self._fetch or self._next_fetch()
+        fetch = self._fetch or self._next_fetch(now_ms)
         if fetch is None:
             return messages
         offset = self._files.part_size(fetch.sha256)
-        if offset >= fetch.until or now_ms - fetch.asked_at_ms >= _ANSWER_MS:
+        if offset >= fetch.until or has_passed(_ANSWER_MS, fetch.asked_at_ms, now_ms):
             length = min(WANT_BYTES, fetch.total - offset)
             fetch.until, fetch.asked_at_ms = offset + length, now_ms
             messages.append(Want(sha256=fetch.sha256, offset=offset, length=length))
         self._fetch = fetch
         return messages
 
-    def _next_fetch(self) -> _Fetch | None:
+    def _next_fetch(self, now_ms: int) -> _Fetch | None:
         for sha256, total in self._store.missing_blobs(self._peer_id, _MISSING_ASKED):
             if self._files.holds(sha256) or self._finished_earlier(sha256, total):
                 self._store.blob_arrived(sha256, total)
-            elif sha256 not in self._unavailable:
+            elif self._may_ask(sha256, now_ms):
                 return _Fetch(sha256=sha256, total=total, until=0, asked_at_ms=0)
         return None
+
+    def _may_ask(self, sha256: bytes, now_ms: int) -> bool:
+        refused_at_ms = self._unavailable_at_ms.get(sha256)
+        return refused_at_ms is None or has_passed(_RETRY_MS, refused_at_ms, now_ms)
 
     def _finished_earlier(self, sha256: bytes, total: int) -> bool:
         """Finish a file whose last byte came, but whose check a crash prevented."""

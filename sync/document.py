@@ -8,7 +8,7 @@ cost of taking changes in.
 import difflib
 import itertools
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +22,11 @@ from sync.errors import ChangeError
 
 _OPEN_DOCUMENTS_MAX = 2_000
 FIELDS, TEXTS, EVENTS, KIND = "fields", "texts", "events", "kind"
-_WORDS = re.compile(r"\w+|\W", re.UNICODE)
+# A sentence with what ends it, or only such signs.
+_SENTENCES = re.compile(r"[^.!?;\n]+[.!?;\n]*|[.!?;\n]+")
+_WORDS = re.compile(r"\w+|\W")
+# Pairs of equal words to look at, at most; a second's work.
+_PAIRS_MAX = 250_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +177,9 @@ def _branch(document: Document, actor: bytes, base: tuple[bytes, ...] | None) ->
         if not set(base) <= known:
             raise ChangeError("base_unknown", "the version that was edited is not here")
         own = [bytes(c.hash) for c in changes if bytes(c.actor_id) == actor]
-        copy: Document = document.fork_at([*base, *own[-1:]])  # type: ignore[attr-defined]
+        # Each once: the binding panics when a head is named twice.
+        at = sorted({*base, *own[-1:]})
+        copy: Document = document.fork_at(at)  # type: ignore[attr-defined]
     else:
         copy = document.fork()
     copy.set_actor(actor)
@@ -233,14 +239,31 @@ def _put_text(transaction: "_Transaction", texts: bytes, name: str, content: str
 def _splices(old: str, new: str) -> Iterator[tuple[int, int, str]]:
     """Yield the (start, end, replacement) word by word that turn old into new.
 
-    Concurrent edits of other sentences then merge instead of doubling the text.
+    Concurrent edits of other sentences then merge instead of doubling the text. Whole sentences are
+    compared first: the words of a long statement repeat, and pairing them alone takes minutes.
     """
-    before, after = _WORDS.findall(old), _WORDS.findall(new)
-    starts = [0, *itertools.accumulate(len(word) for word in before)]
-    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    for tag, first, last, new_first, new_last in matcher.get_opcodes():
-        if tag != "equal":
-            yield starts[first], starts[last], "".join(after[new_first:new_last])
+    sentences = _differences(_SENTENCES.findall(old), _SENTENCES.findall(new))
+    for start, _, before, after in sentences:
+        for first, last, _, words in _differences(_WORDS.findall(before), _WORDS.findall(after)):
+            yield start + first, start + last, words
+
+
+def _differences(old: list[str], new: list[str]) -> Iterator[tuple[int, int, str, str]]:
+    """Yield (start, end, old part, new part) where they differ, in letters of the old."""
+    starts = [0, *itertools.accumulate(map(len, old))]
+    shorter = min(len(old), len(new))
+    head = next((i for i in range(shorter) if old[i] != new[i]), shorter)
+    tail = next((i for i in range(shorter - head) if old[~i] != new[~i]), shorter - head)
+    old, new = old[head : len(old) - tail], new[head : len(new) - tail]
+    counts = Counter(part for part in new if not part.isspace())
+    if sum(counts[part] for part in old) > _PAIRS_MAX:
+        spans = [(0, len(old), 0, len(new))]
+    else:
+        matcher = difflib.SequenceMatcher(str.isspace, old, new, autojunk=False)
+        spans = [(a, b, c, d) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
+    for first, last, new_first, new_last in spans:
+        start, end = starts[head + first], starts[head + last]
+        yield start, end, "".join(old[first:last]), "".join(new[new_first:new_last])
 
 
 def _receive(document: Document, changes: Iterable[bytes]) -> None:

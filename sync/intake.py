@@ -150,12 +150,20 @@ class Intake:
             log.code,
         ):
             raise RecordError("writer_foreign", "a node vouches for its own writers only")
+        if log.source is not None and self._is_ours(writer.node):
+            raise RecordError("writer_foreign", "only we vouch for our own writers")
         cursor = self._store.db.execute(
             "INSERT OR IGNORE INTO writer VALUES (?, ?, ?, ?)",
             (log.number, leaf.writer, seq, leaf.body),
         )
         if cursor.rowcount == 0:
             raise RecordError("writer_twice", f"writer {leaf.writer} is declared already")
+
+    def _is_ours(self, node: bytes) -> bool:
+        row = self._store.db.execute(
+            "SELECT 1 FROM log WHERE owner = ? AND source IS NULL", (node,)
+        ).fetchone()
+        return row is not None
 
     def _take_certificates(self, leaf: Leaf) -> None:
         chain = decode_certificates(leaf.body)
@@ -182,22 +190,24 @@ class Intake:
         change = parse_change(leaf.body)
         registers = self.registers(document)
         held = self._held(document, (change.hash, *change.deps)) if registers.kind else frozenset()
+        # First of all, or a copy in another log could pass for the original when it is sent on.
+        if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):
+            raise ChangeError("actor_foreign", "the change is under somebody else's actor")
         if change.hash in held:
             # The same change came another way, or went out on another log: nothing new in it.
             self._place(document, change, log, seq)
             return
-        if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):
-            raise ChangeError("actor_foreign", "the change is under somebody else's actor")
-        if not held.issuperset(change.deps):
+        missing = next((dep for dep in change.deps if dep not in held), None)
+        if missing is not None:
             self._store.db.execute(
-                "INSERT OR IGNORE INTO waiting_change VALUES (?, ?, ?, ?)",
-                (document, change.hash, log.number, seq),
+                "INSERT OR IGNORE INTO waiting_change VALUES (?, ?, ?, ?, ?)",
+                (document, change.hash, log.number, seq, missing),
             )
             self._waiting = True
             return
         self._apply(registers, change, log, seq, leaf, writer)
         if self._waiting is not False:
-            self._wake(document)
+            self._wake(document, change.hash)
 
     def _held(self, document: DocumentId, hashes: Sequence[bytes]) -> frozenset[bytes]:
         """Return those of the hashes that are applied changes of the document."""
@@ -293,17 +303,22 @@ class Intake:
                 sha256 = bytes.fromhex(event.sha256)
                 self._store.want_blob(sha256, document, event.size_bytes, log.source)
 
-    def _wake(self, document: DocumentId) -> None:
-        """Try again what waited for this document, until nothing more fits."""
-        moved = True
-        while moved:
-            moved = False
+    def _wake(self, document: DocumentId, arrived: bytes) -> None:
+        """Try again what waited for a change, then what waited for that, until nothing more fits.
+
+        Each waits for one change at a time: looking at all that wait again and again would let a
+        peer with many orphans keep us busy for hours.
+        """
+        pending = [arrived]
+        while pending:
             rows = self._store.db.execute(
-                "SELECT hash, log, seq FROM waiting_change WHERE document = ? ORDER BY log, seq",
-                (document,),
+                "SELECT hash, log, seq FROM waiting_change WHERE document = ? AND missing = ?"
+                " ORDER BY log, seq",
+                (document, pending.pop()),
             ).fetchall()
             for change_hash, log_number, seq in rows:
-                moved |= self._retry(document, bytes(change_hash), log_number, seq)
+                if self._retry(document, bytes(change_hash), log_number, seq):
+                    pending.append(bytes(change_hash))
         row = self._store.db.execute("SELECT 1 FROM waiting_change LIMIT 1").fetchone()
         self._waiting = row is not None
 
@@ -312,11 +327,16 @@ class Intake:
         leaf = decode_leaf(data)
         change = parse_change(leaf.body)
         held = self._held(document, (change_hash, *change.deps))
-        if change_hash not in held and not held.issuperset(change.deps):
+        row = (document, change_hash, log_number)
+        missing = next((dep for dep in change.deps if dep not in held), None)
+        if missing is not None:
+            self._store.db.execute(
+                "UPDATE waiting_change SET missing = ? WHERE document = ? AND hash = ? AND log = ?",
+                (missing, *row),
+            )
             return False
         self._store.db.execute(
-            "DELETE FROM waiting_change WHERE document = ? AND hash = ? AND log = ?",
-            (document, change_hash, log_number),
+            "DELETE FROM waiting_change WHERE document = ? AND hash = ? AND log = ?", row
         )
         log = self._store.log_by_number(log_number)
         if change_hash in held:

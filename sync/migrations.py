@@ -139,14 +139,16 @@ _DOCUMENT_TABLES = (
         seq INTEGER NOT NULL,
         PRIMARY KEY (document, hash, log)
     ) STRICT, WITHOUT ROWID""",
-    # Changes whose dependencies have not arrived.
+    # Changes whose dependencies have not arrived; `missing` is one of those.
     """CREATE TABLE waiting_change (
         document BLOB NOT NULL,
         hash BLOB NOT NULL,
         log INTEGER NOT NULL,
         seq INTEGER NOT NULL,
+        missing BLOB NOT NULL,
         PRIMARY KEY (document, hash, log)
     ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX waiting_for ON waiting_change (document, missing)",
     """CREATE TABLE event (
         document BLOB NOT NULL,
         id TEXT NOT NULL,

@@ -336,10 +336,16 @@ class Replica:
         self._send_down(sorted(widened - changed.keys()), children)
 
     def _widen_audience(self, document: DocumentId) -> set[DocumentId]:
-        """Bring the audience of a document up to date; return companions that gained readers."""
+        """Bring the audience of a document up to date; return all companions that gained readers.
+
+        A companion has companions of its own: the people of a group go where its case goes.
+        """
         row = self.store.db.execute(
             "SELECT kind, origin FROM document WHERE id = ?", (document,)
         ).fetchone()
+        if row is None:
+            # A companion that has not arrived; it takes its own along when it does.
+            return set()
         events = self.intake.events(document)
         codes = {row[1]} | addressed_codes(events) | self._audience(document)
         self._add_audience(document, codes)
@@ -348,7 +354,7 @@ class Replica:
             missing = codes - self._audience(companion)
             if missing:
                 self._add_audience(companion, missing)
-                gained.add(companion)
+                gained |= {companion} | self._widen_audience(companion)
         return gained
 
     def _audience(self, document: DocumentId) -> set[str]:

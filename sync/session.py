@@ -14,6 +14,7 @@ from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from crypto.note import Cosignature, key_name
 from schemas.codes import Tier
+from schemas.hlc import has_passed
 from schemas.limits import (
     COSIGNATURES_MAX,
     FRAME_BYTES_TARGET,
@@ -205,7 +206,7 @@ class Session:
         """Return frames and the head again that nobody answered for too long."""
         messages: list[Message] = []
         for flight in outgoing.flights:
-            if now_ms - flight.sent_at_ms >= RETRY_MS:
+            if has_passed(RETRY_MS, flight.sent_at_ms, now_ms):
                 flight.sent_at_ms = now_ms
                 end = flight.first + flight.count
                 start = flight.first
@@ -217,7 +218,7 @@ class Session:
         if outgoing.sent == log.size:
             unanswered = outgoing.acked < log.size or self._lacks_cosignature(log)
             wait_ms = RETRY_MS if outgoing.acked < log.size else POLL_MS
-            if unanswered and now_ms - outgoing.head_sent_at_ms >= wait_ms:
+            if unanswered and has_passed(wait_ms, outgoing.head_sent_at_ms, now_ms):
                 whole = (log.size, log.frontier.root(), log.head_signature)
                 messages.append(self._head(outgoing, log, whole, now_ms))
         return messages

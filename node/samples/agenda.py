@@ -13,7 +13,6 @@ from typing import Any, Final
 from node.clock import date_of
 from node.requests import IssueDirective, RegisterVisit, SplitCase
 from node.samples.moments import later_moment, past_moment
-from node.samples.papers import river_photo, scanned_page
 from node.samples.texts import (
     Paper,
     Place,
@@ -62,12 +61,11 @@ class Division:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filing:
-    """A file is attached to a case."""
+    """A file is attached to a case; it is drawn when it is needed, from its seed."""
 
     case_id: str
-    name: str
-    media_type: str
-    data: bytes
+    paper: Paper
+    seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,18 +220,8 @@ def _reception(rng: random.Random, past: PastVisit) -> Iterator[Entry]:
     yield Entry(at_ms=past.at_ms, place=place, role=role, deed=Reception(form))
     for number, paper in enumerate(row.papers, start=1):
         at_ms = past.at_ms + number * 3 * _MINUTE_MS
-        yield Entry(at_ms=at_ms, place=place, role=role, deed=_filing(rng, past.case_id, paper))
-
-
-def _filing(rng: random.Random, case_id: str, paper: Paper) -> Filing:
-    if paper == "scan":
-        data = scanned_page(rng)
-        return Filing(
-            case_id=case_id, name="Đơn (bản quét).pdf", media_type="application/pdf", data=data
-        )
-    return Filing(
-        case_id=case_id, name="Ảnh hiện trường.png", media_type="image/png", data=river_photo(rng)
-    )
+        filing = Filing(case_id=past.case_id, paper=paper, seed=rng.getrandbits(32))
+        yield Entry(at_ms=at_ms, place=place, role=role, deed=filing)
 
 
 def _course(rng: random.Random, past: PastVisit, now_ms: int) -> Iterator[Entry]:

@@ -7,7 +7,10 @@ import math
 import random
 import struct
 import zlib
+from dataclasses import dataclass
 from typing import Final
+
+from node.samples.texts import Paper
 
 _PAGE_WIDTH: Final = 310
 _PAGE_HEIGHT: Final = 438
@@ -15,6 +18,25 @@ _INK: Final = 60
 _PHOTO_WIDTH: Final = 240
 _PHOTO_HEIGHT: Final = 160
 _PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """A file as a person would attach it."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+
+def draw(paper: Paper, seed: int) -> Drawing:
+    """Return a paper; the same seed gives the same bytes."""
+    rng = random.Random(seed)
+    if paper == "scan":
+        return Drawing(
+            name="Đơn (bản quét).pdf", media_type="application/pdf", data=scanned_page(rng)
+        )
+    return Drawing(name="Ảnh hiện trường.png", media_type="image/png", data=river_photo(rng))
 
 
 def scanned_page(rng: random.Random) -> bytes:

@@ -23,8 +23,8 @@ from node.web.errors import WebError
 from node.web.records import note
 
 # Each check takes 19 MiB and tens of milliseconds; more at once would starve a small node.
-_CHECKS_AT_ONCE: Final = 2
-_checks: Final = asyncio.Semaphore(_CHECKS_AT_ONCE)
+CHECKS_AT_ONCE: Final = 2
+PASSWORD_CHECKS: Final[web.AppKey[asyncio.Semaphore]] = web.AppKey("password_checks")
 
 
 async def sign_in(call: Call) -> web.StreamResponse:
@@ -51,7 +51,7 @@ async def sign_in(call: Call) -> web.StreamResponse:
             "Wait a moment, then try again.",
             retry_after_s=-(-pause_ms // 1000),
         )
-    await _check(asked.password, phc)
+    await _check(call, asked.password, phc)
     browser = call.request.headers.get("User-Agent", "")
 
     def start(now_ms: int) -> tuple[SignedIn, str]:
@@ -97,11 +97,11 @@ async def change_password(call: Call) -> Done:
     assert account is not None
     check_new_password(asked.new, signed_in.user)
     try:
-        await _check(asked.old, account.password)
+        await _check(call, asked.old, account.password)
     except WebError as error:
         raise WebError("password_wrong", 422, "The old password is wrong.", field="old") from error
     salt = office.entropy(SALT_BYTES)
-    async with _checks:
+    async with call.request.app[PASSWORD_CHECKS]:
         phc = await asyncio.to_thread(hash_password, asked.new, salt)
 
     def store(now_ms: int) -> Done:
@@ -112,8 +112,8 @@ async def change_password(call: Call) -> Done:
     return await office.write(store)
 
 
-async def _check(password: str, phc: str) -> None:
-    async with _checks:
+async def _check(call: Call, password: str, phc: str) -> None:
+    async with call.request.app[PASSWORD_CHECKS]:
         try:
             # A name without an account costs the same time, so that names cannot be guessed by it.
             await asyncio.to_thread(verify_password, password, phc or _nobody())

@@ -35,9 +35,9 @@ from node.web.answers import (
     Made,
     Me,
     NewPassword,
-    VisitMade,
     SignIn,
     TechnicianAnswer,
+    VisitMade,
 )
 from node.web.calls import Call
 

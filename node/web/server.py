@@ -12,6 +12,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from node.accounts import SignedIn, find_sign_in
+from node.web.api_account import CHECKS_AT_ONCE, PASSWORD_CHECKS
 from node.web.api_node import STREAMS, end_streams
 from node.web.calls import OFFICE, Call, parse_json, require, write_if_possible
 from node.web.cookies import LANGUAGE, session_cookie
@@ -48,16 +49,22 @@ def build_web(office: Office) -> web.Application:
     app = web.Application(middlewares=[_guarded], client_max_size=_BODY_BYTES_MAX)
     app[OFFICE] = office
     app[STREAMS] = set()
-    for operation in OPERATIONS:
-        app.router.add_route(operation.method, PREFIX + operation.path, _served(operation))
-    document = json.dumps(openapi_document(), ensure_ascii=False)
-    app.router.add_get(f"{PREFIX}/openapi.json", _constant(document))
+    app[PASSWORD_CHECKS] = asyncio.Semaphore(CHECKS_AT_ONCE)
+    add_operations(app)
     add_pages(app)
     app.router.add_static("/static/", str(files("node.web").joinpath("static")))
     app.on_startup.append(_sweep)
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(end_streams)
     return app
+
+
+def add_operations(app: web.Application) -> None:
+    """Add the routes of the API and its description."""
+    for operation in OPERATIONS:
+        app.router.add_route(operation.method, PREFIX + operation.path, _served(operation))
+    document = json.dumps(openapi_document(), ensure_ascii=False)
+    app.router.add_get(f"{PREFIX}/openapi.json", _constant(document))
 
 
 async def _sweep(app: web.Application) -> None:

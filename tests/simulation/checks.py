@@ -14,7 +14,7 @@ from schemas.ids import DocumentId
 from schemas.record import LeafType, decode_leaf
 from sync.store import UP, Log
 from tests.simulation.identities import CENTRE
-from tests.simulation.ledger import BrokenPromise, Ledger
+from tests.simulation.ledger import BrokenPromise, Concerns, Ledger
 from tests.simulation.nodes import SimulatedNode
 from tests.simulation.staff import facts_of
 
@@ -34,6 +34,9 @@ class Picture:
     events: tuple[tuple[str, str, str, bytes], ...]
 
 
+Pictures = Mapping[str, Mapping[DocumentId, Picture]]
+
+
 def check_all(nodes: Nodes, ledger: Ledger, rng: random.Random) -> None:
     """Check everything that holds at the end.
 
@@ -46,8 +49,10 @@ def check_all(nodes: Nodes, ledger: Ledger, rng: random.Random) -> None:
     check_no_doubles(ledger)
     check_cosignatures(nodes, ledger)
     pictures = {code: draw_pictures(node) for code, node in nodes.items()}
-    check_documents(pictures, ledger)
-    check_deeds(pictures, ledger)
+    standing = {change for picture in pictures[CENTRE].values() for change in picture.changes}
+    concerns = ledger.settled_concerns(standing)
+    check_documents(pictures, concerns)
+    check_deeds(pictures, concerns, ledger)
     check_folds(nodes, rng)
     check_blobs(nodes)
 
@@ -193,13 +198,11 @@ def draw_pictures(node: SimulatedNode) -> dict[DocumentId, Picture]:
     return found
 
 
-def check_documents(
-    pictures: Mapping[str, Mapping[DocumentId, Picture]], ledger: Ledger
-) -> None:
+def check_documents(pictures: Pictures, concerns: Concerns) -> None:
     """Check that every node holds exactly what concerns it, and all of them the same."""
     centre = pictures[CENTRE]
     for code, own in pictures.items():
-        expected = {d for d in centre if ledger.concerns.concerns(d, code)}
+        expected = {d for d in centre if concerns.concerns(d, code)}
         if own.keys() != expected:
             lacking = sorted(d.hex() for d in expected - own.keys())
             foreign = sorted(d.hex() for d in own.keys() - expected)
@@ -213,15 +216,13 @@ def check_documents(
                 )
 
 
-def check_deeds(
-    pictures: Mapping[str, Mapping[DocumentId, Picture]], ledger: Ledger
-) -> None:
+def check_deeds(pictures: Pictures, concerns: Concerns, ledger: Ledger) -> None:
     """Check that what was acknowledged is everywhere it belongs, once, and nothing was invented."""
     for deed in ledger.deeds:
         if not deed.is_acknowledged:
             continue
         for code, own in pictures.items():
-            if not ledger.concerns.concerns(deed.document, code):
+            if not concerns.concerns(deed.document, code):
                 continue
             picture = own.get(deed.document)
             shown = Counter(event[0] for event in picture.events) if picture else Counter()

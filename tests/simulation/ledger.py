@@ -4,7 +4,7 @@ The ledger looks at a node after each of its commits and compares with what it s
 so that a broken promise is found at the step that broke it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from crypto.merkle import Frontier, leaf_hash
@@ -157,6 +157,14 @@ class Ledger:
         self.deeds.append(deed)
         events = [event for _, event in deed.events]
         self.concerns.add(deed.document, deed.code, deed.kind, events)
+
+    def settled_concerns(self, standing: Set[bytes]) -> Concerns:
+        """Return what concerns whom by those changes alone that stand in the end."""
+        found = Concerns()
+        for deed in self.deeds:
+            if deed.change in standing:
+                found.add(deed.document, deed.code, deed.kind, [event for _, event in deed.events])
+        return found
 
     def held(self, code: str, log_id: bytes) -> int:
         """Return how many leaves of a log a node has committed under a tree head."""

@@ -1,0 +1,212 @@
+"""A real node with its pages, in this process, and browsers that talk to it."""
+
+import json
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aiohttp import CookieJar, FormData
+from aiohttp.test_utils import TestClient, TestServer
+from multidict import CIMultiDictProxy
+
+from node.app import Node
+from node.clock import Clock
+from node.config import read_config, write_config
+from node.entropy import system_entropy
+from node.station import open_station
+from node.web.server import build_web
+from schemas.codes import Role
+from schemas.ids import document_text, mint_document_id
+from tests.node.places import make_centre, make_commune, make_province
+
+PASSWORD = "mật khẩu để thử"
+STAFF = {
+    "lan": ("Nguyễn Thị Lan", Role.RECEPTION_OFFICER),
+    "mai": ("Lê Thị Mai", Role.RECEPTION_LEAD),
+    "hung": ("Trần Văn Hùng", Role.COMMUNE_CHAIR),
+    "tam": ("Lô Văn Tám", Role.AUDITOR),
+    "ky": ("Vi Văn Kỹ", Role.NODE_ADMIN),
+}
+PROVINCE_STAFF = {"binh": ("Phạm Văn Bình", Role.PROVINCIAL_RECEPTION_BOARD)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the node answered."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.content)
+        return found
+
+    @property
+    def code(self) -> str:
+        return str(self.body["code"])
+
+
+class Browser:
+    """One browser with its cookies."""
+
+    def __init__(self, server: TestServer) -> None:
+        self._client: TestClient[Any, Any] = TestClient(server, cookie_jar=CookieJar(unsafe=True))
+        self.csrf = ""
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | FormData | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Ask for an address of the node; a mapping is sent as JSON, with the CSRF token."""
+        async with self._client.request(
+            method,
+            path,
+            json=body if isinstance(body, Mapping) else None,
+            data=body if isinstance(body, FormData) else None,
+            headers={"X-CSRF-Token": self.csrf, **(headers or {})},
+            allow_redirects=False,
+        ) as answer:
+            return Reply(status=answer.status, headers=answer.headers, content=await answer.read())
+
+    async def get(self, path: str) -> Reply:
+        """Read something."""
+        return await self.ask("GET", path)
+
+    async def post(self, path: str, body: Mapping[str, Any] | None = None, key: str = "") -> Reply:
+        """Change something through the API."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return await self.ask("POST", f"/api/v1{path}", body or {}, headers)
+
+    async def sign_in(self, user: str, password: str = PASSWORD) -> Reply:
+        """Sign in and keep the token."""
+        reply = await self.post("/sign-in", {"user": user, "password": password})
+        if reply.status == 200:
+            self.csrf = reply.body["csrf"]
+        return reply
+
+    async def upload(self, document: str, content: bytes, name: str = "scan.pdf") -> Reply:
+        """Attach a file to a document."""
+        form = FormData()
+        form.add_field("file", content, filename=name, content_type="application/pdf")
+        return await self.ask("POST", f"/api/v1/documents/{document}/attachments", form)
+
+    async def close(self) -> None:
+        """Close the browser, not the server."""
+        await self._client.session.close()
+
+
+class OpenOffice:
+    """A running node and its address."""
+
+    def __init__(self, node: Node, server: TestServer) -> None:
+        self.node = node
+        self._server = server
+        self._browsers: list[Browser] = []
+
+    async def browser(self, user: str = "") -> Browser:
+        """Open a browser, signed in if a user is named."""
+        browser = Browser(self._server)
+        self._browsers.append(browser)
+        if user:
+            reply = await browser.sign_in(user)
+            assert reply.status == 200, reply.text
+        return browser
+
+    async def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Return rows of the node's database."""
+        return await self.node.read(
+            lambda db: [tuple(row) for row in db.execute(sql, parameters).fetchall()]
+        )
+
+    async def close(self) -> None:
+        """Close all browsers."""
+        for browser in self._browsers:
+            await browser.close()
+
+
+@asynccontextmanager
+async def open_office(folder: Path, tier: str = "commune") -> AsyncIterator[OpenOffice]:
+    """Run a commune or a province with its staff for the length of a block; nothing is dialled."""
+    make_centre(folder / "centre")
+    make_province(folder / "province", folder / "centre")
+    staff: Mapping[str, tuple[str, Role]] = STAFF
+    if tier == "commune":
+        make_commune(folder / "commune", folder / "province")
+    else:
+        staff = PROVINCE_STAFF
+    place = folder / tier
+    write_config(place, replace(read_config(place), parent="", is_demo=True))
+    rng = random.Random(1)
+    node = Node(open_station(place, rng), Clock(), rng)
+    server = TestServer(build_web(node))
+    office = OpenOffice(node, server)
+    try:
+        await node.write(lambda _: _hire(node, staff))
+        await server.start_server()
+        yield office
+    finally:
+        await office.close()
+        await server.close()
+        await node.close()
+
+
+def _hire(node: Node, staff: Mapping[str, tuple[str, Role]]) -> None:
+    for user, (name, role) in staff.items():
+        node.accounts.put(
+            user=user, name=name, role=role, password=PASSWORD, salt=system_entropy(16)
+        )
+
+
+def mint(seed: int) -> str:
+    """Return a document id, the same for the same seed."""
+    return document_text(mint_document_id(1_790_000_000_000, random.Random(seed)))
+
+
+def visit_form(
+    titles: Sequence[str] = ("Đất rẫy bị thu hồi",), **changes: object
+) -> dict[str, Any]:
+    """Return a visit as the page sends it, with one person and one complaint for each title."""
+    form: dict[str, Any] = {
+        "held_on": Clock().today().isoformat(),
+        "people": [
+            {
+                "full_name": "Vi Thị Mơ",
+                "birth_year": 1962,
+                "address": "bản Hòa Sơn",
+                "identity_type": "cccd",
+                "identity_number": "040162001234",
+                "identity_checked": True,
+            }
+        ],
+        "petitions": [
+            {"case_type": "khieu_nai", "title": title, "content": f"Nội dung: {title}."}
+            for title in titles
+        ],
+        "statement_recorded": True,
+        "readback": "signature",
+    }
+    return form | changes
+
+
+def denunciation_form(**changes: object) -> dict[str, Any]:
+    """Return a denunciation as the page sends it."""
+    petition = {
+        "case_type": "to_cao",
+        "written": True,
+        "identity_mode": "named",
+        "envelope_number": "PB-07/2026",
+        "sealed_ref": "TC-7F3K",
+    }
+    return {"held_on": Clock().today().isoformat(), "petitions": [petition | changes]}
