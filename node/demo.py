@@ -63,7 +63,7 @@ async def run_demo(data: Path, base_port: int, ready_file: Path | None, say: Say
     clock = Clock()
     with _lock_file(data) as lock:
         data = _resolved(data)
-        await _acquire(lock, data, clock)
+        await _acquire(lock, data, clock, say)
         if base_port:
             _check_ports(_spots(data, base_port))
         if ready_file is not None:
@@ -71,7 +71,7 @@ async def run_demo(data: Path, base_port: int, ready_file: Path | None, say: Say
         if not await _prepared(data, clock, stop, say):
             return 0
         for races_left in reversed(range(_PORT_RACES_MAX)):
-            spots = _spots(data, base_port or _free_base(data, system_rng()))
+            spots = _spots(data, base_port or free_base_port(data, system_rng()))
             demo = Demo(spots, clock=clock, lock_descriptor=lock, ready_file=ready_file, say=say)
             try:
                 await demo.run(stop)
@@ -175,8 +175,11 @@ def _lock_file(data: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-async def _acquire(lock: int, data: Path, clock: Clock) -> None:
+async def _acquire(lock: int, data: Path, clock: Clock, say: Say) -> None:
     """Wait for the lock; the nodes of an earlier demo hold it as long as one of them lives."""
+    if _try_lock(lock):
+        return
+    say(f"Thư mục đang được dùng, chờ một chút · {data} is in use, waiting a moment")
     try:
         async with asyncio.timeout(_LOCK_S_MAX):
             while not _try_lock(lock):
@@ -256,7 +259,7 @@ def _port_problem(port: int) -> str:
     return ""
 
 
-def _free_base(data: Path, rng: Random) -> int:
+def free_base_port(data: Path, rng: Random) -> int:
     """Return a first port from which on all ports are free.
 
     Raises:

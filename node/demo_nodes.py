@@ -32,8 +32,8 @@ _LOOK_S: Final = 0.05
 _STOP_S_MAX: Final = 8.0
 _RESTART_S: Final = 1.0
 # A tester may kill a node every other second; a node that cannot live dies faster than that.
-_RESTARTS_MAX: Final = 30
-_RESTARTS_WINDOW_S: Final = 60.0
+RESTARTS_MAX: Final = 30
+RESTARTS_WINDOW_S: Final = 60.0
 # What the command line says last: `tiepdan: sentence [code]`, then perhaps a hint.
 _REFUSAL: Final = re.compile(r"^tiepdan: (?P<sentence>.+) \[(?P<code>[a-z_]+)\]$", re.MULTILINE)
 _LOG_TAIL_BYTES: Final = 16 << 10
@@ -80,6 +80,21 @@ class Spot:
             raise unusable(self.folder, error) from error
 
 
+class RestartLimit:
+    """Counts restarts within the last minute."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._at_s: deque[float] = deque(maxlen=RESTARTS_MAX)
+
+    def allows(self, now_s: float) -> bool:
+        """Count a restart, and tell whether there were not too many."""
+        is_full = len(self._at_s) == RESTARTS_MAX
+        allowed = not is_full or now_s - self._at_s[0] >= RESTARTS_WINDOW_S
+        self._at_s.append(now_s)
+        return allowed
+
+
 class NodeProcess:
     """One node of the demo.
 
@@ -105,7 +120,7 @@ class NodeProcess:
         self._clock = clock
         self._lock_descriptor = lock_descriptor
         self._say = say
-        self._restarts: deque[float] = deque(maxlen=_RESTARTS_MAX)
+        self._limit = RestartLimit()
 
     async def keep(self, parent: "NodeProcess | None", came_up: Callable[[], None]) -> None:
         """Run the node until cancelled.
@@ -184,14 +199,12 @@ class NodeProcess:
         if status > 0:
             raise _failure(name, self.spot.folder / LOG_NAME)
         how = signal.Signals(-status).name if status else "exit 0"
-        now_s = self._clock.monotonic_s()
-        if len(self._restarts) == _RESTARTS_MAX and now_s - self._restarts[0] < _RESTARTS_WINDOW_S:
+        if not self._limit.allows(self._clock.monotonic_s()):
             raise StartError(
                 "node_dies_often",
-                f"{name}: the node was stopped {_RESTARTS_MAX} times within a minute ({how}).",
+                f"{name}: the node was stopped {RESTARTS_MAX} times within a minute ({how}).",
                 f"See {self.spot.folder / LOG_NAME}.",
             )
-        self._restarts.append(now_s)
         self._say(f"{name}: bị dừng đột ngột, khởi động lại · was stopped, starting again ({how})")
 
 

@@ -127,11 +127,14 @@ class _Line:
     def exchange(self, now_ms: int) -> bool:
         """Carry messages until both sides are silent; tell whether there were any."""
         lower, upper = self._ends
-        was_busy = False
-        while messages := lower.step(upper.step(lower.step([], now_ms), now_ms), now_ms):
+        upwards = lower.step([], now_ms)
+        was_busy = bool(upwards)
+        while True:
+            downwards = upper.step(upwards, now_ms)
+            upwards = lower.step(downwards, now_ms)
+            if not (upwards or downwards):
+                return was_busy
             was_busy = True
-            upper.step(messages, now_ms)
-        return was_busy
 
 
 class _End:

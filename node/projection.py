@@ -99,7 +99,10 @@ class _View:
         """Return cases whose rows repeat words of changed people or petitions."""
         for kind, query in (
             (DocumentKind.PERSON, "SELECT case_id FROM case_people WHERE person_id = ?"),
-            (DocumentKind.PETITION, "SELECT id FROM cases WHERE petition_id = ?"),
+            (
+                DocumentKind.PETITION,
+                "SELECT id FROM cases WHERE petition_id = ? AND petition_id != ''",
+            ),
         ):
             for subject in found[kind]:
                 for row in self._db.execute(query, (subject.id,)).fetchall():

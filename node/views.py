@@ -64,6 +64,7 @@ _VIEWS = (
         visit_id TEXT NOT NULL, petition_id TEXT NOT NULL, case_id TEXT NOT NULL,
         PRIMARY KEY (visit_id, petition_id)
     ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX visit_petitions_case ON visit_petitions (case_id)",
     """CREATE TABLE people (
         id TEXT PRIMARY KEY,
         commune TEXT NOT NULL,
@@ -142,6 +143,9 @@ _VIEWS = (
     "CREATE INDEX cases_changed ON cases (changed_ms)",
     "CREATE INDEX cases_state ON cases (state)",
     "CREATE INDEX cases_commune ON cases (commune, changed_ms)",
+    # A query must say `!= ''` too, or SQLite does not use an index of some rows.
+    "CREATE INDEX cases_petition ON cases (petition_id) WHERE petition_id != ''",
+    "CREATE INDEX cases_parent ON cases (parent_id) WHERE parent_id != ''",
     """CREATE TABLE case_people (
         case_id TEXT NOT NULL, person_id TEXT NOT NULL, role TEXT NOT NULL,
         PRIMARY KEY (case_id, person_id)

@@ -176,6 +176,9 @@ class BlobExchange:
         if chunk.offset + len(chunk.data) >= fetch.total:
             if self._files.finish(chunk.sha256):
                 self._store.blob_arrived(chunk.sha256, fetch.total)
+            else:
+                # The peer's copy is damaged: asking again at once would fill the line with it.
+                self._unavailable_at_ms[fetch.sha256] = now_ms
             self._fetch = None
 
     def pump(self, now_ms: int) -> list[Message]:
@@ -194,7 +197,8 @@ class BlobExchange:
         return messages
 
     def _next_fetch(self, now_ms: int) -> _Fetch | None:
-        for sha256, total in self._store.missing_blobs(self._peer_id, _MISSING_ASKED):
+        count = _MISSING_ASKED + len(self._unavailable_at_ms)
+        for sha256, total in self._store.missing_blobs(self._peer_id, count):
             if self._files.holds(sha256) or self._finished_earlier(sha256, total):
                 self._store.blob_arrived(sha256, total)
             elif self._may_ask(sha256, now_ms):

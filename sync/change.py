@@ -95,6 +95,8 @@ class Change:
 
     Attributes:
         raw: the chunk as it stands in the leaf.
+        start_op: number of its first operation; the others follow without gaps.
+        last_op: number of its last one, below start_op when it has none.
         sequence_objects: objects whose letters or items it edits.
     """
 
@@ -103,6 +105,7 @@ class Change:
     actor: bytes
     seq: int
     start_op: int
+    last_op: int
     deps: tuple[bytes, ...]
     map_ops: tuple[MapOp, ...]
     sequence_objects: frozenset[OpId]
@@ -134,13 +137,14 @@ def _parse(raw: bytes) -> Change:
     columns = _columns(reader)
     if not actor or seq == 0 or start_op == 0 or start_op > 1 << 40:
         raise ChangeError("change_malformed", "a change has an actor, a sequence and a first op")
-    map_ops, sequences = _operations(columns, actors, start_op)
+    map_ops, sequences, count = _operations(columns, actors, start_op)
     return Change(
         raw=raw,
         hash=change_hash,
         actor=actor,
         seq=seq,
         start_op=start_op,
+        last_op=start_op + count - 1,
         deps=deps,
         map_ops=map_ops,
         sequence_objects=sequences,
@@ -185,7 +189,8 @@ def _columns(reader: "_Reader") -> dict[int, bytes]:
 
 def _operations(
     columns: dict[int, bytes], actors: list[bytes], start_op: int
-) -> tuple[tuple[MapOp, ...], frozenset[OpId]]:
+) -> tuple[tuple[MapOp, ...], frozenset[OpId], int]:
+    """Return the operations on maps, the sequences edited, and the number of all operations."""
     actions = _uints(columns.get(_ACTION, b""))
     count = len(actions)
     kinds = {action: _action(action) for action in set(actions)}
@@ -195,7 +200,7 @@ def _operations(
     counters = _of_length(_uints(columns.get(_OBJECT_COUNTER, b"")), count, _OBJECT_COUNTER)
     on_maps = [index for index, key in enumerate(keys) if key is not None]
     values = _values(columns, count, on_maps)
-    preds = _preds(columns, actors, count)
+    preds = _preds(columns, actors, count, start_op)
     objects = {pair: _object_id(*pair, actors) for pair in set(zip(owners, counters, strict=True))}
     # Letters of long texts are most of the operations; only which text they are in matters here.
     sequences: set[OpId] = set()
@@ -219,7 +224,7 @@ def _operations(
         )
         for index, value in zip(on_maps, values, strict=True)
     )
-    return map_ops, frozenset(sequences)
+    return map_ops, frozenset(sequences), count
 
 
 def _of_length(items: list[T], count: int, number: int) -> Sequence[T | None]:
@@ -269,8 +274,10 @@ def _values(columns: dict[int, bytes], count: int, wanted: Sequence[int]) -> lis
     ]
 
 
-def _preds(columns: dict[int, bytes], actors: list[bytes], count: int) -> list[tuple[OpId, ...]]:
-    """Return what each operation replaces; empty when none replaces anything."""
+def _preds(
+    columns: dict[int, bytes], actors: list[bytes], count: int, start_op: int
+) -> list[tuple[OpId, ...]]:
+    """Return what each operation replaces, always earlier ones; empty when none does."""
     groups = _of_length(_uints(columns.get(_PRED_COUNT, b"")), count, _PRED_COUNT)
     owners = _uints(columns.get(_PRED_ACTOR, b""))
     counters = _deltas(columns.get(_PRED_COUNTER, b""))
@@ -286,9 +293,11 @@ def _preds(columns: dict[int, bytes], actors: list[bytes], count: int) -> list[t
         ids.append((counter, actors[owner]))
     found: list[tuple[OpId, ...]] = []
     start = 0
-    for group in groups:
+    for number, group in enumerate(groups, start_op):
         end = start + (group or 0)
         found.append(tuple(ids[start:end]))
+        if any(counter >= number for counter, _ in ids[start:end]):
+            raise ChangeError("change_malformed", "an operation replaces a later one, or itself")
         start = end
     return found
 
@@ -424,5 +433,5 @@ _SCALARS: Final[Mapping[int, Callable[[bytes], Scalar]]] = {
     5: lambda data: data,  # a float: no field may hold one, so its bytes will do
     6: bytes.decode,
     7: lambda data: data,
-    9: lambda data: _Reader(data).sint(),
+    9: lambda data: data,  # a time, likewise
 }

@@ -170,20 +170,29 @@ def _branch(document: Document, actor: bytes, base: tuple[bytes, ...] | None) ->
 
     An actor numbers its changes without gaps, so it always continues from its own last one.
     """
-    heads = document.get_heads()
-    if base is not None and set(base) != set(heads):
-        changes = document.get_changes([])
-        known = {bytes(change.hash) for change in changes}
-        if not set(base) <= known:
-            raise ChangeError("base_unknown", "the version that was edited is not here")
-        own = [bytes(c.hash) for c in changes if bytes(c.actor_id) == actor]
-        # Each once: the binding panics when a head is named twice.
-        at = sorted({*base, *own[-1:]})
-        copy: Document = document.fork_at(at)  # type: ignore[attr-defined]
+    if base is not None and set(base) != set(document.get_heads()):
+        copy = Document()
+        _receive(copy, _past(document, base, actor))
     else:
         copy = document.fork()
     copy.set_actor(actor)
     return copy
+
+
+def _past(document: Document, base: tuple[bytes, ...], actor: bytes) -> list[bytes]:
+    """Return the raw changes of the base and of the actor, with all they build on.
+
+    The binding's own fork_at panics where a change is reached by two ways.
+    """
+    changes = {bytes(change.hash): change for change in document.get_changes([])}
+    if not set(base) <= changes.keys():
+        raise ChangeError("base_unknown", "the version that was edited is not here")
+    needed = {*base, *(key for key, made in changes.items() if bytes(made.actor_id) == actor)}
+    # They come in causal order, so each is met before what it builds on.
+    for key in reversed(changes):
+        if key in needed:
+            needed.update(bytes(dep) for dep in changes[key].deps)
+    return [bytes(made.raw_bytes) for key, made in changes.items() if key in needed]
 
 
 def _put(document: Document, transaction: "_Transaction", edit: Edit) -> None:

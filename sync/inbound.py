@@ -53,12 +53,9 @@ class Inbound:
         """
         if log_id(offer.owner, offer.purpose, offer.epoch) != offer.log_id:
             raise LinkError("offer_forged", "the id of an offered log does not match its owner")
-        reads_us = f"down/{self._subject.peer_id.hex()}"
-        from_parent = offer.owner == peer.peer_id and offer.purpose == reads_us
-        from_child = offer.purpose == UP and is_within(peer.code, self._subject.code)
-        if not from_parent and not from_child and self._subject.code != "0":
-            raise LinkError("offer_foreign", "the peer may not send this log")
         log = self._store.find_log(offer.log_id)
+        if not self._may_send(peer, offer) or (log is not None and log.source is None):
+            raise LinkError("offer_foreign", "the peer may not send this log")
         if log is None:
             log = self._store.create_log(
                 log_id=offer.log_id,
@@ -68,8 +65,27 @@ class Inbound:
                 source=peer.peer_id,
             )
         elif log.source != peer.peer_id:
-            raise LinkError("offer_foreign", "another peer sends this log")
+            # A place has a new node, or somebody offered the log before its owner came. What the
+            # earlier sender left unproved must not stand in the way.
+            self._store.db.execute("DELETE FROM pending_leaf WHERE log = ?", (log.number,))
+            log.source, log.awaited, log.dirty = peer.peer_id, None, True
         return log
+
+    def _may_send(self, peer: Subject, offer: Offer) -> bool:
+        """Tell whether the log comes from where it must.
+
+        The tier above sends only what it wrote for us; from below, such a log could put words into
+        anybody's mouth. Those below us send logs of their own places.
+        """
+        here, there = self._subject.code, peer.code
+        if here == there:
+            return False
+        if is_within(here, there):
+            purpose = f"down/{self._subject.peer_id.hex()}"
+            return offer.owner == peer.peer_id and offer.purpose == purpose
+        owner = self._store.peer(offer.owner)
+        is_theirs = owner is None or owner.peer_id == peer.peer_id or is_within(owner.code, there)
+        return offer.purpose == UP and is_within(there, here) and is_theirs
 
     def keep(self, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         """Keep leaves that arrived; those under a tree head already are skipped.
@@ -86,14 +102,24 @@ class Inbound:
     def await_head(self, log: Log, head: Head) -> None:
         """Remember a head until its leaves are here; an older one must be a prefix of ours.
 
+        A head that comes before the owner's certificate is forgotten: it cannot be checked, and one
+        that is forged would keep the true ones out. The sender repeats it.
+
         Raises:
             LogError: the head contradicts what is stored.
+            LinkError: the log's certificate or the head's signature is not acceptable.
         """
         if head.size <= log.size:
             if head.size and self._store.root_at(log, head.size) != head.root:
                 self._check_signature(log, head.size, head.root, head.signature)
                 raise LogError("log_forked", "the tree head does not match the leaves stored")
             return
+        if not log.code:
+            first = self._store.pending(log, 0, 1)
+            if not first:
+                return
+            self._admit_owner(log, first[0])
+        self._check_signature(log, head.size, head.root, head.signature)
         if log.awaited is None or head.size > log.awaited[0]:
             log.awaited = (head.size, head.root, head.signature)
             log.dirty = True
@@ -111,16 +137,12 @@ class Inbound:
 
         Raises:
             LogError: the leaves do not add up to the head.
-            LinkError: the log's certificate or signature is not acceptable.
         """
         if log.awaited is None or have_seq < log.awaited[0]:
             return False
         size, root, signature = log.awaited
         leaves = self._store.pending(log, log.size, size)
-        if log.size == 0:
-            self._admit_owner(log, leaves[0])
         self._check_leaves(log, leaves, root)
-        self._check_signature(log, size, root, signature)
         start = log.size
         self._store.promote(log, start, size)
         for leaf in leaves:
@@ -144,7 +166,8 @@ class Inbound:
         Raises:
             CryptoError: it does not verify.
         """
-        if size > log.size:
+        if size > log.size or size <= self._store.cosigned_by(log, cosignature.peer_id):
+            # Not ours to judge yet, or told before: every acknowledgement repeats the newest.
             return False
         head = TreeHead(origin=log.origin, size=size, root=self._store.root_at(log, size))
         verify_cosignature(cosignature, head)

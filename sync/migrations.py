@@ -44,19 +44,20 @@ _LOG_TABLES = (
         awaited_signature BLOB NOT NULL DEFAULT x'',
         fault TEXT NOT NULL DEFAULT ''
     ) STRICT""",
+    # With row numbers: rows of a table without them spill onto a page of their own at 1 KB.
     """CREATE TABLE leaf (
         log INTEGER NOT NULL REFERENCES log(number),
         seq INTEGER NOT NULL,
         data BLOB NOT NULL,
         PRIMARY KEY (log, seq)
-    ) STRICT, WITHOUT ROWID""",
+    ) STRICT""",
     # Leaves that arrived, but whose tree head has not, or does not fit.
     """CREATE TABLE pending_leaf (
         log INTEGER NOT NULL REFERENCES log(number),
         seq INTEGER NOT NULL,
         data BLOB NOT NULL,
         PRIMARY KEY (log, seq)
-    ) STRICT, WITHOUT ROWID""",
+    ) STRICT""",
     # Roots of perfect subtrees of 2^level leaves, level a multiple of 8; the rest is recomputed.
     """CREATE TABLE subtree (
         log INTEGER NOT NULL REFERENCES log(number),

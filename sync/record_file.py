@@ -8,9 +8,11 @@ character in it is unproved. docs/PROTOCOL.md describes it for other programs.
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from graphlib import TopologicalSorter
 from typing import Any, Final
 
 import cbor2
@@ -32,15 +34,16 @@ from crypto.note import (
     render_note,
     verify_cosignature,
 )
+from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.hlc import reading_ms
 from schemas.ids import DocumentId, document_text, parse_document_id
 from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
-from sync.change import parse_change
+from sync.change import Change, parse_change
 from sync.document import Documents
 from sync.errors import LogError, RecordFileError, SyncError
 from sync.registers import Registers, absorb, judge
-from sync.store import Log, Store
+from sync.store import UP, Log, Store
 
 FORMAT: Final = "tiepdan-record/1"
 FILE_BYTES_MAX: Final = 64 << 20
@@ -98,7 +101,7 @@ class _LogPart:
     purpose: str
     epoch: int
     note: str
-    size: int
+    cosigners: list[bytes]
     leaves: list[tuple[int, bytes, list[bytes]]] = field(default_factory=list)
 
     @property
@@ -126,17 +129,13 @@ def export_record(store: Store, document: DocumentId, root: x509.Certificate) ->
     for number in sorted({row[0] for row in rows}):
         log = store.log_by_number(number)
         parts.append(_export_log(store, log, [row[1] for row in rows if row[0] == number]))
+    used = {key for part in parts for key in part.cosigners}
     cosigners = {
         peer.peer_id: list(cbor2.loads(peer.chain))
         for peer in store.peers()
-        if any(peer.peer_id.hex() in _cosigner_keys(store, part) for part in parts)
+        if peer.peer_id in used
     }
     return _render(document, parts, cosigners, root)
-
-
-def _cosigner_keys(store: Store, part: _LogPart) -> set[str]:
-    log = store.find_log(part.log_id)
-    return {c.peer_id.hex() for _, _, c in store.cosignatures(log)} if log else set()
 
 
 def _export_log(store: Store, log: Log, seqs: Sequence[int]) -> _LogPart:
@@ -146,14 +145,17 @@ def _export_log(store: Store, log: Log, seqs: Sequence[int]) -> _LogPart:
         leaves[found] = store.leaf(log.number, found)
     size, root, signature = _best_head(store, log, max(leaves) + 1)
     head = TreeHead(origin=log.origin, size=size, root=root)
-    cosignatures = [c for at, _, c in store.cosignatures(log) if at == size]
+    # One whose certificates are not here would leave the reader with a signature of nobody.
+    cosignatures = [
+        c for at, _, c in store.cosignatures(log) if at == size and store.peer(c.peer_id)
+    ]
     owner = verify_free_subject(leaves[0])
     part = _LogPart(
         owner=owner,
         purpose=log.purpose,
         epoch=log.epoch,
         note=render_note(head, key_name(log.code), log.owner, signature, cosignatures),
-        size=size,
+        cosigners=[c.peer_id for c in cosignatures],
     )
     for seq in sorted(leaves):
         part.leaves.append((seq, leaves[seq], store.inclusion_proof(log, seq, size)))
@@ -219,7 +221,7 @@ def _reading(data: bytes, part: _LogPart) -> dict[str, Any]:
             return {"writer": leaf.writer, "name": writer.name, "role": writer.role}
     change = parse_change(leaf.body)
     values = {op.key: op.value for op in change.map_ops if op.object and _is_plain(op.value)}
-    at = datetime.fromtimestamp(reading_ms(leaf.hlc) / 1000, UTC)
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=reading_ms(leaf.hlc))
     return {"at": at.isoformat(), "writer": leaf.writer, "values": dict(sorted(values.items()))}
 
 
@@ -249,7 +251,9 @@ def verify_record(data: bytes, root: x509.Certificate | None) -> VerifiedRecord:
         if isinstance(error, RecordFileError):
             raise
         raise RecordFileError(error.code, str(error), getattr(error, "hint", "")) from error
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise RecordFileError("file_malformed", "the file is not a tiepdan record") from error
+    except RecursionError as error:
         raise RecordFileError("file_malformed", "the file is not a tiepdan record") from error
 
 
@@ -257,7 +261,7 @@ def _verify(data: bytes, trusted: x509.Certificate | None) -> VerifiedRecord:
     body = json.loads(data)
     if body["format"] != FORMAT:
         raise RecordFileError("file_malformed", "the file is of another format or version")
-    root = x509.load_der_x509_certificate(_unb64(body["root"]))
+    root = chain_from_der([_unb64(body["root"])])[0]
     if trusted is not None and trusted != root:
         raise RecordFileError("root_foreign", "the file leads to another root certificate")
     document = parse_document_id(body["document"])
@@ -271,6 +275,8 @@ def _verify(data: bytes, trusted: x509.Certificate | None) -> VerifiedRecord:
         parts.append(part)
         attestations.append(attestation)
         taken += changes
+    if set(signers) != {key for part in parts for key in part.cosigners}:
+        raise RecordFileError("cosigner_unknown", "a node is named that cosigned nothing here")
     registers = _replay(document, taken)
     whole = _render(document, parts, chains, root)
     if whole != data:
@@ -298,21 +304,22 @@ def _verify_log(
 ) -> tuple[_LogPart, Attestation, list[_Taken]]:
     note = parse_note(log["note"])
     leaves = [
-        (int(item["seq"]), _unb64(item["leaf"]), [_unb64(h) for h in item["proof"]])
+        (_number(item["seq"], 1 << 53), _unb64(item["leaf"]), [_unb64(h) for h in item["proof"]])
         for item in log["leaves"]
     ]
-    if not leaves or leaves[0][0] != 0:
-        raise RecordFileError("log_unnamed", "a log must start with its owner's certificate")
+    seqs = [seq for seq, _, _ in leaves]
+    if seqs[:1] != [0] or seqs != sorted(set(seqs)):
+        raise RecordFileError("log_unnamed", "the leaves of a log must rise from 0")
     first = decode_leaf(leaves[0][1])
-    if first.type != LeafType.CERTIFICATES:
+    if (first.type, first.writer, first.document) != (LeafType.CERTIFICATES, 0, b""):
         raise RecordFileError("log_unnamed", "a log must start with its owner's certificate")
     owner = verify_chain(chain_from_der(decode_certificates(first.body)), root, None)
     part = _LogPart(
         owner=owner,
-        purpose=log["purpose"],
-        epoch=log["epoch"],
+        purpose=_purpose(log["purpose"], owner),
+        epoch=_number(log["epoch"], 1 << 32),
         note=log["note"],
-        size=note.head.size,
+        cosigners=[],
         leaves=leaves,
     )
     if bytes.fromhex(log["owner"]) != owner.peer_id:
@@ -329,6 +336,7 @@ def _verify_log(
             root=note.head.root,
         )
     cosigners = tuple(_cosigners(log["note"], signers))
+    part.cosigners = [cosignature.peer_id for _, cosignature in cosigners]
     rendered = render_note(
         note.head,
         key_name(owner.code),
@@ -336,14 +344,23 @@ def _verify_log(
         note.signatures[0].signature,
         [cosignature for _, cosignature in cosigners],
     )
-    if rendered != log["note"]:
+    if rendered != log["note"] or len(set(part.cosigners)) != len(cosigners):
         raise RecordFileError("cosigner_unknown", "a signature of the tree head is not accounted")
     attestation = Attestation(
         owner=owner,
         size=note.head.size,
         cosigners=tuple((subject, c.timestamp_s) for subject, c in cosigners),
     )
-    return part, attestation, _changes(leaves, number, document)
+    return part, attestation, _changes(part, number, document)
+
+
+def _purpose(purpose: str, owner: Subject) -> str:
+    """Return what a log is for, if its owner may keep such a log."""
+    is_down = re.fullmatch("down/[0-9a-f]{64}", purpose) and owner.tier is not Tier.COMMUNE
+    if purpose != UP and not is_down:
+        # The owner of a log for readers below vouches for writers elsewhere.
+        raise RecordFileError("log_foreign", "the log is for a purpose that its owner cannot have")
+    return purpose
 
 
 def _cosigners(
@@ -359,49 +376,72 @@ def _cosigners(
                 yield subject, cosignature
 
 
-def _changes(
-    leaves: Sequence[tuple[int, bytes, list[bytes]]], number: int, document: DocumentId
-) -> list[_Taken]:
-    decoded = [(seq, decode_leaf(data)) for seq, data, _ in leaves]
-    writers = {
-        leaf.writer: decode_writer(leaf.body) for _, leaf in decoded if leaf.type == LeafType.WRITER
-    }
+def _changes(part: _LogPart, number: int, document: DocumentId) -> list[_Taken]:
+    """Return the changes of a log; all its leaves must belong to them."""
+    writers: dict[int, Writer] = {}
     taken = []
-    for seq, leaf in decoded:
-        if leaf.type != LeafType.CHANGE:
-            continue
-        if leaf.document != document or leaf.writer not in writers:
+    for seq, data, _ in part.leaves[1:]:
+        leaf = decode_leaf(data)
+        if leaf.type == LeafType.CHANGE and leaf.document == document and leaf.writer in writers:
+            taken.append(_Taken(leaf=leaf, writer=writers[leaf.writer], log=number, seq=seq))
+        elif (
+            leaf.type == LeafType.WRITER and not leaf.document and leaf.writer not in {0, *writers}
+        ):
+            writers[leaf.writer] = _writer(leaf, part)
+        else:
             raise RecordFileError("leaf_foreign", f"leaf {seq} does not belong to this record")
-        taken.append(_Taken(leaf=leaf, writer=writers[leaf.writer], log=number, seq=seq))
+    if not taken or {item.leaf.writer for item in taken} != set(writers):
+        raise RecordFileError("leaf_foreign", "a log or a writer has no change of this record")
     return taken
+
+
+def _writer(leaf: Leaf, part: _LogPart) -> Writer:
+    writer = decode_writer(leaf.body)
+    owner = part.owner
+    is_own = (writer.node, writer.tier, writer.code) == (owner.peer_id, owner.tier, owner.code)
+    if part.purpose == UP and not is_own:
+        raise RecordFileError("writer_foreign", "a node vouches for its own writers only")
+    return writer
 
 
 def _replay(document: DocumentId, taken: list[_Taken]) -> Registers:
     """Apply the changes as a node would; refuses a file whose changes do not make one document."""
     documents, registers = Documents(lambda _: []), Registers()
-    held: set[bytes] = set()
-    waiting = sorted(taken, key=lambda item: item.leaf.hlc)
-    while waiting:
-        left = []
-        for item in waiting:
-            change = parse_change(item.leaf.body)
-            if not set(change.deps) <= held:
-                left.append(item)
-                continue
-            writer = item.writer
-            actor = actor_id(writer.node, writer.device, writer.epoch, document)
-            if change.actor != actor:
-                raise RecordFileError("actor_foreign", "a change is under somebody else's actor")
-            judge(registers, change, hlc=item.leaf.hlc, device=writer.device)
-            documents.apply(document, change.raw, change.hash, new=not registers.kind)
-            absorb(registers, change, log=item.log, seq=item.seq)
-            held.add(change.hash)
-        if len(left) == len(waiting):
-            raise RecordFileError("record_incomplete", "changes are missing from the file")
-        waiting = left
+    events: set[str] = set()
+    for change, item in _in_causal_order(taken):
+        writer = item.writer
+        if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):
+            raise RecordFileError("actor_foreign", "a change is under somebody else's actor")
+        effect = judge(registers, change, hlc=item.leaf.hlc, device=writer.device)
+        if not events.isdisjoint(effect.events):
+            raise RecordFileError("event_altered", "a change alters an event")
+        events |= effect.events.keys()
+        documents.apply(document, change.raw, change.hash, new=not registers.kind)
+        absorb(registers, change, log=item.log, seq=item.seq)
     if not registers.kind:
         raise RecordFileError("record_incomplete", "the file holds no change of the record")
     return registers
+
+
+def _in_causal_order(taken: Sequence[_Taken]) -> Iterator[tuple[Change, _Taken]]:
+    """Yield the changes so that each comes after those it builds on."""
+    changes = [parse_change(item.leaf.body) for item in taken]
+    items = {change.hash: item for change, item in zip(changes, taken, strict=True)}
+    sorter = TopologicalSorter({change.hash: change.deps for change in changes})
+    by_hash = {change.hash: change for change in changes}
+    if len(by_hash) != len(changes):
+        raise RecordFileError("leaf_foreign", "a change stands in the file twice")
+    for change_hash in sorter.static_order():
+        if change_hash not in by_hash:
+            raise RecordFileError("record_incomplete", "changes are missing from the file")
+        yield by_hash[change_hash], items[change_hash]
+
+
+def _number(value: object, maximum: int) -> int:
+    # A truth value would pass for the number that it equals.
+    if type(value) is not int or not 0 <= value <= maximum:
+        raise RecordFileError("file_malformed", "a number is not a number")
+    return value
 
 
 def _b64(data: bytes) -> str:

@@ -44,12 +44,14 @@ class Registers:
         maps: object ids of the three maps.
         texts: object id of each long text.
         fields: standing values by field, highest operation first.
+        last_ops: number of each actor's last operation.
     """
 
     kind: str = ""
     maps: dict[str, OpId] = field(default_factory=dict)
     texts: dict[str, OpId] = field(default_factory=dict)
     fields: dict[str, list[Standing]] = field(default_factory=dict)
+    last_ops: dict[bytes, int] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Return the bytes kept in the document table."""
@@ -59,7 +61,7 @@ class Registers:
         }
         maps = [list(self.maps[name]) for name in _MAPS]
         texts = {name: list(op) for name, op in sorted(self.texts.items())}
-        return cbor2.dumps([self.kind, maps, texts, fields])
+        return cbor2.dumps([self.kind, maps, texts, fields, dict(sorted(self.last_ops.items()))])
 
     def values(self) -> dict[str, Scalar]:
         """Return the value of each field that Automerge shows."""
@@ -68,7 +70,7 @@ class Registers:
 
 def decode_registers(data: bytes) -> Registers:
     """Return the registers that encode made."""
-    kind, maps, texts, fields = cbor2.loads(data)
+    kind, maps, texts, fields, last_ops = cbor2.loads(data)
     return Registers(
         kind=kind,
         maps={name: (op[0], op[1]) for name, op in zip(_MAPS, maps, strict=True)},
@@ -77,6 +79,7 @@ def decode_registers(data: bytes) -> Registers:
             name: [Standing((item[0], item[1]), *item[2:]) for item in row]
             for name, row in fields.items()
         },
+        last_ops=last_ops,
     )
 
 
@@ -107,6 +110,7 @@ def judge(registers: Registers, change: Change, *, hlc: int, device: bytes) -> E
     Raises:
         ChangeError: it alters an event, a map or a text's identity, or has a shape of its own.
     """
+    _check_numbers(registers, change)
     maps = _genesis(change) if not registers.kind else registers.maps
     if registers.kind and not change.deps:
         raise ChangeError("document_twice", "the change would start the document a second time")
@@ -141,6 +145,7 @@ def absorb(registers: Registers, change: Change, *, log: int, seq: int) -> None:
     if not registers.kind:
         registers.maps = _genesis(change)
         registers.kind = kind_of(change)
+    registers.last_ops[change.actor] = max(registers.last_ops.get(change.actor, 0), change.last_op)
     fields, texts = registers.maps[FIELDS], registers.maps[TEXTS]
     for op in change.map_ops:
         if op.object == texts:
@@ -159,6 +164,18 @@ def absorb(registers: Registers, change: Change, *, log: int, seq: int) -> None:
 def kind_of(change: Change) -> str:
     """Return the kind that the first change of a document gives it."""
     return next(str(op.value) for op in change.map_ops if op.object is None and op.key == KIND)
+
+
+def _check_numbers(registers: Registers, change: Change) -> None:
+    """Refuse operations that do not come right after those that their writer knew.
+
+    Two under one number make texts read differently from node to node; a number far ahead leaves
+    none for those who write after it.
+    """
+    own = registers.last_ops.get(change.actor, 0)
+    newest = max(registers.last_ops.values(), default=0)
+    if not own < change.start_op <= newest + 1:
+        raise ChangeError("change_misnumbered", "the operations are numbered wrongly")
 
 
 def _genesis(change: Change) -> dict[str, OpId]:

@@ -96,7 +96,8 @@ class Replica:
             store, self.intake, key=key, subject=self.subject, verify_chain=self.verify_chain
         )
         self._writer_numbers: dict[tuple[int, bytes], int] = {}
-        self._clock_loaded = False
+        # The clock reading on the disk; None when it was not read yet.
+        self._clock_stored: int | None = None
 
     def verify_chain(self, chain: list[bytes]) -> Subject:
         """Return whom a chain of DER certificates names, at any time of its life.
@@ -117,7 +118,7 @@ class Replica:
         except BaseException:
             self.intake.forget()
             self._writer_numbers.clear()
-            self._clock_loaded = False
+            self._clock_stored = None
             raise
 
     @property
@@ -266,9 +267,9 @@ class Replica:
     # The clock
 
     def _load_clock(self) -> None:
-        if not self._clock_loaded:
-            self.intake.clock = int.from_bytes(self.store.meta("clock") or b"", "big")
-            self._clock_loaded = True
+        if self._clock_stored is None:
+            self._clock_stored = int.from_bytes(self.store.meta("clock") or b"", "big")
+            self.intake.clock = self._clock_stored
 
     def _tick(self, now_ms: int, readings: int) -> int:
         """Return the first of so many consecutive clock readings."""
@@ -287,20 +288,24 @@ class Replica:
             changed.clear()
         for log in self.store.logs_unsigned():
             self._sign(log)
-        self.store.set_meta("clock", self.intake.clock.to_bytes(8, "big"))
+        if self.intake.clock != self._clock_stored:
+            # Else a transaction that changed nothing would still wait for the disk.
+            self.store.set_meta("clock", self.intake.clock.to_bytes(8, "big"))
+            self._clock_stored = self.intake.clock
 
     # Passing on to children
 
     def welcome(self, peer: Peer) -> None:
         """Remember a peer; a new child gets everything that concerns its place."""
-        if self.store.put_peer(peer) and peer.is_child:
+        is_news = self.store.put_peer(peer)
+        if is_news and peer.is_child:
             self._announce_superiors(peer)
             rows = self.store.db.execute(
                 "SELECT DISTINCT document FROM audience WHERE code = ? OR code LIKE ? || '.%'",
                 (peer.code, peer.code),
             ).fetchall()
             self._send_down(sorted(DocumentId(bytes(row[0])) for row in rows), [peer])
-        if peer.tier == Tier.CENTRE.value and not peer.is_child:
+        if is_news and peer.tier == Tier.CENTRE.value and not peer.is_child:
             for child in self._children():
                 self._announce_superiors(child)
 

@@ -21,8 +21,8 @@ from schemas.ids import DocumentId, parse_document_id
 
 
 def is_within(code: str, ancestor: str) -> bool:
-    """Tell whether a place code is the ancestor's own or below it."""
-    return code == ancestor or code.startswith(ancestor + ".")
+    """Tell whether a place code is the ancestor's own or below it; all are below the centre."""
+    return ancestor == "0" or code == ancestor or code.startswith(ancestor + ".")
 
 
 def addressed_codes(events: Iterable[KnownEvent | UnknownEvent]) -> set[str]:

@@ -20,6 +20,7 @@ from schemas.limits import (
     FRAME_BYTES_TARGET,
     FRAME_LEAVES_MAX,
     GAPS_MAX,
+    OFFERS_MAX,
     WINDOW_BYTES,
 )
 from schemas.wire import (
@@ -151,7 +152,10 @@ class Session:
             if not log.fault:
                 messages += self._frames(outgoing, log, now_ms)
         messages += self._acks()
-        self.waits = any(outgoing.flights for outgoing in self._outgoing.values())
+        self.waits = any(
+            outgoing.flights and not self._log(outgoing.log_id).fault
+            for outgoing in self._outgoing.values()
+        )
         if not self.waits:
             messages += self._blobs.pump(now_ms)
         return messages
@@ -163,6 +167,8 @@ class Session:
         for log in self._logs_to_send():
             if log.log_id in self._outgoing or log.size == 0 or log.fault:
                 continue
+            if len(offers) == OFFERS_MAX:
+                break
             acked = min(self._store.cursor(log, self.peer.peer_id), log.size)
             self._outgoing[log.log_id] = _Outgoing(log_id=log.log_id, acked=acked, sent=acked)
             offers.append(
@@ -193,6 +199,8 @@ class Session:
         while outgoing.sent < log.size and in_flight < WINDOW_BYTES:
             head = self._store.next_head(log, outgoing.sent)
             frame, size_bytes = self._frame(log, outgoing.sent, head[0])
+            if outgoing.flights and in_flight + size_bytes > WINDOW_BYTES:
+                break
             count = len(frame.leaves)
             outgoing.flights.append(_Flight(outgoing.sent, count, size_bytes, now_ms))
             outgoing.sent += count
@@ -253,7 +261,8 @@ class Session:
         if outgoing is None:
             raise LinkError("ack_foreign", "an acknowledgement for a log that was not offered")
         log = self._log(ack.log_id)
-        if ack.have_seq > log.size:
+        if ack.have_seq > log.size and log.source is None:
+            # Of a log that we only pass on, its owner gives us again what we lost.
             self._alarm(log, "log_behind", "the peer holds more of this log than we do", now_ms)
             return
         if not outgoing.confirmed:
@@ -366,10 +375,10 @@ class Session:
         return Problem(code=error.code, detail=str(error), log_id=log.log_id)
 
     def _received(self, log_id: bytes) -> tuple[_Incoming, Log]:
-        incoming = self._incoming.get(log_id)
-        if incoming is None:
+        incoming, log = self._incoming.get(log_id), self._store.find_log(log_id)
+        if incoming is None or log is None or log.source != self.peer.peer_id:
             raise LinkError("frame_foreign", "leaves of a log that was not offered")
-        return incoming, self._log(log_id)
+        return incoming, log
 
     def _ack(self, incoming: _Incoming, log: Log) -> Ack:
         cosignatures = tuple(
@@ -405,6 +414,9 @@ class Session:
         self._alarm(log, problem.code, f"the peer reports: {problem.detail}", now_ms)
 
     def _alarm(self, log: Log, code: str, detail: str, now_ms: int) -> None:
+        code = code or "problem"
+        if log.fault == code:
+            return
         self._store.raise_alarm(
             now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=""
         )

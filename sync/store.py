@@ -411,6 +411,13 @@ class Store:
         ]
         return sorted(found, key=lambda row: (-_RANK[row[1]], row[2].peer_id))
 
+    def cosigned_by(self, log: Log, peer_id: bytes) -> int:
+        """Return how many leaves that node has countersigned."""
+        row = self.db.execute(
+            "SELECT size FROM cosignature WHERE log = ? AND peer = ?", (log.number, peer_id)
+        ).fetchone()
+        return row[0] if row else 0
+
     def cosigned_size(self, log: Log, tier: Tier) -> int:
         """Return how many leaves a node of that tier has countersigned."""
         row = self.db.execute(

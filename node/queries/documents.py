@@ -29,6 +29,9 @@ _TABLES: Final = {
 }
 
 
+_SEALED_ONLY: Final = frozenset({"envelope_number", "sealed_ref"})
+
+
 def timeline(db: sqlite3.Connection, document: str) -> list[TimelineEntry]:
     """Return the events of a document, oldest first: their ids sort by clock."""
     rows = db.execute("SELECT * FROM timeline WHERE document_id = ? ORDER BY event_id", (document,))
@@ -137,7 +140,7 @@ def _fields(db: sqlite3.Connection, kind: DocumentKind, row: sqlite3.Row) -> Doc
     for name, spec in FIELDS[kind].items():
         if spec.shape == "sealed" or name not in columns:
             continue
-        if sealed and name not in DENUNCIATION_FIELDS:
+        if name not in DENUNCIATION_FIELDS if sealed else name in _SEALED_ONLY:
             continue
         if spec.shape == "text":
             texts[name] = row[name]

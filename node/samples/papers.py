@@ -41,7 +41,7 @@ def draw(paper: Paper, seed: int) -> Drawing:
 
 def scanned_page(rng: random.Random) -> bytes:
     """Return a PDF of one page with lines of scribble, as a scanner would make it."""
-    image = zlib.compress(bytes(_scribbled(rng)), 9)
+    image = zlib.compress(bytes(_scribbled(rng)))
     return _pdf(
         [
             b"<< /Type /Catalog /Pages 2 0 R >>",
@@ -68,7 +68,7 @@ def river_photo(rng: random.Random) -> bytes:
         for x in range(_PHOTO_WIDTH):
             rows += _colour(y, hills[x], bank[x], rng.random())
     header = struct.pack(">IIBBBBB", _PHOTO_WIDTH, _PHOTO_HEIGHT, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(rows), 9)), (b"IEND", b""))
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(rows))), (b"IEND", b""))
     return _PNG_MAGIC + b"".join(_chunk(name, data) for name, data in chunks)
 
 

@@ -106,6 +106,7 @@ class CaseAnswer(Answer):
         tips: what to send as `follows`.
         heads: what to send as `base` of an edit.
         closing_reasons: that fit the state.
+        traits: what `classified` would say now: class, instance, authority, complexity, place.
         offices: where it can be transferred or assigned to.
     """
 
@@ -115,6 +116,7 @@ class CaseAnswer(Answer):
     tips: list[str]
     heads: list[str]
     closing_reasons: list[str]
+    traits: dict[str, str | int | bool]
     offices: list[Office]
     can_edit: bool
     can_attach: bool

@@ -11,7 +11,8 @@ from node.cases.standing import Branch, CaseStanding
 from node.permissions import may
 from node.queries.cases import CaseFilter, list_cases
 from node.queries.documents import document_fields
-from node.queries.facts import CasePage, Office, Today
+from node.queries.facts import CasePage, Today
+from node.queries.facts import Office as OfficeName
 from node.queries.files import case_file
 from node.queries.offices import office_names
 from node.queries.sync_state import changed_ms, sync_states
@@ -29,7 +30,7 @@ from node.web.answers import (
 )
 from node.web.calls import Call, write_if_possible
 from node.web.errors import not_found
-from node.web.office import place_of
+from node.web.office import Office, place_of
 from node.web.records import note, note_view
 from schemas.codes import CaseType
 from schemas.hlc import reading_ms
@@ -99,12 +100,28 @@ async def read_case(call: Call) -> CaseAnswer:
         tips=list(standing.tips),
         heads=live.heads,
         closing_reasons=sorted(CLOSING_REASONS.get(standing.state, ())),
-        offices=[Office(code=code, name=name) for code, name in sorted(names.items())],
+        traits=_traits(standing, office),
+        offices=[OfficeName(code=code, name=name) for code, name in sorted(names.items())],
         can_edit=may(role, "document.edit"),
         can_attach=may(role, "attachment.add") and not sealed,
         can_direct=may(role, "directive.issue"),
         can_reveal=may(role, "person.identity"),
     )
+
+
+def _traits(standing: CaseStanding, office: Office) -> dict[str, str | int | bool]:
+    remote = standing.remote
+    if standing.classified_on is None:
+        remote = office.config.is_remote
+    return {
+        "case_type": (standing.effective_type or CaseType.COMPLAINT).value,
+        "instance": standing.instance,
+        "within_authority": standing.within_authority,
+        "complex": standing.complex,
+        "especially_complex": standing.especially_complex,
+        "remote": remote,
+        "multi_place": standing.multi_place,
+    }
 
 
 def _branch(branch: Branch) -> BranchView:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 M = TypeVar("M", bound=BaseModel)
 
 OFFICE: Final[web.AppKey[Office]] = web.AppKey("office")
+SIGNED_IN: Final[web.RequestKey[SignedIn | None]] = web.RequestKey("signed_in")
+READS: Final[web.RequestKey[Language]] = web.RequestKey("reads")
 _REQUEST_ID_CHARS_MAX: Final = 80
 
 

@@ -1,6 +1,7 @@
 """Forms of events, derived from their models, so that a new field of an event shows by itself."""
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
@@ -25,6 +26,21 @@ SPECIAL: Final = frozenset(
         "received",
         "settled",
         "split",
+    }
+)
+# Possible, but not the next step that the officer most likely looks for.
+_ASIDE: Final = frozenset(
+    {
+        "closed",
+        "extended",
+        "lapsed",
+        "lawsuit_filed",
+        "not_accepted",
+        "refused_reception",
+        "reopened",
+        "second_complaint_raised",
+        "suspended",
+        "withdrawn",
     }
 )
 _GROUPS: Final = {
@@ -57,6 +73,16 @@ class FormField:
     choices: tuple[str, ...] = ()
     default: str | int | bool | None = None
     chars_max: int = 200
+
+
+def in_order(event_types: Iterable[str], recorded: Collection[str]) -> list[str]:
+    """Return types of events as a case goes through them.
+
+    What leads aside, and what was recorded before, is rarely the next step and comes last.
+    """
+    wanted = set(event_types)
+    listed = [name for name in event_models() if name in wanted]
+    return sorted(listed, key=lambda name: name in _ASIDE or name in recorded)
 
 
 @cache

@@ -16,9 +16,9 @@ from node.web.api_cases import read_case, read_cases, read_document, read_today
 from node.web.api_directives import read_directive, read_directives
 from node.web.api_node import link_answer, read_technician
 from node.web.api_visits import VisitFilter, read_drafts, read_visits
-from node.web.calls import OFFICE, Call, require
+from node.web.calls import OFFICE, READS, SIGNED_IN, Call, require
 from node.web.cookies import keep_language
-from node.web.forms import SPECIAL, FormField, document_form, event_form
+from node.web.forms import SPECIAL, FormField, document_form, event_form, in_order
 from node.web.languages import LANGUAGES
 from node.web.problems import Refusal
 from node.web.rendering import TEMPLATES, environment, page, render
@@ -33,7 +33,7 @@ from schemas.codes import (
     ReceptionKind,
 )
 
-_DIGEST: Final = "digest"
+_DIGEST: Final[web.RequestKey[str]] = web.RequestKey("digest")
 _PageHandler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
@@ -89,7 +89,8 @@ async def _cases(call: Call) -> web.StreamResponse:
 
 async def _case(call: Call) -> web.StreamResponse:
     answer = await read_case(call)
-    actions = [name for name in answer.allowed_events if name not in SPECIAL]
+    recorded = {entry.type for entry in answer.file.timeline}
+    actions = in_order(set(answer.allowed_events) - SPECIAL, recorded)
     forms: dict[str, tuple[FormField, ...]] = {name: event_form(name) for name in actions}
     below = await call.office.read(offices_below)
     return await _page(
@@ -123,7 +124,10 @@ async def _directive(call: Call) -> web.StreamResponse:
 
 
 async def _technician(call: Call) -> web.StreamResponse:
-    return await _page(call, "technician.html", answer=await read_technician(call))
+    answer = await read_technician(call)
+    names = {peer.code: peer.name for peer in answer.node.peers}
+    names[call.office.code] = call.office.name
+    return await _page(call, "technician.html", answer=answer, office_names=names)
 
 
 async def _account(call: Call) -> web.StreamResponse:
@@ -180,7 +184,7 @@ def add_pages(app: web.Application) -> None:
 
 def _served(entry: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
-        signed_in = require(request.get("signed_in"), entry.permission)
+        signed_in = require(request[SIGNED_IN], entry.permission)
         given = {name: value for name, value in request.query.items() if value}
         office = request.app[OFFICE]
         # Taken before what the page shows, so that nothing in between goes unnoticed.
@@ -188,7 +192,7 @@ def _served(entry: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse
         call = Call(
             office=office,
             request=request,
-            language=request["language"],
+            language=request[READS],
             operation=entry.path,
             signed_in=signed_in,
             query=entry.query.model_validate(given) if entry.query else None,
@@ -199,13 +203,13 @@ def _served(entry: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse
 
 
 async def _sign_in(request: web.Request) -> web.StreamResponse:
-    if request.get("signed_in") is not None:
+    if request[SIGNED_IN] is not None:
         raise web.HTTPSeeOther(_local(request.query.get("next", "/")))
     office = request.app[OFFICE]
     text = render(
         request.app,
         "sign_in.html",
-        request["language"],
+        request[READS],
         {"office": office, "next": _local(request.query.get("next", "/")), "here": "/sign-in"},
     )
     return web.Response(text=text, content_type="text/html", charset="utf-8")
@@ -217,7 +221,7 @@ async def _choose_language(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound
     response = web.HTTPSeeOther(_local(request.query.get("back", "/")))
     keep_language(response, code)
-    signed_in, office = request.get("signed_in"), request.app[OFFICE]
+    signed_in, office = request[SIGNED_IN], request.app[OFFICE]
     if signed_in is not None and signed_in.language != code:
         await office.write(lambda _: office.accounts.set_language(signed_in.user, code))
     raise response
@@ -228,7 +232,7 @@ def problem_page(request: web.Request, refusal: Refusal) -> web.Response:
     text = render(
         request.app,
         "problem.html",
-        request["language"],
+        request[READS],
         {
             "office": request.app[OFFICE],
             "problem": refusal.problem,

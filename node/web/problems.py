@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from crypto.errors import CryptoError
 from node.cases.errors import CaseError
@@ -22,6 +23,7 @@ from sync.errors import ChangeError, StoreError, SyncError
 # Errors that the table of classes below would give the wrong status.
 _STATUS_BY_CODE: Final = {
     "not_found": 404,
+    "record_unknown": 404,
     "role_not_allowed": 403,
     "directive_foreign": 403,
     "address_foreign": 403,
@@ -134,7 +136,8 @@ def _validation(error: ValidationError, language: Language) -> Problem:
     spoken = _spoken("request_invalid", "Some fields are not as they should be.", "", language)
     events = event_models()
     fields = []
-    for entry in error.errors(include_url=False, include_input=False, include_context=False):
+    entries = error.errors(include_url=False, include_input=False, include_context=False)
+    for entry in _innermost(entries):
         parts = [str(part) for part in entry["loc"]]
         if parts and parts[0] in events:
             parts = parts[1:]
@@ -147,3 +150,16 @@ def _validation(error: ValidationError, language: Language) -> Problem:
             )
         )
     return spoken.model_copy(update={"fields": fields})
+
+
+def _innermost(entries: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out what is wrong with a list only because of what is wrong inside it."""
+    places = [entry["loc"] for entry in entries]
+    return [
+        entry
+        for entry in entries
+        if not any(
+            len(place) > len(entry["loc"]) and place[: len(entry["loc"])] == entry["loc"]
+            for place in places
+        )
+    ]

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Final
+from urllib.parse import quote
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 from node.accounts import SignedIn, find_sign_in
 from node.web.api_account import CHECKS_AT_ONCE, PASSWORD_CHECKS
 from node.web.api_node import STREAMS, end_streams
-from node.web.calls import OFFICE, Call, parse_json, require, write_if_possible
+from node.web.calls import OFFICE, READS, SIGNED_IN, Call, parse_json, require, write_if_possible
 from node.web.cookies import LANGUAGE, session_cookie
 from node.web.errors import WebError
 from node.web.languages import Language, choose
@@ -62,7 +63,13 @@ def build_web(office: Office) -> web.Application:
 def add_operations(app: web.Application) -> None:
     """Add the routes of the API and its description."""
     for operation in OPERATIONS:
-        app.router.add_route(operation.method, PREFIX + operation.path, _served(operation))
+        path, handler = PREFIX + operation.path, _served(operation)
+        if operation.method == "GET":
+            # Only of a stream of news there is no head to ask for.
+            is_stream = operation.answer == "text/event-stream"
+            app.router.add_get(path, handler, allow_head=not is_stream)
+        else:
+            app.router.add_route(operation.method, path, handler)
     document = json.dumps(openapi_document(), ensure_ascii=False)
     app.router.add_get(f"{PREFIX}/openapi.json", _constant(document))
 
@@ -94,7 +101,7 @@ def _constant(text: str) -> _Handler:
 
 def _served(operation: Operation) -> _Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
-        office, signed_in = request.app[OFFICE], request.get("signed_in")
+        office, signed_in = request.app[OFFICE], request[SIGNED_IN]
         if operation.permission is not None:
             signed_in = require(signed_in, operation.permission)
         if operation.is_change:
@@ -103,7 +110,7 @@ def _served(operation: Operation) -> _Handler:
         call = Call(
             office=office,
             request=request,
-            language=request["language"],
+            language=request[READS],
             operation=operation.id,
             signed_in=signed_in,
             body=_body(operation, content),
@@ -159,7 +166,7 @@ def _check_origin(request: web.Request, signed_in: SignedIn | None) -> None:
 async def _guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
     office = request.app[OFFICE]
     language = choose(request.cookies.get(LANGUAGE, ""), office.config.language)
-    request["language"] = language
+    request[READS] = language
     try:
         _check_host(request)
         await _load_session(request, office, language)
@@ -167,15 +174,15 @@ async def _guarded(request: web.Request, handler: _Handler) -> web.StreamRespons
     except asyncio.CancelledError:
         raise
     except web.HTTPException as error:
-        refusal = refusal_of(error, request["language"])
+        refusal = refusal_of(error, request[READS])
         if error.status < 400 or refusal is None:
             raise
         return await _refused(request, refusal)
     except Exception as error:
-        refusal = refusal_of(error, request["language"])
+        refusal = refusal_of(error, request[READS])
         if refusal is None:
             log.exception("fault", extra={"path": _shape(request)})
-            refusal = fault(request["language"])
+            refusal = fault(request[READS])
         elif refusal.status >= 500:
             log.error("refused", extra={"code": refusal.problem.code, "path": _shape(request)})
         return await _refused(request, refusal)
@@ -188,17 +195,17 @@ def _shape(request: web.Request) -> str:
 
 
 async def _load_session(request: web.Request, office: Office, language: Language) -> None:
-    request["signed_in"] = None
+    request[SIGNED_IN] = None
     token = session_cookie(request, office.code)
     if not token or request.path.startswith("/static/"):
         return
     now_ms = office.clock.now_ms()
     signed_in = await office.read(lambda db: find_sign_in(db, token, now_ms))
-    request["signed_in"] = signed_in
+    request[SIGNED_IN] = signed_in
     if signed_in is None:
         return
     if LANGUAGE not in request.cookies:
-        request["language"] = choose(signed_in.language, language.code)
+        request[READS] = choose(signed_in.language, language.code)
     if signed_in.needs_touch:
         await write_if_possible(office, lambda at_ms: office.accounts.touch(token, at_ms))
 
@@ -206,7 +213,8 @@ async def _load_session(request: web.Request, office: Office, language: Language
 async def _refused(request: web.Request, refusal: Refusal) -> web.StreamResponse:
     if not request.path.startswith(f"{PREFIX}/") and request.method in ("GET", "HEAD"):
         if refusal.status == 401:
-            raise web.HTTPSeeOther(f"/sign-in?next={request.rel_url.raw_path}")
+            back = quote(request.rel_url.raw_path_qs, safe="")
+            raise web.HTTPSeeOther(f"/sign-in?next={back}")
         return problem_page(request, refusal)
     headers = {}
     if refusal.problem.retry_after_s is not None:

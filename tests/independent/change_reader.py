@@ -16,11 +16,11 @@ MAGIC = bytes.fromhex("856f4a83")
 INFLATED_SIZE_BYTES_MAX = 8 << 20
 OPERATIONS_MAX = 1 << 21
 MAKE_MAP, SET, DELETE, MAKE_TEXT, INCREMENT, MAKE_TABLE = 0, 1, 3, 4, 5, 6
-FALSE, TRUE, UNSIGNED, SIGNED, TEXT, COUNTER = 1, 2, 3, 4, 6, 8
-PLAIN = (FALSE, TRUE, UNSIGNED, SIGNED, TEXT)
+UNSIGNED, SIGNED, TEXT, COUNTER = 3, 4, 6, 8
+PLAIN = (UNSIGNED, SIGNED, TEXT)
 
 Id = tuple[int, bytes]
-Value = str | int | bool | None
+Value = str | int | None
 
 
 class Refused(Exception):
@@ -141,8 +141,6 @@ def read_value(meta: int, raw: Reader) -> Value:
     part, kind = Reader(raw.take(meta >> 4)), meta & 15
     if kind in (UNSIGNED, SIGNED):
         return part.uleb() if kind == UNSIGNED else part.sleb()
-    if kind in (FALSE, TRUE):
-        return kind == TRUE
     return part.data.decode() if kind == TEXT else None
 
 

@@ -78,6 +78,8 @@ def check_file(data: bytes, root_der: bytes) -> dict[str, Any]:
         log = Log(uuid.UUID(document).bytes, trusted, places)
         proved.append(log.read(value))
         entries += log.entries
+    seen = {peer for log in proved for peer in log.pop("peers")}
+    need(seen == set(places), "chain of a node that cosigned nothing")
     return {"document": document, "logs": proved, **read_document(entries)}
 
 
@@ -246,11 +248,11 @@ def root_of(leaf: bytes, seq: int, size: int, proof: list[bytes]) -> bytes:
 
 @dataclass(frozen=True)
 class Head:
-    """A tree head that its owner signed, and what was cosigned: code and seconds."""
+    """A tree head that its owner signed; for each cosigning peer the seconds."""
 
     size: int
     root: bytes
-    cosigned: list[tuple[str, int]]
+    cosigned: dict[str, int]
 
 
 def read_note(note: str, origin: str, owner: Place, cosigners: dict[str, Place]) -> Head:
@@ -267,15 +269,14 @@ def read_note(note: str, origin: str, owner: Place, cosigners: dict[str, Place])
     name, short, signature = signatures[0]
     need((name, short) == key_id(owner, 1), "first signature is not the owner's")
     owner.verify(signature, text.encode())
-    cosigned: list[tuple[str, int]] = []
-    waiting = dict(cosigners)
+    cosigned: dict[str, int] = {}
     for name, short, signature in signatures[1:]:
-        peers = [peer for peer in waiting if (name, short) == key_id(waiting[peer], 4)]
-        need(peers, "cosignature of an unknown node, or a second one")
-        place = waiting.pop(peers[0])
+        peers = [peer for peer, at in cosigners.items() if (name, short) == key_id(at, 4)]
+        need(peers and peers[0] not in cosigned, "cosignature of an unknown node, or a second one")
         seconds = number(int.from_bytes(signature[:8]), CLOCK_MAX)
-        place.verify(signature[8:], f"cosignature/v1\ntime {seconds}\n{text}".encode())
-        cosigned.append((place.code, seconds))
+        message = f"cosignature/v1\ntime {seconds}\n{text}".encode()
+        cosigners[peers[0]].verify(signature[8:], message)
+        cosigned[peers[0]] = seconds
     return Head(number(int(size), CLOCK_MAX), unbase64(root), cosigned)
 
 
@@ -325,6 +326,7 @@ class Log:
         need(seqs[:1] == [0] and seqs == sorted(set(seqs)), "leaves do not rise from 0")
         self.owner = read_chain(cbor(read_leaf(unbase64(rows[0][1]), 0)[4]), self.root)
         need(self.owner.key.hex() == owner, "leaf 0 names another owner")
+        need(self.is_up or self.owner.tier != "commune", "log down from a commune")
         whole = b"tiepdan log v1\n" + self.owner.key + purpose.encode() + b"\x00"
         log_id = sha256(whole + number(epoch).to_bytes(8)).digest()[:16]
         origin = f"tiepdan/{self.owner.code}/{log_id.hex()}"
@@ -336,7 +338,8 @@ class Log:
             need(json.dumps(reads) == json.dumps(said), "reads says something else")
         need(self.entries and self.used == set(self.writers), "writer without changes")
         what = {"purpose": "up" if self.is_up else "down", "size": head.size}
-        return {"code": self.owner.code, **what, "cosigned": head.cosigned}
+        cosigned = [(self.cosigners[peer].code, at) for peer, at in head.cosigned.items()]
+        return {"code": self.owner.code, **what, "cosigned": cosigned, "peers": head.cosigned}
 
     def take(self, kind: int, writer: int, document: bytes, hlc: int, body: bytes) -> Any:
         """Take a leaf in and return its `reads`, keys sorted."""

@@ -128,6 +128,13 @@ def compressed(chunk: bytes) -> bytes:
     return with_checksum(2, deflater.compress(body) + deflater.flush(), body)
 
 
+def as_counter(scene: Scene) -> bytes:
+    """Turn a number of ten bytes (value column: 10 << 4 | type) into a counter."""
+    body = body_of(Draft(scene.actor, more=put("fields", "x", 1 << 62, am.ScalarType.Int)).first)
+    assert body.count(b"\xa4\x01") == 1
+    return with_checksum(1, body.replace(b"\xa4\x01", b"\xa8\x01"))
+
+
 def undeterministic(data: bytes) -> bytes:
     """Write the length of a CBOR array (below 24) in one byte more than it needs."""
     return bytes([0x98, data[0] & 0x1F]) + data[1:]
@@ -250,11 +257,23 @@ FORGED: dict[str, Callable[[Scene], bytes]] = {
         s, writer(s.commune, device=OTHER_DEVICE)
     ),
     "a change before its writer": lambda s: s.file([s.certificate, change(s.chunk), s.writer]),
+    "a writer that is declared twice alike": lambda s: other_leaves(s, s.writer),
+    "a writer that no change uses": lambda s: other_leaves(s, s.second_writer),
+    "a writer of the number 0": lambda s: s.file(
+        [s.certificate, writer(s.commune, 0), change(s.chunk, 0)]
+    ),
+    "a document in a writer leaf": lambda s: at_seq(s, 1, writer(s.commune, document=b"x" * 16)),
     "a change of nobody": lambda s: s.file([s.certificate, change(s.chunk)]),
     "a change of another device": lambda s: at_seq(s, 2, change(Draft(s.second).first)),
     "a change of another epoch": lambda s: at_seq(s, 1, writer(s.commune, epoch=1)),
     # logs
+    "a further certificate leaf": lambda s: other_leaves(s, certificates(s.province.chain)),
+    "a document in a certificate leaf": lambda s: at_seq(
+        s, 0, certificates(s.commune.chain, document=b"x" * 16)
+    ),
+    "a writer in a certificate leaf": lambda s: at_seq(s, 0, certificates(s.commune.chain, 1)),
     "a log of an unknown purpose": lambda s: s.file(purpose="sideways"),
+    "a log of a commune for a reader": lambda s: s.file(purpose="down/" + "a" * 64),
     "a reader in capitals": lambda s: s.down(s.writer, change(s.chunk), purpose="down/" + "A" * 64),
     "a chain in the wrong order": lambda s: at_seq(s, 0, certificates(s.commune.chain[::-1])),
     "a chain with the root": lambda s: at_seq(
@@ -273,6 +292,10 @@ FORGED: dict[str, Callable[[Scene], bytes]] = {
     "a size with a sign": note_with(lambda head: forger.with_size(head, "+3")),
     "a size in other digits": note_with(lambda head: forger.with_size(head, "٣")),
     "a fourth line": note_with(lambda head: head + "more\n"),
+    "a chain of a node that cosigned nothing": lambda s: lay_out(
+        record(s.world.root_der, [forger.log(s.commune, s.honest)], [s.province])
+    ),
+    "a cosignature twice": lambda s: s.file(cosigners=[s.province, s.province]),
     # changes
     "two starts": two_starts,
     "a change in the middle left out": lambda s: s.file(chain_of_edits(s), shown=[0, 1, 2, 3, 5]),
@@ -292,6 +315,8 @@ FORGED: dict[str, Callable[[Scene], bytes]] = {
     "a text in fields": lambda s: s.start(make("fields", "more", am.ObjType.Text)),
     "a text made later": lambda s: s.edit(make("texts", "more", am.ObjType.Text)),
     "a text removed": lambda s: s.edit(delete("texts", "summary")),
+    "a truth value": lambda s: s.start(put("fields", "x", True, am.ScalarType.Boolean)),
+    "a counter": lambda s: at_seq(s, 2, change(as_counter(s))),
     "a fraction": lambda s: s.edit(put("fields", "title", 1.5, am.ScalarType.F64)),
     "a field set to nothing": lambda s: s.edit(put("fields", "title", None, am.ScalarType.Null)),
     "bytes": lambda s: s.edit(put("fields", "title", b"x", am.ScalarType.Bytes)),
@@ -347,7 +372,6 @@ ODD: dict[str, Callable[[Scene], bytes]] = {
     ),
     "the last event of a leaf": lambda s: s.start(event(ahead=255)),
     "a field removed": lambda s: s.edit(delete("fields", "title")),
-    "a truth value": lambda s: s.start(put("fields", "x", True, am.ScalarType.Boolean)),
     "a negative number": lambda s: s.start(put("fields", "x", -5, am.ScalarType.Int)),
     "names of 200 letters": lambda s: at_seq(s, 1, writer(s.commune, name="ế" * 200)),
 }

@@ -116,6 +116,7 @@ class World:
         """Let every pair talk until nothing is left to say."""
         for _ in range(2):
             self.link(self.commune, self.province)
+            self.link(self.other, self.province)
             self.link(self.province, self.centre)
 
     def link(self, child: Node, parent: Node) -> None:
@@ -171,7 +172,7 @@ class World:
     def write_directive(self) -> None:
         self.directive = mint_document_id(NOW_MS, self.rng)
         hung = self.province.author("hung", "Trần Hùng")
-        issued = DirectiveIssued(to_codes=("40.17083",), due_on=date(2026, 12, 1))
+        issued = DirectiveIssued(to_codes=("40.17083", "40.17084"), due_on=date(2026, 12, 1))
         fields, texts = {"title": "Kiểm tra"}, {"body": "Báo cáo"}
         what: dict[str, Any] = {"kind": "directive", "fields": fields, "texts": texts}
         self.province.write(hung, self.directive, 20_000, events=[issued], **what)

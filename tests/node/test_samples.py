@@ -33,7 +33,7 @@ MOMENTS_MS = st.integers(1_767_225_600_000, 1_924_991_999_000)
 def every_visit() -> list[SampleVisit]:
     """Compose each story several times at each place whose ground it fits."""
     rng = random.Random(7)
-    found = []
+    found: list[SampleVisit] = []
     for home in communes():
         for story in stories().values():
             if story.ground in ("", "highland" if home.is_highland else "lowland"):
@@ -63,7 +63,8 @@ def test_a_denunciation_brings_nobody_and_no_words() -> None:
         form = visit_form(visit, Arrival())
         assert not form.people
         assert not form.statement
-        assert not (form.petitions[0].title or form.petitions[0].content)
+        assert not form.petitions[0].title
+        assert not form.petitions[0].content
         assert form.petitions[0].envelope_number
 
 
@@ -146,7 +147,7 @@ def entries_now() -> list[Entry]:
 
 def test_every_deed_is_done_by_somebody_who_works_there() -> None:
     for entry in entries_now():
-        assert entry.place.holder(entry.role)
+        assert entry.place.holder(entry.role).role is entry.role
 
 
 def test_every_event_has_its_shape() -> None:

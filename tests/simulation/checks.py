@@ -116,9 +116,7 @@ def check_no_doubles(ledger: Ledger) -> None:
     """Check that no change stands in one log twice."""
     for truth in ledger.logs.values():
         bodies = Counter(
-            leaf.body
-            for leaf in map(decode_leaf, truth.leaves)
-            if leaf.type == LeafType.CHANGE
+            leaf.body for leaf in map(decode_leaf, truth.leaves) if leaf.type == LeafType.CHANGE
         )
         if any(count > 1 for count in bodies.values()):
             raise BrokenPromise("change_doubled", f"in {truth.owner} {truth.purpose}")

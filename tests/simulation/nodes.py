@@ -91,8 +91,12 @@ class SimulatedNode:
         self.guard.disk.close()
 
     def clock_ms(self, now_ms: int) -> int:
-        """Return what this node takes for the time; no clock shows a time before 1970."""
-        return max(0, START_MS + now_ms + self.offset_ms)
+        """Return what this node takes for the time."""
+        return START_MS + now_ms + self.offset_ms
+
+    def set_clock(self, clock_ms: int, now_ms: int) -> None:
+        """Make the node's clock jump; none shows a time before 1970."""
+        self.offset_ms = max(0, clock_ms) - START_MS - now_ms
 
     def commit(self, work: Callable[[], T]) -> T:
         """Run one unit of work in a transaction.

@@ -145,9 +145,7 @@ class Guard:
             self._is_dead = True
             return Crash()
         reading = statement_kind(sql).startswith("SELECT")
-        return sqlite3.OperationalError(
-            "disk I/O error" if reading else "database or disk is full"
-        )
+        return sqlite3.OperationalError("disk I/O error" if reading else "database or disk is full")
 
 
 @cache

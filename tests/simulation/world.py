@@ -23,7 +23,7 @@ from schemas.wire import Frame, Hello, Message
 from sync import document, inbound, replica, session, store
 from sync.errors import StoreError, SyncError
 from tests.simulation.checks import check_all
-from tests.simulation.identities import offices
+from tests.simulation.identities import START_MS, offices
 from tests.simulation.ledger import BrokenPromise, Deed, Ledger
 from tests.simulation.network import (
     LINK_ERRORS,
@@ -405,12 +405,13 @@ class World:
     def _jump(self) -> None:
         node = self.rng.choice(list(self.nodes.values()))
         if self.rng.random() < 0.15:
-            node.offset_ms = -node.clock_ms(self.now_ms) + node.offset_ms
+            node.set_clock(0, self.now_ms)
         elif self.rng.random() < 0.2:
-            node.offset_ms = 0
+            node.set_clock(START_MS + self.now_ms, self.now_ms)
         else:
             unit = self.rng.choice((MINUTE_MS, HOUR_MS, DAY_MS, 7 * DAY_MS))
-            node.offset_ms += self.rng.choice((-1, 1)) * self.rng.randint(1, 6) * unit
+            jump_ms = self.rng.choice((-1, 1)) * self.rng.randint(1, 6) * unit
+            node.set_clock(node.clock_ms(self.now_ms) + jump_ms, self.now_ms)
         self.note(f"{node.code} clock is off by {node.offset_ms} ms")
 
     def _span(self, mean_ms: int) -> int:

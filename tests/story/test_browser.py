@@ -191,7 +191,7 @@ def _tab_to(page: Page, name: str) -> None:
     for _ in range(60):
         page.keyboard.press("Tab")
         focused = page.evaluate(
-            "() => { const e = document.activeElement; return e.name || e.dataset.radio || '' }"
+            "() => { const e = document.activeElement; return e.dataset.radio || e.name || '' }"
         )
         if name in focused:
             return

@@ -1,8 +1,10 @@
 """A real node with its pages, in this process, and browsers that talk to it."""
 
+import asyncio
+import io
 import json
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,7 +101,8 @@ class Browser:
     async def upload(self, document: str, content: bytes, name: str = "scan.pdf") -> Reply:
         """Attach a file to a document."""
         form = FormData()
-        form.add_field("file", content, filename=name, content_type="application/pdf")
+        # aiohttp warns about large bytes, which would block the loop while they are sent.
+        form.add_field("file", io.BytesIO(content), filename=name, content_type="application/pdf")
         return await self.ask("POST", f"/api/v1/documents/{document}/attachments", form)
 
     async def close(self) -> None:
@@ -210,3 +213,22 @@ def denunciation_form(**changes: object) -> dict[str, Any]:
         "sealed_ref": "TC-7F3K",
     }
     return {"held_on": Clock().today().isoformat(), "petitions": [petition | changes]}
+
+
+def tell(
+    folder: Path, story: Callable[[OpenOffice], Awaitable[None]], tier: str = "commune"
+) -> None:
+    """Run a story in an office of its own."""
+
+    async def run() -> None:
+        async with open_office(folder, tier) as office:
+            await story(office)
+
+    asyncio.run(run())
+
+
+async def register(lan: Browser, titles: Sequence[str] = ("Đất rẫy",)) -> dict[str, Any]:
+    """Register a visit with one complaint for each title, and return the ids."""
+    reply = await lan.post("/visits", visit_form(titles))
+    assert reply.status == 200, reply.text
+    return reply.body

@@ -250,7 +250,6 @@ async function askForSeal(radio) {
   } catch {
     saved.textContent = t("Máy chủ không nhận; bản nháp được giữ trong trình duyệt này.");
   }
-  await saveDraft();
 }
 
 // Saving
