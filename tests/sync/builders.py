@@ -2,9 +2,9 @@
 
 import random
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ from sync.blobs import BlobFiles
 from sync.change import Change, parse_change
 from sync.database import open_database
 from sync.document import Documents, Edit
-from sync.intake import Admission
+from sync.intake import Admission, Events
 from sync.migrations import migrations
 from sync.replica import Author, Replica
 from sync.session import Session
@@ -77,7 +77,7 @@ def root() -> x509.Certificate:
 @cache
 def place(code: str) -> Place:
     """Return the office with a code: "0", two digits, or two digits, a point and digits."""
-    above, _, number = code.rpartition(".")
+    above = code.rpartition(".")[0]
     tier = Tier.CENTRE if code == "0" else Tier.COMMUNE if above else Tier.PROVINCE
     request = make_request(_key(code), tier, code, f"Nơi tiếp dân {code}")
     if not above:
@@ -90,8 +90,14 @@ def place(code: str) -> Place:
 CENTRE, PROVINCE, COMMUNE, NEIGHBOUR = "0", "40", "40.17083", "40.17084"
 
 
-def admit_all(*_: object) -> None:
+def admit_all(
+    kind: str, prior: Callable[[], Events], new: Events, fields: Mapping[str, object]
+) -> None:
     """The domain that has no objections."""
+
+
+def no_views(_documents: set[DocumentId]) -> None:
+    """A node that shows nothing."""
 
 
 @dataclass
@@ -157,7 +163,7 @@ def new_node(
     *,
     connection: Connection | None = None,
     admit: Admission = admit_all,
-    project: Callable[[set[DocumentId]], None] = admit_all,
+    project: Callable[[set[DocumentId]], None] = no_views,
 ) -> Node:
     """Return a node on a database in memory, or on the one given."""
     where = place(code)
@@ -299,15 +305,15 @@ class LogBuilder:
         return Head(log_id=self.log_id, size=head.size, root=head.root, signature=signature)
 
     def offer(self, **said: Any) -> Offer:
-        honest = {
-            "log_id": self.log_id,
-            "owner": self.owner.key.peer_id,
-            "purpose": self.purpose,
-            "epoch": self.epoch,
-            "from_seq": 0,
-            "size": len(self.leaves),
-        }
-        return Offer(**(honest | said))
+        honest = Offer(
+            log_id=self.log_id,
+            owner=self.owner.key.peer_id,
+            purpose=self.purpose,
+            epoch=self.epoch,
+            from_seq=0,
+            size=len(self.leaves),
+        )
+        return replace(honest, **said)
 
     def hello(self) -> Hello:
         return Hello(version=1, now_ms=NOW_MS, offers=(self.offer(),))

@@ -24,14 +24,14 @@ class Op:
     """One operation.
 
     Attributes:
-        object: None is the root.
+        target: the object that it works on; None is the root.
         key: of a map; None for an operation on a sequence.
         after: for a sequence, the item it stands behind or works on; None is the start.
         value: what it sets; kind says how it is written, and is guessed when None.
     """
 
     key: str | None = None
-    object: OpId | None = None
+    target: OpId | None = None
     action: int = Action.SET
     value: object = None
     kind: int | None = None
@@ -50,7 +50,7 @@ def chunk(
     tail: bytes = b"",
 ) -> bytes:
     """Return the chunk of a change with these operations."""
-    ids = [used for op in ops for used in (op.object, op.after, *op.replaces) if used is not None]
+    ids = [used for op in ops for used in (op.target, op.after, *op.replaces) if used is not None]
     others = sorted({owner for _, owner in ids} - {actor})
     actors = {owner: number for number, owner in enumerate([actor, *others])}
     head = uleb(len(deps)) + b"".join(sorted(deps)) + blob(actor) + uleb(seq) + uleb(start_op)
@@ -87,8 +87,8 @@ def column_data(ops: Sequence[Op], actors: dict[bytes, int]) -> dict[int, bytes]
     preds = [pred for op in ops for pred in op.replaces]
     values = [scalar(op) for op in ops]
     return {
-        0x01: runs((actors[op.object[1]] if op.object else None for op in ops), uleb),
-        0x02: runs((op.object[0] if op.object else None for op in ops), uleb),
+        0x01: runs((actors[op.target[1]] if op.target else None for op in ops), uleb),
+        0x02: runs((op.target[0] if op.target else None for op in ops), uleb),
         0x11: runs((actors[op.after[1]] if op.after else None for op in ops), uleb),
         0x13: deltas(_item(op) for op in ops),
         0x15: runs((op.key for op in ops), lambda key: blob(key.encode())),
