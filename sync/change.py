@@ -345,7 +345,8 @@ def _booleans(data: bytes) -> list[bool]:
     entries: list[bool] = []
     while reader.position < len(data):
         size = reader.uint()
-        if size == 0 and entries:
+        if size == 0 and reader.position > 1:
+            # Only the first may be empty, where a column starts with true.
             raise ChangeError("change_malformed", "a run of nothing")
         if len(entries) + size > CHANGE_OPS_MAX:
             raise ChangeError("change_too_long", "the change has too many operations")
