@@ -27,7 +27,6 @@ from node.link import Downlink, LinkStatus, Uplink
 from node.station import Station, open_station
 from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
-from schemas.codes import Tier
 from schemas.errors import MessageError
 from schemas.ids import parse_document_id
 from schemas.wire import Message
@@ -66,7 +65,7 @@ class Node:
         subject = station.replica.subject
         self.clock = clock
         self.config = station.folder.config
-        self.tier: Tier = subject.tier
+        self.tier = subject.tier
         self.code = subject.code
         self.name = subject.name
         self.language = self.config.language

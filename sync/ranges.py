@@ -26,12 +26,9 @@ class Ranges:
         self._starts[first:last] = [start]
         self._ends[first:last] = [end]
 
-    def discard_below(self, number: int) -> None:
-        """Forget everything below number."""
-        keep = bisect.bisect_right(self._ends, number)
-        self._starts, self._ends = self._starts[keep:], self._ends[keep:]
-        if self._starts:
-            self._starts[0] = max(self._starts[0], number)
+    def covers(self, start: int, end: int) -> bool:
+        """Tell whether every number from start up to, not including, end is held."""
+        return self.contiguous_end(start) >= end
 
     def contiguous_end(self, start: int) -> int:
         """Return the first number from start on that is not held."""
@@ -51,7 +48,3 @@ class Ranges:
                 found.append((position, held_start - position))
             position = held_end
         return found
-
-    def end(self) -> int:
-        """Return one more than the highest number held, 0 when empty."""
-        return self._ends[-1] if self._ends else 0

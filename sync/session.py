@@ -336,7 +336,11 @@ class Session:
         if log.fault:
             return []
         self._replica.inbound.keep(log, frame.first_seq, frame.leaves)
-        incoming.arrived.add(frame.first_seq, frame.first_seq + len(frame.leaves))
+        end = frame.first_seq + len(frame.leaves)
+        if incoming.arrived.covers(frame.first_seq, end):
+            # Sent again: what we said of it was lost, so it must be said again.
+            incoming.told = ()
+        incoming.arrived.add(frame.first_seq, end)
         incoming.is_news = True
         self._settle(incoming, log, now_ms)
         return []

@@ -121,7 +121,7 @@ def _shape(annotation: Any) -> str:
     if origin is tuple:
         return f"list of {_shape(get_args(annotation)[0])}"
     names = {str: "text", int: "number", bool: "truth value"}
-    return names.get(annotation, annotation.__name__)
+    return names.get(annotation) or str(annotation.__name__)
 
 
 if __name__ == "__main__":

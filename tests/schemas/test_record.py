@@ -168,7 +168,7 @@ def test_what_only_looks_like_a_chain_is_refused(items: Any) -> None:
 
 
 def test_a_leaf_has_a_longest_size() -> None:
-    largest = Leaf(type=0, writer=1, document=b"d" * 16, hlc=5, body=bytes(LEAF_BYTES_MAX - 27))
+    largest = Leaf(type=0, writer=1, document=b"d" * 16, hlc=5, body=bytes(LEAF_BYTES_MAX - 26))
     assert len(largest.encode()) == LEAF_BYTES_MAX
     assert decode_leaf(largest.encode()) == largest
     with pytest.raises(RecordError) as refusal:

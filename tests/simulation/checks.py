@@ -9,7 +9,7 @@ from crypto.errors import CryptoError
 from crypto.merkle import Frontier, leaf_hash
 from crypto.note import TreeHead, verify_cosignature
 from node.cases.fold import fold
-from schemas.codes import DocumentKind, Tier
+from schemas.codes import DocumentKind
 from schemas.ids import DocumentId
 from schemas.record import LeafType, decode_leaf
 from sync.store import UP, Log
@@ -263,11 +263,6 @@ def check_blobs(nodes: Nodes) -> None:
                 raise BrokenPromise(
                     "blob_missing", f"{node.code} has {size} of {size_bytes} bytes of a file"
                 )
-
-
-def holders(nodes: Nodes, tiers: Sequence[Tier]) -> list[SimulatedNode]:
-    """Return the nodes of some tiers."""
-    return [node for node in nodes.values() if node.office.tier in tiers]
 
 
 def _root(leaves: Sequence[bytes]) -> bytes:

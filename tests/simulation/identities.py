@@ -1,6 +1,5 @@
 """The offices of the simulated country: keys and certificates, made once for each process."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -86,8 +85,8 @@ def offices() -> dict[str, Office]:
         issuer_key = above.key if above else _key("root")
         request = make_request(key, tier, code, name)
         own = issue(issuer, issuer_key, request, START_MS, _LIFETIME_DAYS)
-        rest: Sequence[x509.Certificate] = above.chain if above else ()
-        found[code] = Office(code=code, name=name, tier=tier, key=key, chain=(own, *rest))
+        chain = (own, *above.chain) if above else (own,)
+        found[code] = Office(code=code, name=name, tier=tier, key=key, chain=chain)
     return found
 
 

@@ -137,8 +137,8 @@ class Concerns:
 class Ledger:
     """Watches every commit and every acknowledgement."""
 
-    def __init__(self, nodes: Sequence[SimulatedNode], *, expects_malice: bool = False) -> None:
-        """Watch these nodes; with malice expected, alarms are no broken promise."""
+    def __init__(self, nodes: Sequence[SimulatedNode]) -> None:
+        """Watch these nodes."""
         self.logs: dict[bytes, Truth] = {}
         self.deeds: list[Deed] = []
         self.concerns = Concerns()
@@ -149,7 +149,6 @@ class Ledger:
         # What a node had done when it was last looked at: the next look is cheaper.
         self._written: dict[str, tuple[int, int]] = {}
         self._news: dict[str, tuple[int, int]] = {}
-        self._expects_malice = expects_malice
         self._alarms: dict[str, int] = {}
 
     def add(self, deed: Deed) -> None:
@@ -227,10 +226,6 @@ class Ledger:
                     f" and holds {held + stored}",
                 )
 
-    def forgive_ack(self, node: SimulatedNode, log_id: bytes) -> None:
-        """Let a node take an acknowledgement back: what it held was damaged on the way."""
-        self._acked.pop((node.code, log_id), None)
-
     def _look_at_log(self, node: SimulatedNode, log: Log) -> None:
         key = (node.code, log.log_id)
         before = self._held.get(key, 0)
@@ -277,7 +272,8 @@ class Ledger:
             if size < before:
                 raise BrokenPromise(
                     "cosigned_back",
-                    f"{node.code}: {before} leaves of {self._name(log_id)} were cosigned, now {size}",
+                    f"{node.code}: {before} leaves of {self._name(log_id)} were cosigned,"
+                    f" now {size}",
                 )
             self.cosigned[key] = size
             cosigner = self._nodes[peer]
@@ -290,7 +286,7 @@ class Ledger:
 
     def _look_for_trouble(self, node: SimulatedNode) -> None:
         count = node.guard.counts["INSERT alarm"]
-        if self._expects_malice or count == self._alarms.get(node.code, 0):
+        if count == self._alarms.get(node.code, 0):
             return
         self._alarms[node.code] = count
         rows = node.guard.disk.execute("SELECT code, detail FROM alarm").fetchall()

@@ -1,4 +1,4 @@
-"""Contacts between a node and the one above it: messages that are late, lost, twice or damaged."""
+"""Contacts between a node and the one above it: messages that are late, lost or come twice."""
 
 import random
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Final
 
 from crypto.errors import CryptoError
 from schemas.errors import MessageError
-from schemas.wire import Ack, Frame, Message, decode_message, encode_message
+from schemas.wire import Ack, Message, decode_message, encode_message
 from sync.errors import LinkError, StoreError
 from sync.session import Kinship, Session
 from tests.simulation.nodes import SimulatedNode
@@ -26,14 +26,12 @@ class Quality:
         loss: share of messages that vanish while the link stays up.
         twice: share that arrives a second time.
         overtaken: share that later ones may overtake.
-        garbled: share with a flipped bit or a missing end, not noticed on the way.
     """
 
     latency_ms: tuple[int, int] = (20, 60)
     loss: float = 0.0
     twice: float = 0.0
     overtaken: float = 0.0
-    garbled: float = 0.0
 
 
 PERFECT: Final = Quality()
@@ -43,17 +41,14 @@ def draw_quality(rng: random.Random) -> Quality:
     """Return the quality of one contact: most links are streams, some are worse."""
     slow = rng.choice((80, 300, 900, 4_000))
     latency_ms = (slow // 4, slow)
-    kind = rng.random()
-    if kind < 0.55:
+    if rng.random() < 0.6:
         return Quality(latency_ms=latency_ms)
-    if kind < 0.90:
-        return Quality(
-            latency_ms=latency_ms,
-            loss=rng.choice((0.0, 0.05, 0.3)),
-            twice=rng.choice((0.0, 0.1)),
-            overtaken=rng.choice((0.0, 0.1)),
-        )
-    return Quality(latency_ms=latency_ms, garbled=0.0)
+    return Quality(
+        latency_ms=latency_ms,
+        loss=rng.choice((0.0, 0.05, 0.3)),
+        twice=rng.choice((0.0, 0.1)),
+        overtaken=rng.choice((0.0, 0.1)),
+    )
 
 
 @dataclass(slots=True)
@@ -110,7 +105,6 @@ class Wire:
 
     Attributes:
         counts: what happened to messages.
-        garbled_frames: told of each damaged frame: its receiver and its log.
     """
 
     def __init__(
@@ -131,8 +125,6 @@ class Wire:
         data = encode_message(message)
         self.counts["messages"] += 1
         self.counts["bytes"] += len(data)
-        if quality.garbled and rng.random() < quality.garbled:
-            data = self._garble(data)
         if quality.loss and rng.random() < quality.loss:
             self.counts["lost"] += 1
             return data
@@ -161,14 +153,6 @@ class Wire:
         side.inbox.append(data)
         self._arrived(contact, side)
 
-    def _garble(self, data: bytes) -> bytes:
-        self.counts["garbled"] += 1
-        if self._rng.random() < 0.2:
-            return data[: self._rng.randrange(len(data))]
-        damaged = bytearray(data)
-        damaged[self._rng.randrange(len(data))] ^= 1 << self._rng.randrange(8)
-        return bytes(damaged)
-
 
 def _side(node: SimulatedNode, peer: SimulatedNode, kinship: Kinship) -> Side:
     return Side(node, Session(node.replica, peer.subject, kinship, node.files))
@@ -177,8 +161,3 @@ def _side(node: SimulatedNode, peer: SimulatedNode, kinship: Kinship) -> Side:
 def acknowledgements(messages: list[Message]) -> list[Ack]:
     """Return the acknowledgements among messages."""
     return [message for message in messages if isinstance(message, Ack)]
-
-
-def frame_log(message: Message) -> bytes | None:
-    """Return the log whose leaves a message carries."""
-    return message.log_id if isinstance(message, Frame) else None

@@ -42,7 +42,7 @@ class SimulatedNode:
         self.files = BlobFiles(blob_folder)
         self.offset_ms = 0
         self.starts = 0
-        self.touched: set[DocumentId] = set()
+        self.touched = set[DocumentId]()
         self._replica: Replica | None = None
 
     @property

@@ -27,7 +27,7 @@ from schemas.codes import (
     Role,
     Tier,
 )
-from schemas.events import Event, StateEvent, decode_event
+from schemas.events import Event, decode_event
 from schemas.ids import DocumentId, EventId, document_text, mint_document_id
 from schemas.record import decode_writer
 from sync.replica import Author
@@ -57,9 +57,14 @@ _TEXTS: Final[Mapping[str, str]] = {
 Make = Callable[[random.Random, CaseStanding], Event]
 
 
-def _place(rng: random.Random) -> dict[str, str]:
+def _transferred(rng: random.Random, case: CaseStanding) -> Event:
     code = rng.choice(_COMMUNES)
-    return {"to_office": f"UBND xã {code}", "to_code": code}
+    return ev.Transferred(follows=case.tips, to_office=f"UBND xã {code}", to_code=code)
+
+
+def _assigned(rng: random.Random, case: CaseStanding) -> Event:
+    code = rng.choice(_COMMUNES)
+    return ev.Assigned(follows=case.tips, to_office=f"UBND xã {code}", to_code=code)
 
 
 def _number(rng: random.Random) -> str:
@@ -89,7 +94,7 @@ _MAKERS: Final[Mapping[str, Make]] = {
         follows=case.tips, missing="bản sao quyết định"
     ),
     "guided": lambda rng, case: ev.Guided(follows=case.tips, to_office="Tòa án khu vực"),
-    "transferred": lambda rng, case: ev.Transferred(follows=case.tips, **_place(rng)),
+    "transferred": _transferred,
     "transfer_acknowledged": lambda rng, case: ev.TransferAcknowledged(follows=case.tips),
     "transfer_returned": lambda rng, case: ev.TransferReturned(
         follows=case.tips, reason="không thuộc thẩm quyền"
@@ -115,7 +120,7 @@ _MAKERS: Final[Mapping[str, Make]] = {
     "withdrawn": lambda rng, case: ev.Withdrawn(
         follows=case.tips, scope=rng.choice(("full", "partial"))
     ),
-    "assigned": lambda rng, case: ev.Assigned(follows=case.tips, **_place(rng)),
+    "assigned": _assigned,
     "answered": lambda rng, case: ev.Answered(follows=case.tips, on=_TODAY),
     "closed": lambda rng, case: ev.Closed(
         follows=case.tips, reason=rng.choice(tuple(ClosingReason)), document_number=_number(rng)
@@ -290,8 +295,7 @@ def hand_over(pen: Pen, rng: random.Random) -> None:
     if document is None:
         return
     case = fold(facts_of(pen.node.guard.disk, document))
-    name = rng.choice(("assigned", "transferred"))
-    pen.write(document, events=[_MAKERS[name](rng, case)])
+    pen.write(document, events=[rng.choice((_assigned, _transferred))(rng, case)])
 
 
 def edit(pen: Pen, rng: random.Random) -> None:

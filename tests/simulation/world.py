@@ -14,12 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 from schemas.codes import Tier
 from schemas.errors import SchemaError
-from schemas.wire import Frame, Hello, Message
+from schemas.wire import Message
 from sync import document, inbound, replica, session, store
 from sync.errors import StoreError, SyncError
 from tests.simulation.checks import check_all
@@ -175,7 +176,7 @@ class World:
         codes = list(self.nodes)
         for code, node in self.nodes.items():
             if node.office.parent:
-                self.after(self._span(plan.link_down_ms // 2), lambda code=code: self._dial(code))
+                self.after(self._span(plan.link_down_ms // 2), partial(self._dial, code))
         for _ in range(plan.actions):
             self.after(rng.randrange(plan.length_ms), self._somebody_acts)
         for _ in range(plan.crashes):
@@ -250,8 +251,11 @@ class World:
         self._wake_sessions(node)
         if pen.later is not None:
             later, delay_ms = pen.later, self.rng.randint(MINUTE_MS, 40 * MINUTE_MS)
-            self.after(delay_ms, lambda: self.act(node, later, device))
+            self.after(delay_ms, partial(self._act_later, node, later, device))
         return True
+
+    def _act_later(self, node: SimulatedNode, action: Action, device: int) -> None:
+        self.act(node, action, device)
 
     def _remember(self, deeds: list[Deed], *, is_acknowledged: bool) -> None:
         for deed in deeds:
@@ -286,7 +290,7 @@ class World:
         """Open a contact between two nodes."""
         for node, peer, is_child in ((child, parent, False), (parent, child, True)):
             known = peer.office.as_peer(is_child=is_child)
-            if not self._unit(node, lambda n=node, k=known: n.replica.welcome(k)):
+            if not self._unit(node, partial(node.replica.welcome, known)):
                 return
         self.note(f"{child.code} connects to {parent.code}")
         self.counts["contacts"] += 1
@@ -398,7 +402,8 @@ class World:
         rng, guard = self.rng, self.nodes[code].guard
         kind = rng.choice(sorted(guard.counts)) if guard.counts and rng.random() < 0.6 else ""
         kind = self.plan.crash_kind or kind
-        moment = self.plan.crash_moment or rng.choice(("before", "after"))
+        moments: list[Moment] = ["before", "after"]
+        moment = rng.choice([self.plan.crash_moment] if self.plan.crash_moment else moments)
         countdown = rng.randint(1, 2) if kind else rng.randint(1, 150)
         guard.arm(Trap(kind, countdown, moment, is_crash))
 

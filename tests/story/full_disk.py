@@ -6,6 +6,7 @@ that pages still answer, and that work goes on once there is room again.
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from schemas.codes import Role
@@ -23,7 +24,7 @@ def _visit(number: int) -> dict[str, object]:
     }
 
 
-async def _story(node: NodeProcess, ballast: Path) -> None:
+async def _story(node: NodeProcess, make_room: Callable[[], None]) -> None:
     await node.wait_until_up()
     lan = Person(node, "lan")
     try:
@@ -40,7 +41,7 @@ async def _story(node: NodeProcess, ballast: Path) -> None:
         assert (refusal.status, refusal.code) == (507, "disk_full")
         assert acknowledged > 0
         assert (await lan.ask("GET", "/cases"))["count"] == acknowledged
-        ballast.unlink()
+        make_room()
         await lan.ask("POST", "/visits", _visit(acknowledged))
         assert (await lan.ask("GET", "/cases"))["count"] == acknowledged + 1
     finally:
@@ -58,7 +59,7 @@ def main(folder: Path) -> None:
     node = NodeProcess(folder / "commune")
     node.start()
     try:
-        asyncio.run(_story(node, ballast))
+        asyncio.run(_story(node, ballast.unlink))
     finally:
         status = node.stop()
     assert status == 0, "the node did not stop cleanly"

@@ -1,9 +1,11 @@
 """Goal: on a bad day a person gets one clear sentence with a stable code, and nothing is lost.
 
-Method: the real command line and real processes; a small file system of its own that really fills up.
+Method: the real command line and real processes; a small file system of its own that really fills
+up.
 """
 
 import asyncio
+import io
 import shutil
 import socket
 import sqlite3
@@ -204,7 +206,7 @@ def test_a_bad_form_is_refused_field_by_field_and_the_node_stays_up(tmp_path: Pa
                 assert refused.value.body["message"]
             await lan.ask("POST", "/visits", _visit(2))
             large = aiohttp.FormData()
-            large.add_field("file", b"x" * ((50 << 20) + 1), filename="lớn.pdf")
+            large.add_field("file", io.BytesIO(b"x" * ((50 << 20) + 1)), filename="lớn.pdf")
             found = await lan.ask("GET", "/cases")
             case = found["cases"][0]["id"]
             with pytest.raises(Refused) as refused:

@@ -1,0 +1,125 @@
+"""Goal: a world that overlooks a broken promise proves nothing, so each check is seen to fail.
+
+Method: one fault is put into the product, by hand and for the length of one test; the stories must
+find it.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from schemas.wire import Ack
+from sync import intake, replica, session
+from sync.inbound import Inbound
+from sync.replica import Replica
+from sync.session import Session
+from sync.store import Store
+from tests.simulation.ledger import BrokenPromise
+from tests.simulation.world import World
+
+_SEEDS: Final = range(40)
+
+
+def forgets_leaves(patch: pytest.MonkeyPatch) -> None:
+    """Acknowledge frames without keeping all of them."""
+    keep = Inbound.keep
+
+    def lose(self: Inbound, log: Any, first_seq: int, leaves: Sequence[bytes]) -> None:
+        keep(self, log, first_seq, leaves[:-1] if len(leaves) > 1 else leaves)
+
+    patch.setattr(Inbound, "keep", lose)
+
+
+def boasts(patch: pytest.MonkeyPatch) -> None:
+    """Acknowledge one leaf more than arrived."""
+    honest = Session._ack
+
+    def boast(self: Session, incoming: Any, log: Any) -> Ack:
+        ack = honest(self, incoming, log)
+        return Ack(
+            log_id=ack.log_id,
+            have_seq=ack.have_seq + 1,
+            gaps=ack.gaps,
+            cosignatures=ack.cosignatures,
+        )
+
+    patch.setattr(Session, "_ack", boast)
+
+
+def tells_the_neighbour(patch: pytest.MonkeyPatch) -> None:
+    """Send every document down to every child."""
+    patch.setattr(replica, "is_within", lambda code, ancestor: True)
+
+
+def keeps_back(patch: pytest.MonkeyPatch) -> None:
+    """Send nothing down."""
+    patch.setattr(Replica, "_send_down", lambda self, documents, children: None)
+
+
+def drops_what_waits(patch: pytest.MonkeyPatch) -> None:
+    """Never look again at a change that waited."""
+    patch.setattr(intake.Intake, "_wake", lambda self, document, arrived: None)
+
+
+def sends_once_only(patch: pytest.MonkeyPatch) -> None:
+    """Never send again what was lost."""
+    patch.setattr(session, "has_passed", lambda span, since, now: False)
+
+
+def doubles(patch: pytest.MonkeyPatch) -> None:
+    """Append a change to the up log twice."""
+    append = Replica._append
+
+    def twice(self: Replica, log: Any, leaf: bytes, now_ms: int) -> int:
+        seq = append(self, log, leaf, now_ms)
+        if log.purpose == "up" and log.size % 7 == 0:
+            append(self, log, leaf, now_ms)
+        return seq
+
+    patch.setattr(Replica, "_append", twice)
+
+
+def commits_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Tell the user that it is safe, and roll back now and then."""
+    flush = Store._flush
+    calls = iter(range(1_000_000))
+
+    def forget(self: Store) -> None:
+        flush(self)
+        if next(calls) % 50 == 49:
+            self.db.execute("ROLLBACK")
+            self.db.execute("BEGIN")
+
+    patch.setattr(Store, "_flush", forget)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        forgets_leaves,
+        boasts,
+        tells_the_neighbour,
+        keeps_back,
+        drops_what_waits,
+        sends_once_only,
+        doubles,
+        commits_nothing,
+    ],
+)
+def test_the_world_finds(
+    fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fault(monkeypatch)
+    with pytest.raises(BrokenPromise):
+        tell_stories(tmp_path)
+
+
+def tell_stories(folder: Path) -> None:
+    for seed in _SEEDS:
+        world = World(seed, folder / str(seed))
+        try:
+            world.run()
+        finally:
+            world.close()
