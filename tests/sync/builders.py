@@ -347,7 +347,7 @@ class Pen:
 
     def __init__(self, document: DocumentId = DOCUMENT) -> None:
         """Start without a document."""
-        self.documents = Documents(lambda _: [])
+        self.documents = Documents(lambda _: [change.raw for change in self.changes])
         self.document = document
         self.changes: list[Change] = []
 

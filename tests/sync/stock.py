@@ -47,8 +47,8 @@ ALL_KINDS: Final = ("put", "mixed", "delete", "splice", "mark", "list", "nest")
 class Copies:
     """Three copies of one document that are edited apart and merged now and then."""
 
-    def __init__(self) -> None:
-        """Start with a case of our shape, and a list that ours would not have."""
+    def __init__(self, *, ours: bool = False) -> None:
+        """Start with a case of our shape, and a list that ours would not have unless told so."""
         first = Document(ACTORS[0])
         with first.transaction() as transaction:
             put: Any = transaction
@@ -57,7 +57,7 @@ class Copies:
             texts: bytes = put.put_object(ROOT, "texts", ObjType.Map)
             put.put_object(ROOT, "events", ObjType.Map)
             self.text: bytes = put.put_object(texts, "summary", ObjType.Text)
-            self.list: bytes = put.put_object(ROOT, "list", ObjType.List)
+            self.list: bytes = b"" if ours else put.put_object(ROOT, "list", ObjType.List)
         self.copies = [first, first.fork(), first.fork()]
         for copy, actor in zip(self.copies[1:], ACTORS[1:], strict=True):
             copy.set_actor(actor)
