@@ -1,0 +1,1 @@
+"""Benchmarks of the product through its real modules; started by scripts/bench."""
