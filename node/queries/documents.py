@@ -45,7 +45,10 @@ def deadlines(db: sqlite3.Connection, case: str, today: date) -> list[Deadline]:
         (case,),
     )
     return [
-        Deadline(**dict(row), days_left=None if row["met_on"] else days_left(row["due_on"], today))
+        Deadline(
+            **{**dict(row), "notices": row["notices"].split()},
+            days_left=None if row["met_on"] else days_left(row["due_on"], today),
+        )
         for row in rows
     ]
 

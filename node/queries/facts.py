@@ -100,6 +100,7 @@ class Deadline(Fact):
 
     Attributes:
         days_left: days until due_on; None once it was met.
+        notices: codes of what must be shown with it.
     """
 
     rule: str
@@ -110,6 +111,7 @@ class Deadline(Fact):
     source: str
     verified: bool
     note: str
+    notices: list[str]
     days_left: int | None
 
 
@@ -286,6 +288,51 @@ class DocumentFields(Fact):
     rivals: list[RivalField]
 
 
+class RuleSource(Fact):
+    """The rule of law behind an answer, and whether somebody read it there."""
+
+    rule: str
+    source: str
+    verified: bool
+    note: str
+
+
+class ReceptionPeriod(Fact):
+    """A week or month in which the head of this office receives citizens in person.
+
+    Attributes:
+        held: different days on which that happened.
+        is_over: no day is left in it.
+    """
+
+    role: str
+    first: str
+    last: str
+    needed: int
+    held: int
+    is_over: bool
+    basis: RuleSource
+
+
+class OnlineReception(Fact):
+    """Whether a matter may be received online; no basis means that no rule speaks of its class."""
+
+    is_allowed: bool
+    basis: RuleSource | None
+
+
+class Representatives(Fact):
+    """How many representatives a group appoints.
+
+    Attributes:
+        fewest: None where the rules give no number.
+    """
+
+    fewest: int | None
+    most: int
+    bases: list[RuleSource]
+
+
 class Today(Fact):
     """What needs somebody today: how many, and the first few of each."""
 
@@ -300,6 +347,7 @@ class Today(Fact):
     conflicts: list[CaseLine]
     new: list[CaseLine]
     directives: list[Directive]
+    reception: list[ReceptionPeriod]
 
 
 class Waiting(Fact):

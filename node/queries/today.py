@@ -8,6 +8,7 @@ from node.clock import PLACE
 from node.queries.cases import CaseFilter, Place, list_cases
 from node.queries.facts import CasePage, Today
 from node.queries.files import directives
+from node.queries.reception import reception_periods
 
 _SHOWN: Final = 5
 
@@ -42,4 +43,5 @@ def today(db: sqlite3.Connection, place: Place) -> Today:
         conflicts=conflicts.cases,
         new=new.cases,
         directives=waiting[:_SHOWN],
+        reception=reception_periods(db, place),
     )

@@ -9,6 +9,8 @@ from node.queries.facts import (
     DocumentFields,
     DraftLine,
     Office,
+    OnlineReception,
+    Representatives,
     SyncState,
     Technician,
     Waiting,
@@ -108,6 +110,8 @@ class CaseAnswer(Answer):
         closing_reasons: that fit the state.
         traits: what `classified` would say now: class, instance, authority, complexity, place.
         offices: where it can be transferred or assigned to.
+        online: whether the law lets it be received online; None before its class is known.
+        representatives: how many the group behind it appoints; None where no rule says it.
     """
 
     file: CaseFile
@@ -118,6 +122,8 @@ class CaseAnswer(Answer):
     closing_reasons: list[str]
     traits: dict[str, str | int | bool]
     offices: list[Office]
+    online: OnlineReception | None
+    representatives: Representatives | None
     can_edit: bool
     can_attach: bool
     can_direct: bool

@@ -15,6 +15,7 @@ from node.queries.facts import CasePage, Today
 from node.queries.facts import Office as OfficeName
 from node.queries.files import case_file
 from node.queries.offices import office_names
+from node.queries.reception import online_reception, representatives
 from node.queries.sync_state import changed_ms, sync_states
 from node.queries.today import today, yesterday_ms
 from node.requests import CaseAction, EditFields, SplitCase
@@ -102,6 +103,8 @@ async def read_case(call: Call) -> CaseAnswer:
         closing_reasons=sorted(CLOSING_REASONS.get(standing.state, ())),
         traits=_traits(standing, office),
         offices=[OfficeName(code=code, name=name) for code, name in sorted(names.items())],
+        online=online_reception(file.line.case_type, place.today),
+        representatives=representatives(file.group_count, place.today),
         can_edit=may(role, "document.edit"),
         can_attach=may(role, "attachment.add") and not sealed,
         can_direct=may(role, "directive.issue"),
