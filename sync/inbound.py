@@ -1,6 +1,7 @@
 """Logs that other nodes send us: leaves are kept at once, used once a tree head covers them."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
@@ -24,6 +25,9 @@ from sync.errors import LinkError, LogError
 from sync.intake import Intake
 from sync.scope import is_within
 from sync.store import HEAD_STEP, UP, Log, Store
+
+# Leaves that do not add up to their head are asked for once more before the log is stopped.
+_DOUBTS_MAX: Final = 2
 
 
 class Inbound:
@@ -67,7 +71,7 @@ class Inbound:
         elif log.source != peer.peer_id:
             # A place has a new node, or somebody offered the log before its owner came. What the
             # earlier sender left unproved must not stand in the way.
-            self._store.db.execute("DELETE FROM pending_leaf WHERE log = ?", (log.number,))
+            self._store.drop_pending(log)
             log.source, log.awaited, log.dirty = peer.peer_id, None, True
         return log
 
@@ -136,7 +140,8 @@ class Inbound:
             Whether the log grew.
 
         Raises:
-            LogError: the leaves do not add up to the head.
+            LogError: the leaves do not add up to the head: `leaves_damaged` the first time, when
+                they are forgotten so that they can be sent again, then `log_forked`.
         """
         if log.awaited is None or have_seq < log.awaited[0]:
             return False
@@ -147,7 +152,7 @@ class Inbound:
         self._store.promote(log, start, size)
         for leaf in leaves:
             log.extend(leaf)
-        log.head_signature, log.awaited = signature, None
+        log.head_signature, log.awaited, log.doubts = signature, None, 0
         if size // HEAD_STEP > start // HEAD_STEP:
             self._store.put_head(log, size, root, signature)
         for offset, leaf in enumerate(leaves):
@@ -193,8 +198,15 @@ class Inbound:
         frontier = Frontier.decode(log.frontier.size, log.frontier.encode())
         for leaf in leaves:
             frontier.append(leaf_hash(leaf))
-        if frontier.root() != root:
-            raise LogError("log_forked", "the leaves do not add up to the tree head")
+        if frontier.root() == root:
+            return
+        log.doubts, log.dirty = log.doubts + 1, True
+        if log.doubts < _DOUBTS_MAX:
+            # No leaf is signed by itself: damage on the way looks like a log that tells two stories.
+            self._store.drop_pending(log)
+            log.awaited = None
+            raise LogError("leaves_damaged", "the leaves that came do not add up to the tree head")
+        raise LogError("log_forked", "the leaves do not add up to the tree head")
 
     def _check_signature(self, log: Log, size: int, root: bytes, signature: bytes) -> None:
         head = TreeHead(origin=log_origin(log.code, log.log_id), size=size, root=root)

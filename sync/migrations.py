@@ -42,7 +42,8 @@ _LOG_TABLES = (
         awaited_size INTEGER NOT NULL DEFAULT 0,
         awaited_root BLOB NOT NULL DEFAULT x'',
         awaited_signature BLOB NOT NULL DEFAULT x'',
-        fault TEXT NOT NULL DEFAULT ''
+        fault TEXT NOT NULL DEFAULT '',
+        doubts INTEGER NOT NULL DEFAULT 0
     ) STRICT""",
     # With row numbers: rows of a table without them spill onto a page of their own at 1 KB.
     """CREATE TABLE leaf (

@@ -342,8 +342,7 @@ class Session:
             incoming.told = ()
         incoming.arrived.add(frame.first_seq, end)
         incoming.is_news = True
-        self._settle(incoming, log, now_ms)
-        return []
+        return self._settle(incoming, log, now_ms)
 
     def _on_head(self, head: Head, now_ms: int) -> list[Message]:
         incoming, log = self._received(head.log_id)
@@ -353,21 +352,22 @@ class Session:
             self._replica.inbound.await_head(log, head)
         except LogError as error:
             return [self._fault(log, head, error, now_ms)]
-        self._settle(incoming, log, now_ms)
-        if log.fault:
-            return [Problem(code=log.fault, detail="the head does not fit", log_id=log.log_id)]
-        return [self._ack(incoming, log)]
+        return self._settle(incoming, log, now_ms) or [self._ack(incoming, log)]
 
-    def _settle(self, incoming: _Incoming, log: Log, now_ms: int) -> None:
-        head = log.awaited
+    def _settle(self, incoming: _Incoming, log: Log, now_ms: int) -> list[Message]:
+        """Take leaves into use if a head covers them; return what is wrong with them, if it is."""
+        size, root, signature = log.awaited or (0, b"", b"")
         try:
             self._replica.inbound.settle(log, incoming.arrived.contiguous_end(0), now_ms)
         except LogError as error:
-            size, root, signature = head or (0, b"", b"")
-            self._fault(
-                log, Head(log_id=log.log_id, size=size, root=root, signature=signature), error,
-                now_ms,
-            )  # fmt: skip
+            if error.code == "leaves_damaged":
+                # Without a log: the peer ends this link and begins another from our true cursor.
+                incoming.arrived, incoming.is_news = Ranges(), False
+                incoming.arrived.add(0, log.size)
+                return [Problem(code=error.code, detail=str(error))]
+            head = Head(log_id=log.log_id, size=size, root=root, signature=signature)
+            return [self._fault(log, head, error, now_ms)]
+        return []
 
     def _fault(self, log: Log, head: Head, error: LogError, now_ms: int) -> Problem:
         """Stop a log that tells two stories, and keep both."""

@@ -47,6 +47,7 @@ class Log:
         frontier: covers all leaves; equals the signed head outside a transaction.
         awaited: newest head received whose leaves are not all here: (size, root, signature).
         fault: code of the alarm that stopped this log, or empty.
+        doubts: how often in a row the leaves that came did not add up to their head.
         unsigned: own leaves were appended and the head is not signed yet.
     """
 
@@ -62,6 +63,7 @@ class Log:
     head_signature: bytes = b""
     awaited: tuple[int, bytes, bytes] | None = None
     fault: str = ""
+    doubts: int = 0
     unsigned: bool = False
     dirty: bool = False
     subtrees: list[tuple[int, int, bytes]] = field(default_factory=list)
@@ -148,7 +150,8 @@ class Store:
             awaited = log.awaited or (0, b"", b"")
             self.db.execute(
                 "UPDATE log SET tier=?, code=?, source=?, size=?, frontier=?, head_signature=?,"
-                " awaited_size=?, awaited_root=?, awaited_signature=?, fault=? WHERE number=?",
+                " awaited_size=?, awaited_root=?, awaited_signature=?, fault=?, doubts=?"
+                " WHERE number=?",
                 (
                     log.tier,
                     log.code,
@@ -158,6 +161,7 @@ class Store:
                     log.head_signature,
                     *awaited,
                     log.fault,
+                    log.doubts,
                     log.number,
                 ),
             )
@@ -297,6 +301,10 @@ class Store:
             (log.number, start, end),
         )
         return [row[0] for row in rows]
+
+    def drop_pending(self, log: Log) -> None:
+        """Forget the leaves of a log that no tree head covers; their sender has them."""
+        self.db.execute("DELETE FROM pending_leaf WHERE log = ?", (log.number,))
 
     def promote(self, log: Log, start: int, end: int) -> None:
         """Move pending leaves, now covered by a tree head, to the log."""
@@ -519,7 +527,7 @@ class Store:
 _RANK = {Tier.CENTRE.value: 0, Tier.PROVINCE.value: 1, Tier.COMMUNE.value: 2}
 _SELECT_LOG = (
     "SELECT number, log_id, owner, purpose, epoch, tier, code, source, size, frontier,"
-    " head_signature, awaited_size, awaited_root, awaited_signature, fault FROM log"
+    " head_signature, awaited_size, awaited_root, awaited_signature, fault, doubts FROM log"
 )
 _SELECT_PEER = "SELECT peer, tier, code, name, office_key, chain, is_child FROM peer"
 
@@ -539,6 +547,7 @@ def _log(row: tuple[Any, ...]) -> Log:
         head_signature=bytes(row[10]),
         awaited=awaited,
         fault=row[14],
+        doubts=row[15],
     )
 
 
