@@ -202,7 +202,7 @@ class Inbound:
             return
         log.doubts, log.dirty = log.doubts + 1, True
         if log.doubts < _DOUBTS_MAX:
-            # No leaf is signed by itself: damage on the way looks like a log that tells two stories.
+            # No leaf is signed by itself: damage on the way looks like a log with two stories.
             self._store.drop_pending(log)
             log.awaited = None
             raise LogError("leaves_damaged", "the leaves that came do not add up to the tree head")
