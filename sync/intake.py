@@ -144,6 +144,8 @@ class Intake:
 
     def _take_writer(self, log: Log, seq: int, leaf: Leaf) -> None:
         writer = decode_writer(leaf.body)
+        if leaf.writer == 0 or leaf.document:
+            raise RecordError("writer_malformed", "a writer has a number and no document")
         if log.purpose == UP and (writer.node, writer.tier, writer.code) != (
             log.owner,
             log.tier,
@@ -167,6 +169,8 @@ class Intake:
 
     def _take_certificates(self, leaf: Leaf) -> None:
         chain = decode_certificates(leaf.body)
+        if leaf.writer or leaf.document:
+            raise RecordError("certificates_malformed", "certificates have no writer or document")
         subject = self._verify_chain(chain)
         self._store.put_peer(
             Peer(
@@ -211,9 +215,8 @@ class Intake:
 
     def _held(self, document: DocumentId, hashes: Sequence[bytes]) -> frozenset[bytes]:
         """Return those of the hashes that are applied changes of the document."""
-        marks = ", ".join("?" * len(hashes))
         rows = self._store.db.execute(
-            f"SELECT hash FROM change WHERE document = ? AND hash IN ({marks})",
+            f"SELECT hash FROM change WHERE document = ? AND hash IN ({_marks(hashes)})",
             (document, *hashes),
         )
         return frozenset(bytes(row[0]) for row in rows)
@@ -235,7 +238,8 @@ class Intake:
     ) -> None:
         document = DocumentId(leaf.document)
         is_new = not registers.kind
-        effect = judge(registers, change, hlc=leaf.hlc, device=writer.device)
+        newest = 0 if is_new else self._newest_op(document, registers, change)
+        effect = judge(registers, change, newest=newest, hlc=leaf.hlc, device=writer.device)
         events = {key: decode_event(body) for key, body in effect.events.items()}
         if events and not is_new:
             self._refuse_known_events(document, list(events))
@@ -266,6 +270,20 @@ class Intake:
             self._want_attachments(document, list(events.values()), log)
         self.changed.setdefault(document, set()).add(log.source)
 
+    def _newest_op(self, document: DocumentId, registers: Registers, change: Change) -> int:
+        """Return the number of the last operation in the past of a change.
+
+        Each change starts right after its own past, so what it builds on ends with the highest.
+        """
+        if set(change.deps) == set(self.documents.heads(document)):
+            return max(registers.last_ops.values())
+        rows = self._store.db.execute(
+            "SELECT leaf.data FROM change JOIN leaf ON leaf.log = change.log"
+            f" AND leaf.seq = change.seq WHERE document = ? AND hash IN ({_marks(change.deps)})",
+            (document, *change.deps),
+        )
+        return max((parse_change(decode_leaf(row[0]).body).last_op for row in rows), default=0)
+
     def _keep_texts(self, document: DocumentId, registers: Registers) -> None:
         texts = [(document, name, self.documents.text(document, name)) for name in registers.texts]
         self._store.db.executemany("INSERT OR REPLACE INTO long_text VALUES (?, ?, ?)", texts)
@@ -290,9 +308,8 @@ class Intake:
         return [decode_event(body) for key, body in rows if key in keys]
 
     def _refuse_known_events(self, document: DocumentId, keys: Sequence[str]) -> None:
-        marks = ", ".join("?" * len(keys))
         row = self._store.db.execute(
-            f"SELECT id FROM event WHERE document = ? AND id IN ({marks})", (document, *keys)
+            f"SELECT id FROM event WHERE document = ? AND id IN ({_marks(keys)})", (document, *keys)
         ).fetchone()
         if row is not None:
             raise ChangeError("event_altered", f"the change alters the event {row[0]}")
@@ -358,3 +375,7 @@ class Intake:
             "INSERT OR IGNORE INTO dead_letter VALUES (?, ?, ?, ?, ?)",
             (log.number, seq, document, code, detail[:500]),
         )
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

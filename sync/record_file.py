@@ -408,11 +408,14 @@ def _replay(document: DocumentId, taken: list[_Taken]) -> Registers:
     """Apply the changes as a node would; refuses a file whose changes do not make one document."""
     documents, registers = Documents(lambda _: []), Registers()
     events: set[str] = set()
+    last_ops: dict[bytes, int] = {}
     for change, item in _in_causal_order(taken):
         writer = item.writer
         if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):
             raise RecordFileError("actor_foreign", "a change is under somebody else's actor")
-        effect = judge(registers, change, hlc=item.leaf.hlc, device=writer.device)
+        newest = max((last_ops[dep] for dep in change.deps), default=0)
+        effect = judge(registers, change, newest=newest, hlc=item.leaf.hlc, device=writer.device)
+        last_ops[change.hash] = change.last_op
         if not events.isdisjoint(effect.events):
             raise RecordFileError("event_altered", "a change alters an event")
         events |= effect.events.keys()

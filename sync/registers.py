@@ -98,19 +98,20 @@ class Effect:
     texts: tuple[str, ...]
 
 
-def judge(registers: Registers, change: Change, *, hlc: int, device: bytes) -> Effect:
+def judge(registers: Registers, change: Change, *, newest: int, hlc: int, device: bytes) -> Effect:
     """Return what the change does, if it may.
 
     Args:
         registers: of the document as it stands; not changed here.
         change: whose dependencies are all applied.
+        newest: number of the last operation in its past, 0 when it builds on nothing.
         hlc: clock reading of its leaf, which its event ids must continue.
         device: id of the device that wrote it, which its event ids must carry.
 
     Raises:
         ChangeError: it alters an event, a map or a text's identity, or has a shape of its own.
     """
-    _check_numbers(registers, change)
+    _check_numbers(registers, change, newest)
     maps = _genesis(change) if not registers.kind else registers.maps
     if registers.kind and not change.deps:
         raise ChangeError("document_twice", "the change would start the document a second time")
@@ -166,15 +167,15 @@ def kind_of(change: Change) -> str:
     return next(str(op.value) for op in change.map_ops if op.object is None and op.key == KIND)
 
 
-def _check_numbers(registers: Registers, change: Change) -> None:
+def _check_numbers(registers: Registers, change: Change, newest: int) -> None:
     """Refuse operations that do not come right after those that their writer knew.
 
     Two under one number make texts read differently from node to node; a number far ahead leaves
-    none for those who write after it.
+    none for those who write after it. What arrived from others meanwhile does not count, or nodes
+    would judge by the order of arrival.
     """
     own = registers.last_ops.get(change.actor, 0)
-    newest = max(registers.last_ops.values(), default=0)
-    if not own < change.start_op <= newest + 1:
+    if change.start_op != newest + 1 or own > newest:
         raise ChangeError("change_misnumbered", "the operations are numbered wrongly")
 
 
