@@ -35,6 +35,11 @@ NOW_MS: Final = 1_790_000_000_000
 NOW: Final = reading(NOW_MS)
 DOCUMENT: Final = DocumentId(bytes(range(16)))
 CASE: Final = Edit(kind="case", texts={"summary": ""})
+# Everything that leaves become.
+DERIVED: Final = (
+    *("writer", "document", "change", "waiting_change", "event", "long_text", "blob_document"),
+    "dead_letter",
+)
 
 
 @dataclass(frozen=True)
@@ -368,3 +373,21 @@ class Pen:
 
 def actor_of(writer: Writer, document: bytes = DOCUMENT) -> bytes:
     return actor_id(writer.node, writer.device, writer.epoch, document)
+
+
+def actor(code: str) -> bytes:
+    """Return the actor of an office's own device for DOCUMENT."""
+    return actor_of(writer_of(place(code)))
+
+
+def device(code: str) -> bytes:
+    return writer_of(place(code)).device
+
+
+def logs(*codes: str) -> dict[str, LogBuilder]:
+    """Return logs of these offices, each with one writer declared as number 1."""
+    return {code: LogBuilder(place(code)).declare(1, writer_of(place(code))) for code in codes}
+
+
+def tables(node: Node, names: Sequence[str] = DERIVED) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: sorted(node.rows(f"SELECT * FROM {name}")) for name in names}

@@ -5,19 +5,16 @@ the tables must come out the same. Then leaves that no honest node writes are pu
 """
 
 import random
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import RecordError
-from schemas.events import Attached, Noted, Registered
+from schemas.events import Attached, Noted
 from schemas.hlc import reading
 from schemas.ids import DocumentId, event_id
-from schemas.record import Leaf, LeafType, Writer, encode_certificates
 from sync.change import parse_change
 from sync.document import Edit
 from sync.errors import StoreError
@@ -34,38 +31,17 @@ from tests.sync.builders import (
     LogBuilder,
     Node,
     Pen,
-    actor_of,
+    actor,
+    device,
+    logs,
     new_node,
     place,
+    tables,
     writer_of,
 )
 from tests.sync.chunks import Op, chunk
 
 OWNERS = (COMMUNE, NEIGHBOUR, CENTRE)
-# Everything that leaves become.
-TABLES = ("writer", "document", "change", "waiting_change", "event", "long_text", "blob_document",
-          "dead_letter")  # fmt: skip
-
-
-def tables(node: Node, names: Sequence[str] = TABLES) -> dict[str, list[tuple[Any, ...]]]:
-    return {name: sorted(node.rows(f"SELECT * FROM {name}")) for name in names}
-
-
-def province(folder: Path, **how: Any) -> Node:
-    return new_node(PROVINCE, folder, **how)
-
-
-def logs(*codes: str) -> dict[str, LogBuilder]:
-    """Return logs of these offices, each with one writer declared as number 1."""
-    return {code: LogBuilder(place(code)).declare(1, writer_of(place(code))) for code in codes}
-
-
-def actor(code: str) -> bytes:
-    return actor_of(writer_of(place(code)))
-
-
-def device(code: str) -> bytes:
-    return writer_of(place(code)).device
 
 
 def history(rng: random.Random, size: int) -> tuple[Pen, dict[str, LogBuilder]]:
@@ -122,7 +98,7 @@ def test_the_order_in_which_logs_come_does_not_count(seed: int, size: int, order
     pen, built = history(random.Random(seed), size)
     found = []
     for number in range(2):
-        node = province(Path("nowhere"))
+        node = new_node(PROVINCE, Path("nowhere"))
         take_interleaved(node, built, random.Random(order + number))
         found.append(tables(node))
     assert found[0] == found[1]
@@ -141,7 +117,7 @@ def test_any_order_within_a_log_gives_the_same_document(seed: int, size: int) ->
     _, built = history(rng, size)
     found = []
     for _ in range(2):
-        node = province(Path("nowhere"))
+        node = new_node(PROVINCE, Path("nowhere"))
         for code in rng.sample(OWNERS, 3):
             # The certificates and the writer come first, the changes as they like.
             head, changes = built[code].leaves[:2], built[code].leaves[2:]
@@ -173,7 +149,7 @@ def test_changes_that_came_before_what_they_build_on_wait_and_wake(tmp_path: Pat
     pen, builder = chain_of(6)
     for change in reversed(pen.changes[1:]):
         builder.change(change.raw)
-    node = province(tmp_path)
+    node = new_node(PROVINCE, tmp_path)
     log = builder.put_into(node)
     assert node.rows("SELECT count(*) FROM waiting_change") == [(5,)]
     assert node.rows("SELECT count(*) FROM document") == [(0,)]
@@ -195,7 +171,7 @@ def test_a_change_that_waits_for_two_wakes_after_the_second(tmp_path: Path) -> N
     both = pen.write(actor(COMMUNE), Edit(fields={"title": "c"}))
     built[COMMUNE].change(both.raw).change(first.raw).change(one.raw)
     built[NEIGHBOUR].change(two.raw)
-    node = province(tmp_path)
+    node = new_node(PROVINCE, tmp_path)
     built[COMMUNE].put_into(node)
     assert node.values(DOCUMENT) == {"title": "a"}
     built[NEIGHBOUR].put_into(node)
@@ -221,7 +197,7 @@ def test_what_waits_for_a_dead_letter_waits_for_good_and_blocks_nobody(tmp_path:
         deps=[parse_change(bad).hash],
     )
     builder.change(pen.changes[0].raw).change(bad).change(after).change(pen.changes[1].raw)
-    node = province(tmp_path)
+    node = new_node(PROVINCE, tmp_path)
     builder.put_into(node)
     assert node.dead_letters() == ["root_changed"]
     assert node.rows("SELECT seq FROM waiting_change") == [(4,)]
@@ -238,7 +214,7 @@ def test_a_change_that_woke_and_may_not_enter_is_listed(tmp_path: Path) -> None:
         deps=pen.heads(),
     )
     builder.change(bad).change(pen.changes[0].raw)
-    node = province(tmp_path)
+    node = new_node(PROVINCE, tmp_path)
     builder.put_into(node)
     assert node.rows("SELECT seq, code FROM dead_letter") == [(2, "root_changed")]
     assert node.rows("SELECT * FROM waiting_change") == []
@@ -251,7 +227,7 @@ def test_a_change_that_comes_again_changes_nothing(tmp_path: Path) -> None:
     pen, builder = chain_of(3)
     for change in pen.changes:
         builder.change(change.raw)
-    node = province(tmp_path)
+    node = new_node(PROVINCE, tmp_path)
     log = builder.put_into(node)
     before = tables(node)
     with node.transaction():
@@ -271,7 +247,7 @@ def test_a_copy_in_another_log_is_noted_beside_the_first(tmp_path: Path) -> None
         down.change(change.raw, writer=7)
     found = []
     for order in ((builder, down), (down, builder)):
-        node = province(tmp_path)
+        node = new_node(PROVINCE, tmp_path)
         for each in order:
             each.put_into(node)
         assert node.dead_letters() == []
@@ -285,216 +261,11 @@ def test_a_copy_under_another_writer_does_not_pass_for_the_original(tmp_path: Pa
     pen, builder = chain_of(1)
     builder.change(pen.changes[0].raw)
     other = logs(NEIGHBOUR)[NEIGHBOUR].change(pen.changes[0].raw)
-    node = province(tmp_path)
+    node = new_node(PROVINCE, tmp_path)
     builder.put_into(node)
     other.put_into(node)
     assert node.dead_letters() == ["actor_foreign"]
     assert len(node.rows("SELECT * FROM change")) == 1
-
-
-# Dead letters
-
-
-def raw_leaf(**said: Any) -> bytes:
-    honest: dict[str, Any] = {
-        "type": LeafType.CHANGE, "writer": 1, "document": DOCUMENT, "hlc": NOW, "body": b""
-    }  # fmt: skip
-    return Leaf(**(honest | said)).encode()
-
-
-def first_change(code: str = COMMUNE, **events: str) -> bytes:
-    return Pen().write(actor(code), Edit(kind="case", texts={"summary": ""}, events=events)).raw
-
-
-def writer_leaf(number: int = 2, document: bytes = b"", **said: Any) -> bytes:
-    writer = writer_of(place(COMMUNE), **said)
-    body = writer.encode()
-    return raw_leaf(type=LeafType.WRITER, writer=number, document=document, body=body)
-
-
-def foreign_writer(code: str) -> bytes:
-    body = writer_of(place(code)).encode()
-    return raw_leaf(type=LeafType.WRITER, writer=2, document=b"", body=body)
-
-
-def chain_leaf(chain: list[bytes], **said: Any) -> bytes:
-    what = {"type": LeafType.CERTIFICATES, "writer": 0, "document": b""} | said
-    return raw_leaf(body=encode_certificates(chain), **what)
-
-
-def event_leaf(body: str, hlc: int = NOW) -> bytes:
-    return raw_leaf(body=first_change(**{event_id(hlc, device(COMMUNE)): body}))
-
-
-BAD = [
-    (b"", "leaf_malformed"),
-    (b"not a leaf", "leaf_malformed"),
-    (raw_leaf(document=b"short", body=first_change()), "leaf_malformed"),
-    (raw_leaf(document=b"", body=first_change()), "leaf_malformed"),
-    (b"\x98\x05" + raw_leaf(body=b"")[1:], "leaf_not_canonical"),
-    (raw_leaf(type=3), "leaf_type_unknown"),
-    (raw_leaf(type=255), "leaf_type_unknown"),
-    (raw_leaf(body=b""), "change_malformed"),
-    (raw_leaf(body=first_change()[:-1]), "change_malformed"),
-    (raw_leaf(body=first_change(), writer=9), "writer_unknown"),
-    (raw_leaf(body=first_change(NEIGHBOUR)), "actor_foreign"),
-    (raw_leaf(body=first_change(), document=DOCUMENT[::-1]), "actor_foreign"),
-    (raw_leaf(body=chunk([], actor=actor(COMMUNE))), "document_malformed"),
-    (raw_leaf(body=chunk([Op(key="n", value=1, kind=8)], actor=actor(COMMUNE))), "change_counter"),
-    (event_leaf("{}", NOW + 300), "event_foreign"),
-    (event_leaf("no json"), "event_malformed"),
-    (event_leaf("[" * 9_000), "event_malformed"),
-    (event_leaf("{}"), "event_malformed"),
-    (event_leaf('{"type":7}'), "event_malformed"),
-    (event_leaf('{"type":"registered","more":1}'), "event_malformed"),
-    (event_leaf('{"type":"noted","text":"' + "x" * 17_000 + '"}'), "event_too_long"),
-    (writer_leaf(1), "writer_twice"),
-    (writer_leaf(0), "writer_malformed"),
-    (writer_leaf(document=DOCUMENT), "writer_malformed"),
-    (writer_leaf(tier="province"), "writer_foreign"),
-    (writer_leaf(code="40.17084"), "writer_foreign"),
-    (foreign_writer(NEIGHBOUR), "writer_foreign"),
-    (foreign_writer(PROVINCE), "writer_foreign"),
-    (raw_leaf(type=LeafType.WRITER, writer=2, document=b"", body=b"x"), "writer_malformed"),
-    (chain_leaf([]), "certificates_malformed"),
-    (chain_leaf([b"no certificate"]), "certificate_malformed"),
-    (chain_leaf(place(COMMUNE).der[:1]), "certificate_wrong_issuer"),
-    (chain_leaf(place(COMMUNE).der, writer=1), "certificates_malformed"),
-    (chain_leaf(place(COMMUNE).der, document=DOCUMENT), "certificates_malformed"),
-]
-
-
-@pytest.mark.parametrize(("leaf", "code"), BAD, ids=range(len(BAD)))
-def test_what_cannot_be_used_is_listed_and_the_next_is_taken(
-    leaf: bytes, code: str, tmp_path: Path
-) -> None:
-    builder = logs(COMMUNE)[COMMUNE]
-    builder.leaves.append(leaf)
-    builder.change(first_change())
-    node = province(tmp_path)
-    builder.put_into(node)
-    assert node.dead_letters() == [code]
-    assert node.rows("SELECT seq FROM dead_letter") == [(2,)]
-    assert node.rows("SELECT seq FROM change") == [(3,)]
-    assert node.store.leaf(1, 2) == leaf
-
-
-def test_only_we_vouch_for_our_own_writers(tmp_path: Path) -> None:
-    node = new_node(COMMUNE, tmp_path)
-    document = node.open_case()
-    down = LogBuilder(place(PROVINCE), purpose=f"down/{node.peer_id.hex()}")
-    down.declare(1, writer_of(place(COMMUNE))).declare(2, writer_of(place(NEIGHBOUR)))
-    down.put_into(node)
-    assert node.dead_letters() == ["writer_foreign"]
-    assert node.values(document) == {"title": "Vụ việc 0"}
-
-
-def test_an_event_that_stands_is_never_altered(tmp_path: Path) -> None:
-    pen, builder = Pen(), logs(COMMUNE)[COMMUNE]
-    event = event_id(NOW, device(COMMUNE))
-    pen.write(actor(COMMUNE), CASE)
-    base = pen.heads()
-    edit = Edit(events={event: Registered().encode()}, base=base)
-    builder.change(pen.changes[0].raw).change(pen.write(actor(COMMUNE), edit).raw)
-    # The same id again, apart: it replaces nothing, and still there are two stories of one event.
-    other = writer_of(place(COMMUNE), device=device(COMMUNE), epoch=1)
-    again = Edit(events={event: Noted(text="khác").encode()}, base=base)
-    builder.declare(2, other).change(pen.write(actor_of(other), again).raw, writer=2)
-    node = province(tmp_path)
-    builder.put_into(node)
-    assert node.dead_letters() == ["event_altered"]
-    assert node.rows("SELECT type FROM event") == [("registered",)]
-
-
-def test_the_domain_has_a_word(tmp_path: Path) -> None:
-    heard: list[Any] = []
-
-    def admit(kind: str, prior: Any, new: Any, fields: Any) -> None:
-        heard.append((kind, [event.type for event in prior()], len(new), dict(fields)))
-        if fields.get("title") == "bad":
-            raise RecordError("field_unknown", "no")
-
-    pen, builder = Pen(), logs(COMMUNE)[COMMUNE]
-    event = event_id(NOW, device(COMMUNE))
-    pen.write(
-        actor(COMMUNE),
-        Edit(kind="case", texts={"summary": ""}, events={event: Registered().encode()}),
-    )
-    base = pen.heads()
-    pen.write(actor(COMMUNE), Edit(fields={"title": "bad"}, base=base))
-    other = writer_of(place(COMMUNE), epoch=1)
-    pen.write(
-        actor_of(other),
-        Edit(fields={"title": "good", "n": 2}, texts={"summary": "lời"}, base=base),
-    )
-    builder.declare(2, other)
-    for change, writer in zip(pen.changes, (1, 1, 2), strict=True):
-        builder.change(change.raw, writer=writer)
-    node = province(tmp_path, admit=admit)
-    builder.put_into(node)
-    assert node.dead_letters() == ["field_unknown"]
-    assert node.values(DOCUMENT) == {"title": "good", "n": 2}
-    assert heard == [
-        ("case", [], 1, {}),
-        ("case", ["registered"], 0, {"title": "bad"}),
-        ("case", ["registered"], 0, {"title": "good", "n": 2, "summary": ""}),
-    ]
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 1 << 20), st.permutations(range(4)))
-def test_a_change_is_judged_by_its_own_past(seed: int, order: list[int]) -> None:
-    """The domain hears the events that the writer could have seen, whatever came meanwhile."""
-    rng, pen = random.Random(seed), Pen()
-    writers = [writer_of(place(COMMUNE), epoch=number) for number in range(4)]
-    pen.write(actor_of(writers[0]), CASE)
-    for number, writer in enumerate(writers):
-        base = (rng.choice(pen.changes).hash,)
-        event = event_id(NOW + number, writer.device)
-        edit = Edit(events={event: Noted(text=f"{number}").encode()}, base=base)
-        pen.write(actor_of(writer), edit)
-    heard: dict[str, list[str]] = {}
-
-    def admit(kind: str, prior: Any, new: Any, fields: Any) -> None:
-        for event in new:
-            heard[event.text] = sorted(each.text for each in prior())
-
-    builder = LogBuilder(place(COMMUNE))
-    for number, writer in enumerate(writers):
-        builder.declare(number + 1, writer)
-    builder.change(pen.changes[0].raw)
-    for number in order:
-        builder.change(pen.changes[number + 1].raw, writer=number + 1, hlc=NOW + number)
-    builder.put_into(province(Path("nowhere"), admit=admit))
-    past: dict[bytes, set[str]] = {pen.changes[0].hash: set()}
-    for number, change in enumerate(pen.changes[1:]):
-        seen = set().union(*(past[dep] for dep in change.deps))
-        assert heard[f"{number}"] == sorted(seen)
-        past[change.hash] = seen | {f"{number}"}
-
-
-def test_a_change_numbered_beyond_its_past_is_refused_in_whatever_order_it_comes(
-    tmp_path: Path,
-) -> None:
-    pen, built = Pen(), logs(COMMUNE, NEIGHBOUR)
-    first = pen.write(actor(COMMUNE), CASE)
-    busy = pen.write(
-        actor(COMMUNE), Edit(fields={f"f{number}": "x" for number in range(9)}, base=pen.heads())
-    )
-    forged = chunk(
-        [Op(key="title", target=(2, actor(COMMUNE)), value="x")],
-        actor=actor(NEIGHBOUR),
-        start_op=busy.last_op,
-        deps=[first.hash],
-    )
-    built[COMMUNE].change(first.raw).change(busy.raw)
-    built[NEIGHBOUR].change(forged)
-    for order in ((COMMUNE, NEIGHBOUR), (NEIGHBOUR, COMMUNE)):
-        node = province(tmp_path)
-        for code in order:
-            built[code].put_into(node)
-        assert "title" not in node.values(DOCUMENT)
-        assert node.dead_letters() == ["change_misnumbered"]
 
 
 # Memory, clock, files
@@ -502,7 +273,7 @@ def test_a_change_numbered_beyond_its_past_is_refused_in_whatever_order_it_comes
 
 def test_a_rollback_leaves_nothing_in_memory(tmp_path: Path) -> None:
     pen, builder = chain_of(2)
-    node = province(tmp_path)
+    node = new_node(PROVINCE, tmp_path)
     builder.change(pen.changes[0].raw)
     log = builder.put_into(node)
     builder.declare(2, writer_of(place(COMMUNE), user="hoa"))
@@ -535,7 +306,7 @@ def test_a_rollback_leaves_nothing_in_memory(tmp_path: Path) -> None:
 
 
 def test_the_clock_follows_what_it_saw_unless_that_is_from_a_broken_clock(tmp_path: Path) -> None:
-    node = province(tmp_path)
+    node = new_node(PROVINCE, tmp_path)
     soon, never = reading(NOW_MS + 3_600_000), reading(NOW_MS + 30 * 24 * 3_600_000)
     builder = logs(COMMUNE)[COMMUNE]
     builder.change(b"nothing", hlc=soon).change(b"nothing", hlc=never)
@@ -551,48 +322,21 @@ def test_a_file_that_an_event_names_is_wanted_from_where_it_came(tmp_path: Path)
     key = event_id(NOW, device(COMMUNE))
     edit = Edit(kind="case", texts={"summary": ""}, events={key: event.encode()})
     builder.change(pen.write(actor(COMMUNE), edit).raw)
-    node = province(tmp_path)
+    node = new_node(PROVINCE, tmp_path)
     builder.put_into(node)
     owner = place(COMMUNE).key.peer_id
     assert node.store.missing_blobs(owner, 9) == [(b"\xab" * 32, 10)]
     assert node.rows("SELECT * FROM blob_document") == [(b"\xab" * 32, DOCUMENT)]
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    st.integers(0, 3),
-    st.lists(st.tuples(st.integers(0, 999), st.integers(0, 255)), min_size=1, max_size=3),
-)
-def test_whatever_stands_in_a_leaf_is_taken_or_listed(
-    which: int, damage: list[tuple[int, int]]
-) -> None:
-    event = event_id(NOW, device(COMMUNE))
-    honest = (
-        raw_leaf(body=first_change(**{event: Registered().encode()})),
-        writer_leaf(2),
-        chain_leaf(place(COMMUNE).der),
-        raw_leaf(type=9, body=b"news"),
-    )[which]
-    altered = bytearray(honest)
-    for position, byte in damage:
-        altered[position % len(altered)] = byte
-    builder = logs(COMMUNE)[COMMUNE]
-    builder.leaves.append(bytes(altered))
-    node = province(Path("nowhere"))
-    builder.put_into(node)
-    assert len(node.dead_letters()) <= 1
-    assert node.store.leaf(1, 2) == altered
-
-
 def test_an_unknown_document_is_empty(tmp_path: Path) -> None:
-    intake = province(tmp_path).replica.intake
+    intake = new_node(PROVINCE, tmp_path).replica.intake
     unknown = DocumentId(bytes(16))
     assert (intake.events(unknown), intake.texts(unknown)) == ([], {})
     assert (intake.changes_of(unknown), intake.registers(unknown).kind) == ([], "")
 
 
 def test_a_writer_is_remembered_as_declared(tmp_path: Path) -> None:
-    node = province(tmp_path)
+    node = new_node(PROVINCE, tmp_path)
     log = logs(COMMUNE)[COMMUNE].put_into(node)
-    expected: Writer = writer_of(place(COMMUNE))
-    assert node.replica.intake.writer(log.number, 1) == expected
+    assert node.replica.intake.writer(log.number, 1) == writer_of(place(COMMUNE))
