@@ -5,6 +5,7 @@ is an Automerge text, merged letter by letter. Whatever happened is an event, ne
 """
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 from schemas.codes import DocumentKind
@@ -107,3 +108,12 @@ def check_field(kind: DocumentKind, name: str, value: object) -> None:
         raise RecordError("field_malformed", f"{name} is a text")
     elif len(value) > spec.chars_max:
         raise RecordError("field_too_long", f"{name} has {len(value)} of {spec.chars_max} letters")
+    elif spec.shape == "date" and value and not _is_date(value):
+        raise RecordError("field_malformed", f"{name} is a date such as 2026-11-23")
+
+
+def _is_date(value: str) -> bool:
+    try:
+        return date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False

@@ -7,7 +7,7 @@ files. Saturday and Sunday are days off.
 """
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date
 from functools import cache
 
 import holidays
@@ -15,7 +15,8 @@ import holidays
 from schemas.law.holidays import YearOverride
 from schemas.law.rules import Unit
 
-_DAY = timedelta(days=1)
+# Friday, 31 December 9999: no date comes after it.
+_LAST = date.max.toordinal()
 _SATURDAY = 5
 # A time limit of law is days to years; a longer count is a mistake in the data.
 _DAYS_MAX = 36_500
@@ -46,7 +47,7 @@ class Calendar:
     def next_working_day(self, day: date) -> date:
         """Return the day itself if offices work on it, else the first one after it that is."""
         while not self.is_working_day(day):
-            day += _DAY
+            day = _after(day, 1)
         return day
 
     def due(self, start: date, days: int, unit: Unit) -> date:
@@ -62,17 +63,22 @@ class Calendar:
         if days == 0:
             return start
         if unit is Unit.CALENDAR:
-            return self.next_working_day(start + days * _DAY)
+            return self.next_working_day(_after(start, days))
         day = start
         for _ in range(days):
-            day = self.next_working_day(day + _DAY)
+            day = self.next_working_day(_after(day, 1))
         return day
 
     def last_day(self, start: date, days: int) -> date:
         """Return the last of so many calendar days, day off or not, for keeping and posting."""
         if not 0 <= days <= _DAYS_MAX:
             raise ValueError(f"a duration of {days} days")
-        return start + days * _DAY
+        return _after(start, days)
+
+
+def _after(day: date, days: int) -> date:
+    """Return the day so many days later; a record may hold any date, and none must stop a node."""
+    return date.fromordinal(min(day.toordinal() + days, _LAST))
 
 
 @cache

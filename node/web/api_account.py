@@ -52,7 +52,7 @@ async def sign_in(call: Call) -> web.StreamResponse:
             retry_after_s=-(-pause_ms // 1000),
         )
     await _check(call, asked.password, phc)
-    browser = call.request.headers.get("User-Agent", "")
+    browser = ascii(call.request.headers.get("User-Agent", ""))[1:-1]
 
     def start(now_ms: int) -> tuple[SignedIn, str]:
         new = office.accounts.sign_in(user, secret, browser, now_ms)

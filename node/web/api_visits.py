@@ -66,16 +66,16 @@ async def read_draft(call: Call) -> Draft:
 async def save_draft(call: Call) -> Done:
     """Keep a form that was begun; numbers of identity papers are left out."""
     asked, draft, office, user = call.take(DraftBody), call.part("id"), call.office, call.me.user
-    drafts = await office.read(lambda db: list_drafts(db, user))
-    if len(drafts) >= DRAFTS_PER_USER_MAX and all(known.id != draft for known in drafts):
-        raise WebError(
-            "drafts_too_many",
-            409,
-            f"You have {len(drafts)} drafts already.",
-            "Finish or delete one of them.",
-        )
 
     def work(now_ms: int) -> Done:
+        drafts = list_drafts(office.accounts.db, user)
+        if len(drafts) >= DRAFTS_PER_USER_MAX and all(known.id != draft for known in drafts):
+            raise WebError(
+                "drafts_too_many",
+                409,
+                f"You have {len(drafts)} drafts already.",
+                "Finish or delete one of them.",
+            )
         keep_draft(office.accounts.db, user, draft, asked.body, now_ms)
         return Done()
 

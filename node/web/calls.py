@@ -80,7 +80,7 @@ class Call:
         key = self.request.headers.get("Idempotency-Key", "")
         if not key:
             return await self.office.write(work)
-        if len(key) > _REQUEST_ID_CHARS_MAX:
+        if len(key) > _REQUEST_ID_CHARS_MAX or not key.isascii():
             raise WebError("request_id_too_long", 422, "This Idempotency-Key is too long.")
         request_id = f"{self.me.user} {self.operation} {self.request.path} {key}"
         db = self.office.accounts.db

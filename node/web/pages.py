@@ -246,4 +246,5 @@ def problem_page(request: web.Request, refusal: Refusal) -> web.Response:
 def _local(address: str) -> str:
     """Return an address on this node; anything else becomes the first page."""
     is_local = address.startswith("/") and not address.startswith(("//", "/\\"))
-    return address if is_local and "\n" not in address and "\r" not in address else "/"
+    # Browsers drop tabs and line ends inside an address, which then may lead elsewhere.
+    return address if is_local and address.isprintable() else "/"

@@ -42,6 +42,8 @@ _STATUS_BY_CLASS: Final[Sequence[tuple[type[Exception], int]]] = (
     (SyncError, 409),
 )
 KNOWN: Final = tuple(kind for kind, _ in _STATUS_BY_CLASS)
+# A person cannot use more at a time, and a hostile body could name a million.
+_FIELDS_MAX: Final = 50
 
 
 class FieldProblem(BaseModel):
@@ -137,7 +139,7 @@ def _validation(error: ValidationError, language: Language) -> Problem:
     events = event_models()
     fields = []
     entries = error.errors(include_url=False, include_input=False, include_context=False)
-    for entry in _innermost(entries):
+    for entry in _innermost(entries[:_FIELDS_MAX]):
         parts = [str(part) for part in entry["loc"]]
         if parts and parts[0] in events:
             parts = parts[1:]

@@ -97,8 +97,16 @@ def sweep_answers(db: sqlite3.Connection, now_ms: int) -> None:
 def keep_draft(
     db: sqlite3.Connection, user: str, draft: str, body: dict[str, Any], now_ms: int
 ) -> None:
-    """Store a form that was begun, without what must never be in the database in plain."""
-    text = json.dumps(_cleaned(body), ensure_ascii=False)
+    """Store a form that was begun, without what must never be in the database in plain.
+
+    Raises:
+        WebError: nested too deep, or holding what is not text.
+    """
+    try:
+        text = json.dumps(_cleaned(body), ensure_ascii=False)
+        text.encode()
+    except (RecursionError, UnicodeEncodeError) as error:
+        raise WebError("json_malformed", 400, "The body of the request is not JSON.") from error
     db.execute(
         "INSERT INTO draft VALUES (?, ?, ?, ?) ON CONFLICT (user, id)"
         " DO UPDATE SET saved_ms = excluded.saved_ms, body = excluded.body",

@@ -77,16 +77,22 @@ def page(call: Call, template: str, **values: object) -> web.Response:
 
 def day(value: str) -> str:
     """Return an ISO date as it is written in Vietnam."""
-    if not value:
-        return ""
-    return date.fromisoformat(value).strftime("%d/%m/%Y")
+    try:
+        return date.fromisoformat(value).strftime("%d/%m/%Y")
+    except ValueError:
+        # What somebody else's program wrote there must not hide the rest of the page.
+        return value
 
 
 def moment(at_ms: int | None) -> str:
     """Return a wall time at the place."""
     if not at_ms:
         return ""
-    return datetime.fromtimestamp(at_ms / 1000, PLACE).strftime("%H:%M %d/%m/%Y")
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, PLACE).strftime("%H:%M %d/%m/%Y")
+    except (ValueError, OverflowError, OSError):
+        # A broken clock elsewhere said so, beyond the year 9999.
+        return "?"
 
 
 def size(size_bytes: int) -> str:

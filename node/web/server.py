@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # A visit of 20 petitions at their longest, in UTF-8, with its envelope.
 _BODY_BYTES_MAX: Final = 8 << 20
+# Of somebody who is not signed in: a name and a password. More would let strangers fill the memory.
+_STRANGERS_BODY_BYTES_MAX: Final = 8 << 10
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self';"
@@ -130,6 +132,10 @@ async def _content(request: web.Request, operation: Operation) -> bytes:
         return b""
     if request.content_type != "application/json":
         raise WebError("json_needed", 415, "The body of the request must be application/json.")
+    if operation.permission is None:
+        length = request.content_length
+        if length is None or length > _STRANGERS_BODY_BYTES_MAX:
+            raise web.HTTPRequestEntityTooLarge(_STRANGERS_BODY_BYTES_MAX)
     return await request.read()
 
 

@@ -15,7 +15,7 @@ def test_every_field_takes_its_longest_value_and_no_longer(kind: DocumentKind) -
         if spec.shape == "number":
             check_field(kind, name, 9_999)
             continue
-        check_field(kind, name, "đ" * spec.chars_max)
+        check_field(kind, name, "2026-11-23" if spec.shape == "date" else "đ" * spec.chars_max)
         with pytest.raises(RecordError) as refusal:
             check_field(kind, name, "đ" * (spec.chars_max + 1))
         assert refusal.value.code == "field_too_long"
