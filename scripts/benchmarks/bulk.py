@@ -10,13 +10,13 @@ seal is bound to its person. Nothing that is measured is done in this way.
 import random
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from crypto.identity import NodeKey
 from crypto.note import cosign, key_name, sign_head
 from node.samples.texts import Place
 from node.station import Station
-from scripts.benchmarks.families import Copy, Names, copy_of, families
+from scripts.benchmarks.families import Copy, Family, Names, copy_of, families
 from sync.replica import Replica
 from sync.store import HEAD_STEP, Log
 
@@ -24,68 +24,85 @@ _COPIES_A_TRANSACTION: Final = 500
 
 
 def fill(
-    station: Station, log: Log, owner: NodeKey, device: bytes, place: Place, *, cases: int,
-    rng: random.Random, now_ms: int,
-) -> Iterator[int]:  # fmt: skip
-    """Copy the families of a log until so many cases are here, yielding how many there are.
+    station: Station,
+    owner: Station,
+    place: Place,
+    *,
+    cases: int,
+    rng: random.Random,
+    now_ms: int,
+    leaves_max: int = 1_000,
+) -> Iterator[int]:
+    """Copy the families that a commune wrote until so many cases are here; yield how many are.
 
     Args:
         station: whose database is filled; nobody else works on it.
-        log: its own log, or one that it received.
-        owner: key of the log's owner, who signs the new tree heads.
-        device: of the writer of the originals.
-        place: commune of the originals.
+        owner: the commune, which signs the new tree heads; it may be the same.
+        place: where the commune is.
         cases: to end with.
         rng: source of ids and names.
         now_ms: wall clock.
+        leaves_max: only families with no more leaves than this are copied.
     """
-    db, replica = station.connection, station.replica
-    originals = list(families(db, log.number, log.owner, device))
+    replica, key, device = station.replica, owner.replica.key, owner.replica.device
+    log_id = owner.replica.up_log().log_id
+    originals = list(_originals(station, log_id, device, leaves_max))
     names = Names(rng, place)
-    count = int(db.execute("SELECT coalesce(max(number), 0) FROM cases").fetchone()[0])
+    count = int(station.connection.execute("SELECT max(number) FROM cases").fetchone()[0])
     while count < cases:
         with replica.transaction():
-            known = replica.store.find_log(log.log_id)
-            assert known is not None
-            size = known.size
-            some = []
+            log = replica.store.find_log(log_id)
+            assert log is not None
+            some: list[tuple[int, Copy]] = []
+            size = log.size
             for number in range(count + 1, min(cases, count + _COPIES_A_TRANSACTION) + 1):
                 copy = copy_of(
-                    rng.choice(originals), rng, names, at_ms=now_ms + number, number=number,
-                    first_seq=size, node=log.owner, device=device,
-                )  # fmt: skip
+                    rng.choice(originals),
+                    rng,
+                    names,
+                    at_ms=now_ms + number,
+                    number=number,
+                    first_seq=size,
+                    node=log.owner,
+                    device=device,
+                )
                 size += len(copy.leaves)
                 some.append((number, copy))
-            _insert(db, known.number, known.size, some)
-            _extend(replica, known, owner, [leaf for _, copy in some for leaf in copy.leaves],
-                    now_ms)  # fmt: skip
+            _insert(station.connection, log, some)
+            _extend(replica, log, key, some, now_ms)
         count = some[-1][0]
         yield count
 
 
-def _insert(
-    db: sqlite3.Connection, log: int, first_seq: int, copies: Sequence[tuple[int, Copy]]
-) -> None:
+def _originals(station: Station, log_id: bytes, device: bytes, leaves_max: int) -> Iterator[Family]:
+    with station.replica.transaction():
+        log = station.replica.store.find_log(log_id)
+        assert log is not None
+        for family in families(station.connection, log.number, log.owner, device):
+            if len(family.changes) <= leaves_max:
+                yield family
+
+
+def _insert(db: sqlite3.Connection, log: Log, copies: Sequence[tuple[int, Copy]]) -> None:
     leaves = [leaf for _, copy in copies for leaf in copy.leaves]
-    rows = {"leaf": [(log, first_seq + index, leaf) for index, leaf in enumerate(leaves)]}
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        "leaf": [(log.number, log.size + index, leaf) for index, leaf in enumerate(leaves)],
+        "case_search (rowid, text)": [(number, copy.search) for number, copy in copies],
+    }
     for _, copy in copies:
         for table, some in copy.rows.items():
-            rows.setdefault(table, []).extend(some)  # type: ignore[arg-type]
+            rows.setdefault(table, []).extend(some)
     for table, values in rows.items():
         marks = ", ".join("?" * len(values[0]))
         db.executemany(f"INSERT INTO {table} VALUES ({marks})", values)
-    db.executemany(
-        "INSERT INTO case_search (rowid, text) VALUES (?, ?)",
-        [(number, copy.search) for number, copy in copies],
-    )
 
 
 def _extend(
-    replica: Replica, log: Log, owner: NodeKey, leaves: Sequence[bytes], now_ms: int
+    replica: Replica, log: Log, owner: NodeKey, copies: Sequence[tuple[int, Copy]], now_ms: int
 ) -> None:
     """Let the tree grow over the leaves, with the heads on the way that a real log has."""
     store = replica.store
-    for leaf in leaves:
+    for leaf in (leaf for _, copy in copies for leaf in copy.leaves):
         log.extend(leaf)
         if log.size % HEAD_STEP == 0:
             signature = sign_head(owner, log.head())

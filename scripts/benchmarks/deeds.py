@@ -96,9 +96,7 @@ def _rows(place: Place) -> Sequence[VisitRow]:
 def _case(
     rng: random.Random, place: Place, row: VisitRow, number: int, at_ms: int, now_ms: int
 ) -> Iterator[Deed]:
-    visit = compose_visit(
-        rng, place, stories()[row.story], number=number, held_on=date_of(at_ms)
-    )
+    visit = compose_visit(rng, place, stories()[row.story], number=number, held_on=date_of(at_ms))
     case_id = document_text(mint_document_id(at_ms, rng))
     role = Role.RECEPTION_OFFICER
     if row.kind is ReceptionKind.PERIODIC:

@@ -268,12 +268,13 @@ def copy_of(
     for actor, document in family.actors.items():
         new[actor] = actor_id(node, device, 0, new[document])
     people = {name: names.other(rng, name) for name in family.names}
-    new |= people
+    new.update(people)
     others = _numbers(str(number).zfill(len(family.register_number)))
     numbers = dict(zip(_numbers(family.register_number), others, strict=True))
-    new |= numbers
+    new.update(numbers)
     new |= {key.encode(): value.encode() for key, value in new.items() if isinstance(key, str)}
-    leaves, seqs = [], {}
+    leaves: list[bytes] = []
+    seqs: dict[int, int] = {}
     for seq, change in family.changes.items():
         body = change.body
         for token in change.tokens:

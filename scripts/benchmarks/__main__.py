@@ -1,0 +1,60 @@
+"""The command line of the benchmarks."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from scripts.benchmarks.local import FULL, QUICK, measure_local
+from scripts.benchmarks.measure import Progress
+
+# What the product wants to reach, and whether less is better.
+_AIMS: Final = {
+    "register_p99_ms": (10, True),
+    "search_p99_ms": (30, True),
+    "ingest_per_s": (3_000, False),
+    "rss_mb_1m": (200, True),
+}
+
+
+def main() -> int:
+    """Run a benchmark and return the exit status."""
+    options = _parser().parse_args()
+    progress = Progress()
+    try:
+        figures = measure_local(QUICK if options.quick else FULL, options.data, progress)
+    except KeyboardInterrupt:
+        progress.close()
+        return 130
+    except (RuntimeError, OSError) as error:
+        progress.close()
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    progress.close()
+    print(json.dumps(figures) if options.json else _table(figures))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure the product.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    local = commands.add_parser("local", help="counter, search, intake and memory of one machine")
+    local.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    local.add_argument("--quick", action="store_true", help="less than a minute, with fewer cases")
+    local.add_argument("--data", type=Path, help="folder that is kept and used again")
+    return parser
+
+
+def _table(figures: dict[str, Any]) -> str:
+    lines = []
+    for name, value in figures.items():
+        aim, is_less_better = _AIMS.get(name, (None, True))
+        wanted = "" if aim is None else f"  (aim: {'<=' if is_less_better else '>='} {aim:,})"
+        shown = f"{value:>14,}" if type(value) in (int, float) else f"{value!s:>14}"
+        lines.append(f"{name:<20}{shown}{wanted}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
