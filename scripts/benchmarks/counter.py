@@ -110,7 +110,8 @@ class _Counter:
         for index, visit in enumerate(
             case_stream(self._rng, count, today=today, homes=[self._place])
         ):
-            form = visit_form(visit, Arrival(place=self._place.seat))
+            place = "" if visit.story.is_sealed else self._place.seat
+            form = visit_form(visit, Arrival(place=place))
             if index % 3 == 0 and not visit.story.is_sealed:
                 form = form.model_copy(update={"petitions": form.petitions * 2})
             forms.append(form.model_dump_json(exclude_defaults=True).encode())

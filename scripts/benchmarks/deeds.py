@@ -105,7 +105,8 @@ def _case(
         how=row.how,
         kind=row.kind,
         stage=row.stage,
-        place=place.seat,
+        # Where it was said is a word that nothing of a denunciation may hold.
+        place="" if visit.story.is_sealed else place.seat,
         case_id=case_id,
         person_ids=tuple(document_text(mint_document_id(at_ms, rng)) for _ in visit.people),
     )
