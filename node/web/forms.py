@@ -32,6 +32,7 @@ SPECIAL: Final = frozenset(
 _ASIDE: Final = frozenset(
     {
         "closed",
+        "declared_ineligible",
         "extended",
         "lapsed",
         "lawsuit_filed",
@@ -39,6 +40,7 @@ _ASIDE: Final = frozenset(
         "refused_reception",
         "reopened",
         "second_complaint_raised",
+        "supplement_requested",
         "suspended",
         "withdrawn",
     }
@@ -75,14 +77,17 @@ class FormField:
     chars_max: int = 200
 
 
-def in_order(event_types: Iterable[str], recorded: Collection[str]) -> list[str]:
-    """Return types of events as a case goes through them.
+def in_order(event_types: Iterable[str], recorded: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return types of events as a case goes through them: the likely next steps, and the others.
 
-    What leads aside, and what was recorded before, is rarely the next step and comes last.
+    What leads aside, and what was recorded before, is rarely the next step.
     """
     wanted = set(event_types)
     listed = [name for name in event_models() if name in wanted]
-    return sorted(listed, key=lambda name: name in _ASIDE or name in recorded)
+    aside = [name for name in listed if name in _ASIDE or name in recorded]
+    if len(aside) == len(listed) and "closed" in aside:
+        aside.remove("closed")
+    return [name for name in listed if name not in aside], aside
 
 
 @cache

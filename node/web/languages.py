@@ -52,6 +52,10 @@ class Language:
         """Return the name of a value of a closed list; a value of a newer program as it is."""
         return self.labels.get(group, {}).get(value, value)
 
+    def step(self, event_type: str) -> str:
+        """Return what a button says that records an event."""
+        return self.labels.get("step", {}).get(event_type) or self.label("event", event_type)
+
     def script_texts(self) -> str:
         """Return, as JSON, the translations that the scripts of the pages need."""
         wanted = {text: self.texts[text] for text in script_msgids() if text in self.texts}

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from node.permissions import may
 from node.queries.cases import CaseFilter
-from node.queries.offices import offices_below
+from node.queries.facts import Office as OfficeName
+from node.queries.offices import office_names, offices_below
 from node.queries.sync_state import news_digest, waiting
 from node.web.api_cases import read_case, read_cases, read_document, read_today
 from node.web.api_directives import read_directive, read_directives
@@ -20,6 +21,7 @@ from node.web.calls import OFFICE, READS, SIGNED_IN, Call, require
 from node.web.cookies import keep_language
 from node.web.forms import SPECIAL, FormField, document_form, event_form, in_order
 from node.web.languages import LANGUAGES
+from node.web.office import place_of
 from node.web.problems import Refusal
 from node.web.rendering import TEMPLATES, environment, page, render
 from schemas.codes import (
@@ -50,7 +52,8 @@ class Page:
 async def _home(call: Call) -> web.StreamResponse:
     if not may(call.me.role, "today.read"):
         raise web.HTTPSeeOther("/technician")
-    return await _page(call, "home.html", today_facts=await read_today(call))
+    drafts = (await read_drafts(call)).drafts if may(call.me.role, "draft.keep") else []
+    return await _page(call, "home.html", today_facts=await read_today(call), drafts=drafts)
 
 
 async def _register(call: Call) -> web.StreamResponse:
@@ -90,16 +93,16 @@ async def _cases(call: Call) -> web.StreamResponse:
 async def _case(call: Call) -> web.StreamResponse:
     answer = await read_case(call)
     recorded = {entry.type for entry in answer.file.timeline}
-    actions = in_order(set(answer.allowed_events) - SPECIAL, recorded)
-    forms: dict[str, tuple[FormField, ...]] = {name: event_form(name) for name in actions}
-    below = await call.office.read(offices_below)
+    likely, aside = in_order(set(answer.allowed_events) - SPECIAL, recorded)
+    forms: dict[str, tuple[FormField, ...]] = {name: event_form(name) for name in likely + aside}
     return await _page(
         call,
         "case.html",
         case=answer,
-        actions=actions,
+        likely=likely,
+        aside=aside,
         forms=forms,
-        below=below,
+        addressees=await _addressees(call),
         case_types=list(CaseType),
         office_names={office.code: office.name for office in answer.offices},
         document_id=answer.file.line.id,
@@ -113,21 +116,30 @@ async def _visits(call: Call) -> web.StreamResponse:
 
 
 async def _directives(call: Call) -> web.StreamResponse:
-    below = await call.office.read(offices_below)
     found = await read_directives(call)
-    return await _page(call, "directives.html", found=found, below=below)
+    return await _page(call, "directives.html", found=found, addressees=await _addressees(call))
 
 
 async def _directive(call: Call) -> web.StreamResponse:
     found = await read_directive(call)
-    return await _page(call, "directive.html", directive=found, document_id=found.id)
+    names = await call.office.read(lambda db: office_names(db, place_of(call.office).own))
+    return await _page(
+        call, "directive.html", directive=found, document_id=found.id, office_names=names
+    )
+
+
+async def _addressees(call: Call) -> list[OfficeName]:
+    """Return whom a directive can go to: those below; at a commune the own office."""
+    below = await call.office.read(offices_below)
+    return below or [OfficeName(code=call.office.code, name=call.office.name)]
 
 
 async def _technician(call: Call) -> web.StreamResponse:
     answer = await read_technician(call)
     names = {peer.code: peer.name for peer in answer.node.peers}
     names[call.office.code] = call.office.name
-    return await _page(call, "technician.html", answer=answer, office_names=names)
+    peers = {peer.peer_id: peer.name for peer in answer.node.peers}
+    return await _page(call, "technician.html", answer=answer, office_names=names, peer_names=peers)
 
 
 async def _account(call: Call) -> web.StreamResponse:
@@ -206,11 +218,17 @@ async def _sign_in(request: web.Request) -> web.StreamResponse:
     if request[SIGNED_IN] is not None:
         raise web.HTTPSeeOther(_local(request.query.get("next", "/")))
     office = request.app[OFFICE]
+    waits = await office.read(lambda db: waiting(db, office.tier))
     text = render(
         request.app,
         "sign_in.html",
         request[READS],
-        {"office": office, "next": _local(request.query.get("next", "/")), "here": "/sign-in"},
+        {
+            "office": office,
+            "next": _local(request.query.get("next", "/")),
+            "link": link_answer(office, waits),
+            "is_demo": False,
+        },
     )
     return web.Response(text=text, content_type="text/html", charset="utf-8")
 
@@ -227,19 +245,23 @@ async def _choose_language(request: web.Request) -> web.StreamResponse:
     raise response
 
 
-def problem_page(request: web.Request, refusal: Refusal) -> web.Response:
-    """Return the page that says what is wrong."""
-    text = render(
-        request.app,
-        "problem.html",
-        request[READS],
-        {
-            "office": request.app[OFFICE],
-            "problem": refusal.problem,
-            "status": refusal.status,
-            "here": "/",
-        },
-    )
+async def problem_page(request: web.Request, refusal: Refusal) -> web.Response:
+    """Return the page that says what is wrong; for somebody signed in, with menu and link."""
+    office, signed_in = request.app[OFFICE], request.get(SIGNED_IN)
+    values = {"problem": refusal.problem, "status": refusal.status}
+    if signed_in is not None and refusal.status < 500:
+        request[_DIGEST] = await office.read(news_digest)
+        call = Call(
+            office=office,
+            request=request,
+            language=request[READS],
+            operation="problem",
+            signed_in=signed_in,
+        )
+        answer = await _page(call, "problem_inside.html", **values)
+        answer.set_status(refusal.status)
+        return answer
+    text = render(request.app, "problem.html", request[READS], {"office": office, **values})
     return web.Response(text=text, status=refusal.status, content_type="text/html", charset="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from functools import cache
 from typing import Any, Final
 
 import jinja2
@@ -9,9 +10,11 @@ from aiohttp import web
 from markupsafe import Markup
 
 from node.clock import PLACE
+from node.law import load_law
 from node.permissions import may
 from node.web.calls import Call
 from node.web.languages import Language
+from schemas.law.rules import DeadlineRule
 
 TEMPLATES: Final[web.AppKey[jinja2.Environment]] = web.AppKey("templates")
 
@@ -37,8 +40,11 @@ def environment() -> jinja2.Environment:
     )
     templates.filters["day"] = day
     templates.filters["moment"] = moment
+    templates.filters["lead"] = lead
+    templates.filters["number"] = number
     templates.filters["size"] = size
     templates.filters["short"] = lambda text, count=12: text[:count]
+    templates.globals["rule_of"] = rule_of
     return templates
 
 
@@ -49,6 +55,7 @@ def render(
     shared: dict[str, Any] = {
         "_": language.text,
         "label": language.label,
+        "step": language.step,
         "language": language,
         "duration": _duration(language),
         "script_texts": Markup(language.script_texts().replace("<", "\\u003c")),
@@ -95,15 +102,38 @@ def moment(at_ms: int | None) -> str:
         return "?"
 
 
-def size(size_bytes: int) -> str:
+def lead(text: str) -> str:
+    """Return a name as it stands inside a sentence: UBND stays as it is, and so do proper names."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+@jinja2.pass_context
+def number(context: jinja2.runtime.Context, value: float) -> str:
+    """Return a number with one decimal, which Vietnamese writes after a comma."""
+    text = f"{value + 0:.1f}"
+    return text if context["language"].code == "en" else text.replace(".", ",")
+
+
+@jinja2.pass_context
+def size(context: jinja2.runtime.Context, size_bytes: int) -> str:
     """Return a number of bytes in the unit that people read."""
     if size_bytes < 1_000:
         return f"{size_bytes} B"
     if size_bytes < 1_000_000:
         return f"{size_bytes / 1_000:.0f} kB"
     if size_bytes < 1_000_000_000:
-        return f"{size_bytes / 1_000_000:.1f} MB"
-    return f"{size_bytes / 1_000_000_000:.1f} GB"
+        return f"{number(context, size_bytes / 1_000_000)} MB"
+    return f"{number(context, size_bytes / 1_000_000_000)} GB"
+
+
+def rule_of(rule_id: str) -> DeadlineRule | None:
+    """Return a rule of law; None for one that a newer program knows."""
+    return _rules().get(rule_id)
+
+
+@cache
+def _rules() -> Mapping[str, DeadlineRule]:
+    return {rule.id: rule for rule in load_law().rules}
 
 
 def _duration(language: Language) -> Callable[[int], str]:

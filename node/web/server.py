@@ -221,7 +221,7 @@ async def _refused(request: web.Request, refusal: Refusal) -> web.StreamResponse
         if refusal.status == 401:
             back = quote(request.rel_url.raw_path_qs, safe="")
             raise web.HTTPSeeOther(f"/sign-in?next={back}")
-        return problem_page(request, refusal)
+        return await problem_page(request, refusal)
     headers = {}
     if refusal.problem.retry_after_s is not None:
         headers["Retry-After"] = str(refusal.problem.retry_after_s)

@@ -1,6 +1,6 @@
 import { send } from "./api.js";
 import { mintId } from "./ids.js";
-import { busy, check, showProblem } from "./forms.js";
+import { busy, check, showWrong } from "./forms.js";
 import { t } from "./texts.js";
 
 /** Sends a directive when its form is submitted. */
@@ -11,7 +11,7 @@ export function bindDirectiveForm(form, onDone) {
     if (!check(form)) return;
     const offices = [...form.querySelectorAll('[name="to_codes"]:checked')].map((e) => e.value);
     if (!offices.length) {
-      showProblem(form, { message: t("Chọn ít nhất một nơi nhận."), fields: [] });
+      showWrong(form, [[form.querySelector('[name="to_codes"]'), t("Chọn ít nhất một nơi nhận.")]], []);
       return;
     }
     busy(form, async () => {

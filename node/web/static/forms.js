@@ -1,6 +1,7 @@
 // Reading forms, showing what is wrong with them, dialogs.
 
 import { get } from "./api.js";
+import { dress, labelOf, shownOf } from "./fields.js";
 import { t } from "./texts.js";
 
 /** Returns the values of the elements with data-shape; empty ones are left out. */
@@ -16,49 +17,120 @@ export function valuesOf(form) {
 }
 
 export function clearProblems(form) {
-  for (const element of form.querySelectorAll("[aria-invalid]")) element.removeAttribute("aria-invalid");
-  for (const element of form.querySelectorAll(".fielderror")) element.remove();
+  for (const element of form.querySelectorAll("[aria-invalid]")) clearField(element);
   const box = form.querySelector(".wrong");
   if (box) box.hidden = true;
 }
 
-export function markField(element, message) {
-  element.setAttribute("aria-invalid", "true");
+function clearField(element) {
+  element.removeAttribute("aria-invalid");
+  const note = document.getElementById(element.getAttribute("aria-describedby"));
+  if (note?.className === "fielderror") {
+    note.remove();
+    element.removeAttribute("aria-describedby");
+  }
+}
+
+let notes = 0;
+
+function markField(element, message) {
+  const shown = shownOf(element);
   const note = document.createElement("span");
   note.className = "fielderror";
+  note.id = `wrong-${(notes += 1)}`;
   note.textContent = message;
-  (element.closest(".entry") || element.parentElement).append(note);
-  const folded = element.closest("details");
+  shown.setAttribute("aria-invalid", "true");
+  shown.setAttribute("aria-describedby", note.id);
+  (shown.closest(".entry") || shown.parentElement).append(note);
+  const folded = shown.closest("details");
   if (folded) folded.open = true;
 }
 
-/** Shows a problem in its form: beside the fields where that is known, else above the buttons. */
-export function showProblem(form, problem, find = (name) => form.querySelector(`[name="${name}"]`)) {
+// A mark goes away as soon as its field is touched: it no longer tells what is there now.
+document.addEventListener("input", (event) => {
+  const entry = event.target.closest?.(".entry");
+  const wrong = entry?.querySelectorAll("[aria-invalid]") || [];
+  for (const element of wrong) clearField(element);
+  const form = entry?.closest("form");
+  if (wrong.length && !form?.querySelector("[aria-invalid]")) clearProblems(form);
+});
+
+function nameOf(element) {
+  const row = element.closest("[data-row]")?.querySelector("[data-number]")?.textContent;
+  return [row, labelOf(element)].filter(Boolean).join(", ");
+}
+
+// Into the middle of the page: what sticks to its edges must not cover the field.
+function goTo(element) {
+  shownOf(element).focus({ preventScroll: true });
+  shownOf(element).scrollIntoView({ block: "center" });
+}
+
+/** Shows what is wrong: beside each field, and in one list above the buttons that leads to them. */
+export function showWrong(form, wrong, lines) {
   clearProblems(form);
-  let first = null;
+  for (const [element, message] of wrong) markField(element, message);
+  const box = form.querySelector(".wrong");
+  const text = lines.filter(Boolean).join("\n");
+  if (box && (text || wrong.length > 1)) {
+    box.replaceChildren(text);
+    if (wrong.length > 1) {
+      const list = document.createElement("ul");
+      for (const [element, message] of wrong) {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.className = "quiet";
+        button.textContent = `${nameOf(element)}: ${message}`;
+        button.addEventListener("click", () => goTo(element));
+        const line = document.createElement("li");
+        line.append(button);
+        list.append(line);
+      }
+      box.append(list);
+    }
+    box.hidden = false;
+  }
+  if (wrong.length) goTo(wrong[0][0]);
+  else box?.scrollIntoView({ block: "nearest" });
+}
+
+/** Shows the answer of the node to a form. */
+export function showProblem(form, problem, find = (name) => form.querySelector(`[name="${name}"]`)) {
+  const wrong = [];
   const unplaced = [];
   for (const entry of problem.fields || []) {
     const element = find(entry.field);
-    if (element) {
-      markField(element, entry.message);
-      first ??= element;
-    } else unplaced.push(`${entry.field}: ${entry.message}`);
+    if (element) wrong.push([element, entry.message]);
+    else if (entry.message !== problem.message) unplaced.push(entry.message);
   }
-  const box = form.querySelector(".wrong");
-  if (box) {
-    box.textContent = [problem.text || problem.message, ...unplaced].join("\n");
-    box.hidden = false;
-    if (!first) box.scrollIntoView({ block: "nearest" });
-  }
-  if (first) first.focus();
+  showWrong(form, wrong, [problem.text || problem.message, ...unplaced]);
 }
+
+/** Says in our words what the browser finds wrong with an element. */
+export function complaint(element) {
+  const { validity } = element;
+  if (validity.customError) return element.validationMessage;
+  if (validity.valueMissing) return t("Chưa nhập.");
+  if (element.type === "date") {
+    return validity.rangeOverflow ? t("Ngày này chưa đến.") : t("Ngày này đã qua.");
+  }
+  if (validity.badInput) return t("Phải là số.");
+  if (validity.rangeUnderflow) return t("Nhỏ nhất là {n}.", { n: element.min });
+  if (validity.rangeOverflow) return t("Lớn nhất là {n}.", { n: element.max });
+  if (validity.tooShort) return t("Ít nhất {n} ký tự.", { n: element.minLength });
+  if (validity.tooLong) return t("Nhiều nhất {n} ký tự.", { n: element.maxLength });
+  return element.title || t("Chưa đúng dạng.");
+}
+
+export const wrongText = (count) => t("Còn mục chưa đúng: {n}.", { n: count });
 
 /** Tells what the browser itself finds wrong; returns whether the form may be sent. */
 export function check(form) {
   clearProblems(form);
-  const wrong = [...form.querySelectorAll("input, select, textarea")].filter((e) => !e.checkValidity());
-  for (const element of wrong) markField(element, element.validationMessage);
-  if (wrong.length) wrong[0].focus();
+  const wrong = [...form.querySelectorAll("input, select, textarea")]
+    .filter((element) => !element.checkValidity())
+    .map((element) => [element, complaint(element)]);
+  if (wrong.length) showWrong(form, wrong, wrong.length > 1 ? [wrongText(wrong.length)] : []);
   return wrong.length === 0;
 }
 
@@ -86,7 +158,7 @@ export function openDialog(content) {
   dialog.replaceChildren(content);
   prepare(dialog);
   dialog.showModal();
-  const first = dialog.querySelector("input:not([type=hidden]), select, textarea");
+  const first = dialog.querySelector("input:not([type=hidden]):not([tabindex='-1']), select, textarea");
   (first || dialog.querySelector("button")).focus();
   return dialog.querySelector("form");
 }
@@ -101,6 +173,7 @@ export function openTemplate(id) {
 
 /** Gives life to what forms have in common: closing, offices, case pickers. */
 export function prepare(root) {
+  dress(root);
   for (const button of root.querySelectorAll("[data-close]")) button.addEventListener("click", closeDialog);
   for (const select of root.querySelectorAll("[data-office]")) {
     const name = select.form?.querySelector('[name="to_office"]');

@@ -1,6 +1,7 @@
 // Runs on every page: the live bar, signing out, the demo's switch; then the page's own script.
 
 import { send, user } from "./api.js";
+import { dress } from "./fields.js";
 import { say } from "./forms.js";
 import { startLive } from "./live.js";
 import { t } from "./texts.js";
@@ -25,6 +26,7 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+dress(document);
 if (user) startLive();
 const script = document.body.dataset.script;
 if (scripts.includes(script)) import(`./${script}.js`);

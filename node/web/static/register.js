@@ -1,12 +1,12 @@
 // The form of a visit: rows, shortcuts, the sealed form of a denunciation, drafts, saving.
 
 import { Problem, get, send, user } from "./api.js";
-import { busy, clearProblems, markField, prepare, say, showProblem } from "./forms.js";
+import { busy, complaint, prepare, say, showProblem, showWrong, wrongText } from "./forms.js";
 import { mintId } from "./ids.js";
 import { t } from "./texts.js";
-import { uploadAll } from "./uploads.js";
+import { BYTES_MAX, tooLarge, uploadAll } from "./uploads.js";
 
-const SAVE_MS = 2_500;
+const SAVE_MS = 1_500;
 const SEALED = "to_cao";
 const form = document.getElementById("visit");
 const saved = document.getElementById("saved");
@@ -58,11 +58,21 @@ function fill(row, values) {
     else if (element.type === "checkbox") element.checked = value;
     else element.value = value;
   }
+  showHints(row);
+  if (values.file_names) {
+    row.querySelector(".chooser small").textContent = t("Chọn lại tệp: {names}", { names: values.file_names.join(", ") });
+  }
   const picker = row.querySelector("[data-case-picker]");
   if (picker && values.joined_id) {
     picker.dataset.id = values.joined_id;
     picker.value = values.joined_text || values.joined_id;
   }
+}
+
+/** Shows the remark that belongs to the chosen type. */
+function showHints(row) {
+  const type = row?.querySelector("[data-radio]:checked")?.value;
+  for (const hint of row?.querySelectorAll("[data-when]") || []) hint.hidden = hint.dataset.when !== type;
 }
 
 // Reading the form
@@ -130,6 +140,8 @@ function draftBody() {
   for (const [index, petition] of body.petitions.entries()) {
     if (isSealed) continue;
     const row = lists.petitions.box.children[index];
+    const files = [...row.querySelector("[data-files]").files].map((file) => file.name);
+    if (files.length) petition.file_names = files;
     const picker = row.querySelector("[data-case-picker]");
     petition.new_case_id = row.dataset.caseId;
     if (picker.dataset.id) Object.assign(petition, { joined_id: picker.dataset.id, joined_text: picker.value });
@@ -148,10 +160,10 @@ async function saveDraft() {
     await send("PUT", `/drafts/${draft}`, { body });
     localStorage.removeItem(localKey);
     lastSaved = content;
-    saved.textContent = t("Đã lưu nháp lúc {time}", { time: new Date().toLocaleTimeString("vi-VN") });
-    if (!query.get("draft")) history.replaceState(null, "", `/visits/new?draft=${draft}`);
+    saved.textContent = t("Đã lưu nháp lúc {time}", { time: new Date().toLocaleTimeString("vi-VN", { hour: "2-digit", minute: "2-digit", timeZone: "Asia/Ho_Chi_Minh" }) });
+    if (location.search !== `?draft=${draft}`) history.replaceState(null, "", `/visits/new?draft=${draft}`);
   } catch (problem) {
-    localStorage.setItem(localKey, JSON.stringify({ at: Date.now(), body }));
+    localStorage.setItem(localKey, JSON.stringify({ body }));
     saved.textContent = t("Máy chủ không nhận; bản nháp được giữ trong trình duyệt này.");
     timer = setTimeout(saveDraft, 4 * SAVE_MS);
   }
@@ -174,9 +186,10 @@ async function loadDraft() {
       if (problem.status !== 404 && !local) throw problem;
     }
   }
-  const body = local && (!remote || local.at > remote.saved_ms) ? local.body : remote?.body;
+  // A copy in this browser is there only while the node has not taken it: it is the newer one.
+  const body = local?.body || remote?.body;
   if (body) restore(body);
-  return Boolean(body);
+  if (body && body === local?.body) changed();
 }
 
 function restore(body) {
@@ -231,14 +244,15 @@ const hasContent = () =>
   [...form.querySelectorAll("[data-open-only] input, [data-open-only] textarea")].some((element) =>
     !["checkbox", "radio", "file"].includes(element.type) && element.value.trim() !== "");
 
-async function askForSeal(radio) {
+async function askForSeal() {
+  clearTimeout(timer);
   if (hasContent()) {
     const dialog = document.getElementById("seal-question");
     dialog.returnValue = "no";
     dialog.showModal();
     await new Promise((resolve) => { dialog.addEventListener("close", resolve, { once: true }); });
     if (dialog.returnValue !== "yes") {
-      radio.checked = false;
+      changed();
       return;
     }
   }
@@ -267,7 +281,6 @@ function elementOf(name) {
 }
 
 function findMissing() {
-  clearProblems(form);
   const wrong = [];
   const need = (element, message) => {
     if (element.value.trim() === "") wrong.push([element, message]);
@@ -282,14 +295,18 @@ function findMissing() {
       if (!row.querySelector("[data-radio]:checked")) wrong.push([row.querySelector("[data-radio]"), t("Chọn loại.")]);
       const joined = row.querySelector("[data-case-picker]").dataset.id;
       if (!joined) need(row.querySelector('[name="title"]'), t("Ghi một câu: chuyện gì."));
+      const chooser = row.querySelector("[data-files]");
+      const large = [...chooser.files].find((file) => file.size > BYTES_MAX);
+      if (large) wrong.push([chooser, `${large.name}: ${tooLarge()}`]);
     }
   }
   for (const element of form.querySelectorAll("input, textarea")) {
     if (element.closest("[hidden]") || element.checkValidity() || wrong.some(([known]) => known === element)) continue;
-    wrong.push([element, element.validationMessage]);
+    wrong.push([element, complaint(element)]);
   }
-  for (const [element, message] of wrong) markField(element, message);
-  if (wrong.length) wrong[0][0].focus();
+  const order = [...form.querySelectorAll("input, select, textarea")];
+  wrong.sort((one, other) => order.indexOf(one[0]) - order.indexOf(other[0]));
+  if (wrong.length) showWrong(form, wrong, [wrongText(wrong.length)]);
   return wrong.length > 0;
 }
 
@@ -358,6 +375,7 @@ form.addEventListener("click", (event) => {
     renumber(kind);
     changed();
   } else if ("show" in button.dataset) showGroup(document.getElementById("group").hidden);
+  else if ("seal" in button.dataset) askForSeal();
   else if ("unseal" in button.dataset) showSealed(false);
   else if ("discard" in button.dataset) {
     isFinished = true;
@@ -375,6 +393,7 @@ document.addEventListener("click", async (event) => {
     await send("DELETE", `/drafts/${dropped}`);
     localStorage.removeItem(`draft ${user} ${dropped}`);
     document.querySelector(`[data-draft="${dropped}"]`).remove();
+    listLocalDrafts();
   } catch (problem) {
     say(problem.text, "wrong");
   }
@@ -387,10 +406,8 @@ function changed() {
 
 form.addEventListener("input", changed);
 form.addEventListener("change", (event) => {
-  if (event.target.dataset.radio === "case_type" && event.target.value === SEALED) {
-    clearTimeout(timer);
-    askForSeal(event.target);
-  } else changed();
+  showHints(event.target.closest("[data-row]"));
+  changed();
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -402,7 +419,7 @@ form.addEventListener("keydown", (event) => {
   const element = event.target;
   if (element.tagName !== "INPUT" && element.tagName !== "SELECT") return;
   event.preventDefault();
-  const all = [...form.querySelectorAll("input, select, textarea, button")].filter((e) => e.offsetParent && !e.disabled);
+  const all = [...form.querySelectorAll("input, select, textarea, button")].filter((e) => e.offsetParent && !e.disabled && e.tabIndex >= 0);
   all[all.indexOf(element) + 1]?.focus();
 });
 document.addEventListener("keydown", (event) => {
@@ -420,14 +437,35 @@ document.addEventListener("keydown", (event) => {
 });
 window.addEventListener("pagehide", () => {
   if (!isFinished && timer && lastSaved !== JSON.stringify(draftBody()) && (isSealed || hasContent())) {
-    localStorage.setItem(localKey, JSON.stringify({ at: Date.now(), body: draftBody() }));
+    localStorage.setItem(localKey, JSON.stringify({ body: draftBody() }));
   }
 });
+
+/** Lists drafts that only this browser holds: its last letters never reached the node. */
+function listLocalDrafts() {
+  document.querySelector(`[data-draft="${draft}"]`)?.remove();
+  const prefix = `draft ${user} `;
+  const ids = Object.keys(localStorage).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+  for (const id of ids.filter((id) => id !== draft && !document.querySelector(`[data-draft="${id}"]`))) {
+    const line = document.getElementById("draft-line").content.firstElementChild.cloneNode(true);
+    line.dataset.draft = id;
+    line.querySelector("a").href = `/visits/new?draft=${id}`;
+    line.querySelector("a").textContent = t("chỉ có trong trình duyệt này");
+    line.querySelector("button").dataset.dropDraft = id;
+    document.querySelector(".drafts ul").append(line);
+  }
+  const box = document.querySelector(".drafts");
+  const count = box.querySelectorAll("li").length;
+  box.hidden = count === 0;
+  box.open = count > 0 && count < 4;
+  box.querySelector("b").textContent = count;
+}
 
 loadDraft().catch((problem) => say(problem.text || String(problem), "wrong")).finally(() => {
   if (!isSealed) {
     for (const kind of ["people", "petitions"]) if (!lists[kind].box.children.length) addRow(kind);
     (form.querySelector('[name="full_name"]') || form.elements.held_on).focus();
   }
+  listLocalDrafts();
   form.dataset.ready = "1";
 });

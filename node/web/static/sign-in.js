@@ -1,6 +1,8 @@
 import { send } from "./api.js";
 import { busy, check } from "./forms.js";
+import { t } from "./texts.js";
 
+const SHOWN_MS = 15_000;
 const form = document.getElementById("sign-in");
 
 form.addEventListener("submit", (event) => {
@@ -11,3 +13,16 @@ form.addEventListener("submit", (event) => {
     location.assign(form.dataset.next);
   });
 });
+
+// The link is as it was when the page was made; ask again now and then, so that it stays true.
+async function showLink() {
+  if (document.visibilityState === "hidden") return;
+  const bar = document.getElementById("link");
+  const response = await fetch("/sign-in", { credentials: "same-origin" });
+  if (response.redirected) location.assign(form.dataset.next);
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  bar.innerHTML = page.getElementById("link").innerHTML;
+}
+
+setInterval(() => { showLink().catch(() => document.getElementById("link").replaceChildren(t("Không kết nối được với máy chủ của cơ quan."))); }, SHOWN_MS);
+document.addEventListener("visibilitychange", () => { showLink().catch(() => {}); });

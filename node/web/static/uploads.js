@@ -4,7 +4,8 @@ import { upload } from "./api.js";
 import { mintId } from "./ids.js";
 import { t } from "./texts.js";
 
-const BYTES_MAX = 50 * 1024 * 1024;
+export const BYTES_MAX = 50 * 1024 * 1024;
+export const tooLarge = () => t("Tệp lớn hơn 50 MB; quét lại với độ phân giải thấp hơn hoặc chia tệp.");
 
 /** Uploads files to a document one after the other, each with a line in the list. */
 export async function uploadAll(list, document_, files, onDone = () => {}) {
@@ -25,10 +26,10 @@ async function uploadOne(line, document_, file, key, onDone) {
   const said = document.createElement("small");
   line.append(bar, said);
   try {
-    if (file.size > BYTES_MAX) throw { text: t("Tệp lớn hơn 50 MB; quét lại với độ phân giải thấp hơn hoặc chia tệp.") };
+    if (file.size > BYTES_MAX) throw { text: tooLarge() };
     const stored = await upload(document_, file, key, (part) => { bar.value = part; });
     bar.remove();
-    said.textContent = t("Đã lưu. SHA-256 {hash}…", { hash: stored.sha256.slice(0, 16) });
+    said.textContent = t("Đã lưu. SHA-256 {hash}", { hash: stored.sha256 });
     onDone(stored);
   } catch (problem) {
     bar.remove();
