@@ -24,7 +24,7 @@ from node.queries.sync_state import news_digest, waiting
 from node.registration import register_visit
 from node.requests import RegisterVisit
 from node.samples.texts import Place
-from node.samples.visits import Arrival, case_stream, visit_form
+from node.samples.visits import Arrival, case_stream
 from node.station import open_station
 from node.web.api_cases import read_case
 from node.web.calls import Call
@@ -32,6 +32,7 @@ from node.web.languages import choose
 from node.web.office import place_of
 from node.web.records import keep_answer, note
 from schemas.codes import CaseState, CaseType, Role
+from scripts.benchmarks.deeds import filled_form
 from sync.replica import Author
 
 _FILTERS: Final[tuple[dict[str, str], ...]] = (
@@ -110,8 +111,7 @@ class _Counter:
         for index, visit in enumerate(
             case_stream(self._rng, count, today=today, homes=[self._place])
         ):
-            place = "" if visit.story.is_sealed else self._place.seat
-            form = visit_form(visit, Arrival(place=place))
+            form = filled_form(visit, Arrival(place=self._place.seat))
             if index % 3 == 0 and not visit.story.is_sealed:
                 form = form.model_copy(update={"petitions": form.petitions * 2})
             forms.append(form.model_dump_json(exclude_defaults=True).encode())

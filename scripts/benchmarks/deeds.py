@@ -11,7 +11,7 @@ from typing import Final
 
 from node.clock import date_of
 from node.registration import register_visit
-from node.requests import CaseAction, EditFields
+from node.requests import CaseAction, EditFields, RegisterVisit
 from node.samples.agenda import Happening, Reception, fill_event
 from node.samples.moments import later_moment, moment
 from node.samples.texts import Place, VisitRow, agenda_rows, communes, courses, find_place, stories
@@ -105,12 +105,11 @@ def _case(
         how=row.how,
         kind=row.kind,
         stage=row.stage,
-        # Where it was said is a word that nothing of a denunciation may hold.
-        place="" if visit.story.is_sealed else place.seat,
+        place=place.seat,
         case_id=case_id,
         person_ids=tuple(document_text(mint_document_id(at_ms, rng)) for _ in visit.people),
     )
-    form = visit_form(visit, arrival)
+    form = filled_form(visit, arrival)
     yield Deed(at_ms=at_ms, role=role, what=Reception(form))
     last_ms = at_ms + 10 * _MINUTE_MS
     for step in courses()[row.course]:
@@ -125,6 +124,15 @@ def _case(
             what = Amendment(case_id, edit)
             yield Deed(at_ms=after_ms, role=Role.PETITION_OFFICER, what=what)
         last_ms = happened_ms + 10 * _MINUTE_MS
+
+
+def filled_form(visit: SampleVisit, arrival: Arrival) -> RegisterVisit:
+    """Return what an officer enters for a visit; for a denunciation no word that could tell."""
+    form = visit_form(visit, arrival)
+    if visit.story.is_sealed:
+        petitions = tuple(entry.model_copy(update={"topic": ""}) for entry in form.petitions)
+        form = form.model_copy(update={"place": "", "petitions": petitions})
+    return form
 
 
 def _edit(rng: random.Random, visit: SampleVisit) -> EditFields:
