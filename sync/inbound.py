@@ -182,7 +182,7 @@ class Inbound:
         """Check the certificate that a log starts with, and learn who owns it."""
         try:
             leaf = decode_leaf(first_leaf)
-            if leaf.type != LeafType.CERTIFICATES:
+            if (leaf.type, leaf.writer, leaf.document) != (LeafType.CERTIFICATES, 0, b""):
                 raise LinkError("log_unnamed", "a log starts with its owner's certificates")
             owner = self._verify_chain(decode_certificates(leaf.body))
         except (SchemaError, CryptoError) as error:

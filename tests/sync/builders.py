@@ -213,11 +213,11 @@ class Link:
         raise AssertionError(f"still talking after {rounds} rounds")
 
     def step(self) -> bool:
-        """Let both sides handle what arrived and say what they have; False when all is quiet."""
-        inbox, self._to_parent = self._to_parent, []
-        self._send(True, handle(self.parent, self.down, inbox, self.now_ms))
-        inbox, self._to_child = self._to_child, []
-        self._send(False, handle(self.child, self.up, inbox, self.now_ms))
+        """Let both sides at once handle what arrived and speak; False when all is quiet."""
+        to_parent, self._to_parent = self._to_parent, []
+        to_child, self._to_child = self._to_child, []
+        self._send(True, handle(self.parent, self.down, to_parent, self.now_ms))
+        self._send(False, handle(self.child, self.up, to_child, self.now_ms))
         return bool(self._to_child or self._to_parent)
 
     def _send(self, from_parent: bool, messages: Sequence[Message]) -> None:
