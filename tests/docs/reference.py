@@ -87,6 +87,7 @@ def tables_document() -> str:
     shown = [name for name in rest if not re.match(r"(_sqlite|sqlite_|case_search_)", name)]
     lines += ["| table | columns |", "|---|---|"]
     lines += [f"| `{name}` | {_columns(database, name)} |" for name in shown]
+    database.close()
     return "\n".join([*lines, ""])
 
 

@@ -1,10 +1,14 @@
 """The world of these tests, made once."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.independent.world import World
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(tmp_path_factory.mktemp("blobs"))
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = World(tmp_path_factory.mktemp("blobs"))
+    yield made
+    made.close()

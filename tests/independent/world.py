@@ -1,6 +1,7 @@
 """A centre, a province and two communes of the product, and the records that they exchanged."""
 
 import random
+import sqlite3
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -84,6 +85,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.rng = folder, random.Random(7)
+        self._databases = list[sqlite3.Connection]()
         self.root_key = NodeKey.from_seed(b"r" * 32)
         self.root = make_root(self.root_key, "Gốc", NOW_MS, 3650)
         self.root_der = self.root.public_bytes(Encoding.DER)
@@ -102,8 +104,9 @@ class World:
         above = issuer.chain if issuer else []
         signer = issuer.key if issuer else self.root_key
         certificate = issue(above[0] if above else self.root, signer, request, NOW_MS, 365)
+        self._databases.append(open_database(":memory:", (migrations,)))
         replica = Replica(
-            Store(open_database(":memory:", (migrations,))),
+            Store(self._databases[-1]),
             key=key,
             chain=[certificate, *above],
             root=self.root,
@@ -111,6 +114,11 @@ class World:
             project=lambda _: None,
         )
         return Node(replica, key, [certificate, *above])
+
+    def close(self) -> None:
+        """Close all databases."""
+        for database in self._databases:
+            database.close()
 
     def meet(self) -> None:
         """Let every pair talk until nothing is left to say."""

@@ -11,6 +11,7 @@ import hashlib
 import random
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -149,11 +150,10 @@ async def _wait_until_arrived(nodes: Sequence[NodeProcess], told: Told) -> None:
 
 
 def _has_all(node: NodeProcess, told: Told) -> bool:
-    with sqlite3.connect(f"file:{node.folder / 'tiepdan.db'}?mode=ro", uri=True) as db:
+    with closing(sqlite3.connect(f"file:{node.folder / 'tiepdan.db'}?mode=ro", uri=True)) as db:
         cases = db.execute("SELECT count(*) FROM cases").fetchone()[0]
         directives = db.execute("SELECT count(*) FROM directives").fetchone()[0]
         blobs = db.execute("SELECT count(*) FROM blob WHERE complete = 1").fetchone()[0]
-    db.close()
     return bool(
         cases >= len(told.cases) and directives >= len(told.directives) and blobs >= len(told.scans)
     )
@@ -161,7 +161,7 @@ def _has_all(node: NodeProcess, told: Told) -> bool:
 
 def _check(node: NodeProcess, told: Told) -> None:
     """Compare what a node holds with what was acknowledged: nothing less, nothing more."""
-    with sqlite3.connect(node.folder / "tiepdan.db") as db:
+    with closing(sqlite3.connect(node.folder / "tiepdan.db")) as db:
         for table, wanted in (
             ("visits", told.visits),
             ("cases", told.cases),
@@ -181,7 +181,6 @@ def _check(node: NodeProcess, told: Told) -> None:
         assert db.execute("SELECT count(*) FROM dead_letter").fetchone() == (0,)
         assert db.execute("SELECT count(*) FROM alarm").fetchone() == (0,)
         assert db.execute("SELECT count(*) FROM waiting_change").fetchone() == (0,)
-    db.close()
     for sha256 in told.scans.values():
         file = node.folder / "blobs" / sha256[:2] / sha256
         assert hashlib.sha256(file.read_bytes()).hexdigest() == sha256

@@ -4,6 +4,7 @@ Method: the functions on a database in memory, with the time as an argument.
 """
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ SALT = bytes(16)
 
 
 @pytest.fixture
-def accounts(tmp_path: Path) -> Accounts:
+def accounts(tmp_path: Path) -> Iterator[Accounts]:
     db = open_database(tmp_path / "accounts.db", (migrations,))
     counter = iter(range(1, 1_000))
     made = Accounts(db, lambda size: next(counter).to_bytes(size, "big"))
@@ -40,7 +41,8 @@ def accounts(tmp_path: Path) -> Accounts:
         password="một mật khẩu dài",
         salt=SALT,
     )
-    return made
+    yield made
+    db.close()
 
 
 def sign_in(accounts: Accounts, secret: str = "", now_ms: int = NOW_MS) -> NewSignIn:

@@ -5,6 +5,7 @@ Method: properties over all texts, and the query is run against a real FTS5 tabl
 
 import sqlite3
 import unicodedata
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -32,11 +33,12 @@ def test_nothing_combining_is_left(text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def index() -> sqlite3.Connection:
+def index() -> Iterator[sqlite3.Connection]:
     db = sqlite3.connect(":memory:")
     db.execute("CREATE VIRTUAL TABLE found USING fts5 (text, prefix='2 3', tokenize='unicode61')")
     db.execute("INSERT INTO found VALUES (?)", (fold(VIETNAMESE),))
-    return db
+    yield db
+    db.close()
 
 
 @given(text=st.one_of(st.text(), st.text(alphabet='"*:^()-+ andornot{}', max_size=30)))
