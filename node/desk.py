@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from crypto.errors import SealError
 from crypto.seal import from_text, open_sealed, seal, to_text
+from node.cases.denunciation import is_code
 from node.cases.fold import fold
 from node.cases.guards import check
 from node.cases.history import Fact
@@ -16,6 +17,7 @@ from node.cases.standing import CaseStanding
 from node.clock import date_of
 from node.errors import RequestError
 from node.requests import CaseAction, DirectiveAction, EditFields, IssueDirective, SplitCase
+from node.sealing import Sealing, check_values, sealed_error
 from schemas.codes import CaseType, Channel, DocumentKind, Role, Tier
 from schemas.errors import RecordError
 from schemas.events import (
@@ -37,7 +39,7 @@ from schemas.events import (
     decode_event,
     parse_event,
 )
-from schemas.fields import DENUNCIATION_FIELDS, FIELDS, check_field
+from schemas.fields import FIELDS, check_field
 from schemas.ids import DocumentId, EventId, document_text, mint_document_id, parse_document_id
 from schemas.record import decode_writer
 from sync.change import Scalar
@@ -58,6 +60,7 @@ class Desk:
         """Write through a replica; rng mints ids that no client minted."""
         self._replica = replica
         self._rng = rng
+        self._sealing = Sealing(self._kind_or_none, self.facts)
 
     # Reading what guards need
 
@@ -247,8 +250,8 @@ class Desk:
         for name in request.texts:
             if name not in _TEXTS[kind]:
                 raise RequestError("field_unknown", f"There is no text {name}.", field=name)
-        if self._is_sealed(document, kind):
-            self._check_sealed(request)
+        if self._sealing.holds(document):
+            check_values({**request.fields, **request.texts})
         base = None if request.base is None else tuple(bytes.fromhex(h) for h in request.base)
         self._replica.write(
             author,
@@ -274,18 +277,27 @@ class Desk:
         Raises:
             RequestError: unknown document, or a denunciation.
         """
-        document = self._existing(document_id)
+        document = self.attachable(document_id)
         event = Attached(
             sha256=sha256.hex(), size_bytes=size_bytes, name=name, media_type=media_type
         )
-        if self._is_sealed(document, self._kind(document)):
+        self._replica.store.blob_arrived(sha256, size_bytes)
+        return self._replica.write(author, document, now_ms=now_ms, events=[event]).events[0]
+
+    def attachable(self, document_id: str) -> DocumentId:
+        """Return a document that may hold files.
+
+        Raises:
+            RequestError: unknown document, or a denunciation.
+        """
+        document = self._existing(document_id)
+        if self._sealing.holds(document):
             raise RequestError(
                 "denunciation_sealed",
                 "Papers of a denunciation are not kept on this machine.",
                 "Put them into the sealed envelope and note its number.",
             )
-        self._replica.store.blob_arrived(sha256, size_bytes)
-        return self._replica.write(author, document, now_ms=now_ms, events=[event]).events[0]
+        return document
 
     # Directives
 
@@ -293,7 +305,7 @@ class Desk:
         """Write a directive to offices at or below this one, and return its id.
 
         Raises:
-            RequestError: an address outside this node's place, or an unknown case.
+            RequestError: a foreign address, an unknown case, or words about a denunciation.
         """
         here = self._replica.subject.code
         for code in request.to_codes:
@@ -305,6 +317,7 @@ class Desk:
         text = document_text(document)
         if self._kind_or_none(document) is not None:
             return text
+        self._sealing.check_directive(request.case_id, {"body": request.body})
         event = DirectiveIssued(
             case=request.case_id, to_codes=request.to_codes, due_on=request.due_on
         )
@@ -348,6 +361,9 @@ class Desk:
                 raise RequestError("event_foreign", "This is not an event of a directive.")
         if not is_turn:
             raise RequestError("directive_foreign", "This step belongs to another office.")
+        is_said = isinstance(event, DirectiveReported) and not is_code(event.text)
+        if is_said and self._sealing.holds(document):
+            raise sealed_error("text")
         return self._replica.write(author, document, now_ms=now_ms, events=[event]).events[0]
 
     # Sealed numbers
@@ -417,6 +433,8 @@ class Desk:
     def _check(
         self, author: Author, document: DocumentId, standing: CaseStanding, event: KnownEvent
     ) -> None:
+        if isinstance(event, PetitionLinked):
+            self._sealing.check_link(standing, event)
         check(
             standing,
             event,
@@ -424,26 +442,6 @@ class Desk:
             writer_role=Role(author.role),
             writer_tier=self._replica.subject.tier,
         )
-
-    def _is_sealed(self, document: DocumentId, kind: DocumentKind) -> bool:
-        if kind is DocumentKind.CASE:
-            return fold(self.facts(document)).is_sealed
-        return any(
-            getattr(fact.event, "stated_type", None) is CaseType.DENUNCIATION
-            for fact in self.facts(document)
-        )
-
-    def _check_sealed(self, request: EditFields) -> None:
-        wrong = [
-            name for name in [*request.fields, *request.texts] if name not in DENUNCIATION_FIELDS
-        ]
-        if wrong:
-            raise RequestError(
-                "denunciation_sealed",
-                "A denunciation holds only the envelope's number and an opaque reference here.",
-                "Write everything else on paper, into the sealed envelope.",
-                field=wrong[0],
-            )
 
 
 def _unknown() -> RequestError:

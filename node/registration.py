@@ -7,9 +7,11 @@ reference and the number of the sealed envelope (domain facts, section 5.1).
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from node.cases.denunciation import is_code
 from node.desk import Desk
 from node.errors import RequestError
 from node.requests import PersonEntry, PetitionEntry, RegisterVisit
+from node.sealing import sealed_error
 from schemas.codes import CaseType, Channel, DocumentKind
 from schemas.events import (
     Event,
@@ -41,6 +43,8 @@ _FORBIDDEN = (
     "settled_by",
     "location",
 )
+# What may stand there as a number or a code, but not in words.
+_CODES = ("topic", "register_number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,14 +148,12 @@ def _check_denunciation(request: RegisterVisit, petition: PetitionEntry) -> None
             "Put it into the sealed envelope.",
             "statement",
         )
-    for name in _FORBIDDEN:
-        if getattr(petition, name):
-            raise RequestError(
-                "denunciation_sealed",
-                "A denunciation holds only the envelope's number and an opaque reference here.",
-                "Write everything else on paper, into the sealed envelope.",
-                f"petitions.0.{name}",
-            )
+    words = [f"petitions.0.{name}" for name in _FORBIDDEN if getattr(petition, name)]
+    words += [f"petitions.0.{name}" for name in _CODES if not is_code(getattr(petition, name))]
+    words += ["place"] if request.place else []
+    words += ["register_number"] if not is_code(request.register_number) else []
+    if words:
+        raise sealed_error(words[0])
     for name in ("envelope_number", "sealed_ref"):
         if not getattr(petition, name):
             raise RequestError(

@@ -247,7 +247,7 @@ class Intake:
         prior = list if is_new else partial(self._events_before, document, change)
         fields = {name: value for name, value in effect.fields.items() if value is not None}
         # What stands in a long text is not judged, but that something does is.
-        fields |= dict.fromkeys(effect.texts, "")
+        fields |= dict.fromkeys(effect.texts, "…")
         self._admit(kind, prior, list(events.values()), fields)
         self.documents.apply(document, change.raw, change.hash, new=is_new)
         absorb(registers, change, log=log.number, seq=seq)

@@ -7,6 +7,7 @@ free text that is not needed, and no link to a case that names people. The visit
 no people either; registering it sees to that.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 from node.cases.errors import GuardError
@@ -19,6 +20,8 @@ from schemas.fields import DENUNCIATION_FIELDS
 IDENTITY_EVENTS = frozenset({"person_joined", "group_linked", "attached", "noted"})
 # Texts of other events that the law does not ask for; `reason` is asked for and stays.
 _FREE_TEXTS = ("note", "content", "summary")
+# A number or a code is one word; a name or a sentence is several.
+_CODE = re.compile(r"[\w/.,:-]{0,60}")
 
 
 def is_sealed(events: Iterable[KnownEvent | UnknownEvent]) -> bool:
@@ -47,10 +50,17 @@ def is_denouncing(event: KnownEvent | UnknownEvent) -> bool:
 
 
 def telling_fields(fields: Mapping[str, object]) -> list[str]:
-    """Return the names of the filled fields that a denunciation may not hold."""
+    """Return the names of the filled fields that a denunciation may not hold, or not so filled."""
     return sorted(
-        name for name, value in fields.items() if name not in DENUNCIATION_FIELDS and value
+        name
+        for name, value in fields.items()
+        if value and not (name in DENUNCIATION_FIELDS and is_code(value))
     )
+
+
+def is_code(value: object) -> bool:
+    """Tell whether a value is a number, a date or a code, and no free words."""
+    return isinstance(value, str) and _CODE.fullmatch(value) is not None
 
 
 def telling_part(event: KnownEvent | UnknownEvent) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from aiohttp import BodyPartReader, web
 from pydantic import BaseModel, ConfigDict
 
-from node.queries.documents import attachment, document_fields
+from node.queries.documents import attachment
 from node.web.answers import AttachedFile
 from node.web.api_cases import audit_view
 from node.web.calls import Call
@@ -70,6 +70,8 @@ async def attach(call: Call) -> AttachedFile:
     document, office = call.part("id"), call.office
     await _check_document(call, document)
     async with _arrival(call, office.incoming_folder) as file:
+        # It may have become a denunciation while the bytes came; then they are not kept.
+        await office.write(lambda _: office.desk.attachable(document))
         try:
             await asyncio.to_thread(office.blobs.adopt, file.path, file.sha256)
         except OSError as error:
@@ -100,16 +102,7 @@ async def attach(call: Call) -> AttachedFile:
 
 async def _check_document(call: Call, document: str) -> None:
     """Refuse before the bytes are received, where that is known already."""
-    fields = await call.office.read(lambda db: document_fields(db, document))
-    if fields is None:
-        raise not_found()
-    if fields.is_sealed:
-        raise WebError(
-            "denunciation_sealed",
-            422,
-            "Papers of a denunciation are not kept on this machine.",
-            "Put them into the sealed envelope and note its number.",
-        )
+    await call.office.write(lambda _: call.office.desk.attachable(document))
     folder = call.office.incoming_folder
     free = await asyncio.to_thread(lambda: shutil.disk_usage(folder).free)
     coming = call.request.content_length or 0

@@ -9,6 +9,7 @@ import sqlite3
 from typing import Any, Final
 
 from node.accounts import SignedIn
+from node.cases.denunciation import is_code
 from node.web.errors import WebError
 from schemas.codes import CaseType
 from schemas.fields import DENUNCIATION_FIELDS
@@ -141,9 +142,9 @@ def _cleaned(body: dict[str, Any]) -> dict[str, Any]:
     if not sealed:
         cleaned: dict[str, Any] = _without_numbers(body)
         return cleaned
-    kept = {name: value for name, value in body.items() if name in _DRAFT_SEALED}
+    kept = {name: v for name, v in body.items() if name in _DRAFT_SEALED and is_code(v)}
     kept["petitions"] = [
-        {name: value for name, value in entry.items() if name in _PETITION_SEALED}
+        {name: v for name, v in entry.items() if name in _PETITION_SEALED and is_code(v)}
         for entry in sealed
     ]
     return kept

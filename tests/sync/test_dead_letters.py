@@ -179,7 +179,7 @@ def test_the_domain_has_a_word(tmp_path: Path) -> None:
     assert heard == [
         ("case", [], 1, {}),
         ("case", ["registered"], 0, {"title": "bad"}),
-        ("case", ["registered"], 0, {"title": "good", "n": 2, "summary": ""}),
+        ("case", ["registered"], 0, {"title": "good", "n": 2, "summary": "…"}),
     ]
 
 
