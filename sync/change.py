@@ -7,20 +7,19 @@ the binding panic). Layout: Automerge binary format 1.0, change chunks, sections
 """
 
 import hashlib
-import itertools
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from schemas.limits import (
     CHANGE_ACTORS_MAX,
     CHANGE_DEPS_MAX,
     CHANGE_INFLATED_BYTES_MAX,
-    CHANGE_OPS_MAX,
     LEAF_BYTES_MAX,
 )
+from sync.columns import Reader, Span, booleans, deltas, texts, uints
 from sync.errors import ChangeError
 
 MAGIC: Final = b"\x85\x6f\x4a\x83"
@@ -71,9 +70,8 @@ class Action(IntEnum):
     MARK = 7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MapOp:
-    """One operation on a key of a map.
+class MapOp(NamedTuple):
+    """One operation on a key of a map; a tuple, because so many are made.
 
     Attributes:
         id: its own operation id; for MAKE_* also the id of the new object.
@@ -127,7 +125,7 @@ def parse_change(raw: bytes) -> Change:
 
 def _parse(raw: bytes) -> Change:
     body, change_hash = _open_chunk(raw)
-    reader = _Reader(body)
+    reader = Reader(body)
     deps = tuple(reader.take(32) for _ in range(reader.count(CHANGE_DEPS_MAX)))
     actor = reader.blob()
     seq, start_op = reader.uint(), reader.uint()
@@ -155,7 +153,7 @@ def _open_chunk(raw: bytes) -> tuple[bytes, bytes]:
     """Return the body of the chunk and the hash of the change, after checking both."""
     if raw[:4] != MAGIC or len(raw) < 10:
         raise ChangeError("change_malformed", "the change does not start with Automerge's mark")
-    reader = _Reader(raw, 9)
+    reader = Reader(raw, 9)
     body = reader.take(reader.uint())
     if reader.position != len(raw):
         raise ChangeError("change_malformed", "bytes follow the end of the change")
@@ -175,7 +173,7 @@ def _open_chunk(raw: bytes) -> tuple[bytes, bytes]:
     return body, digest
 
 
-def _columns(reader: "_Reader") -> dict[int, bytes]:
+def _columns(reader: "Reader") -> dict[int, bytes]:
     specs = [(reader.uint(), reader.uint()) for _ in range(reader.count(32))]
     columns: dict[int, bytes] = {}
     for number, length in specs:
@@ -191,40 +189,62 @@ def _operations(
     columns: dict[int, bytes], actors: list[bytes], start_op: int
 ) -> tuple[tuple[MapOp, ...], frozenset[OpId], int]:
     """Return the operations on maps, the sequences edited, and the number of all operations."""
-    actions = _uints(columns.get(_ACTION, b""))
+    actions = uints(columns.get(_ACTION, b""))
     count = len(actions)
     kinds = {action: _action(action) for action in set(actions)}
-    keys = _of_length(_texts(columns.get(_KEY_TEXT, b"")), count, _KEY_TEXT)
-    inserts = _of_length(_booleans(columns.get(_INSERT, b"")), count, _INSERT)
-    owners = _of_length(_uints(columns.get(_OBJECT_ACTOR, b"")), count, _OBJECT_ACTOR)
-    counters = _of_length(_uints(columns.get(_OBJECT_COUNTER, b"")), count, _OBJECT_COUNTER)
-    on_maps = [index for index, key in enumerate(keys) if key is not None]
-    values = _values(columns, count, on_maps)
+    # Letters of long texts are most of the operations: they have no key, and are passed over in
+    # whole spans; only which text they are in matters here.
+    named, spans = texts(columns.get(_KEY_TEXT, b""))
+    keys = _of_length(named, count, _KEY_TEXT)
+    if count and not named:
+        spans = [(0, count)]
+    on_maps = _outside(spans, count)
+    inserts = _of_length(booleans(columns.get(_INSERT, b"")), count, _INSERT)
+    owners = _of_length(uints(columns.get(_OBJECT_ACTOR, b"")), count, _OBJECT_ACTOR)
+    counters = _of_length(uints(columns.get(_OBJECT_COUNTER, b"")), count, _OBJECT_COUNTER)
+    values = _values(columns, count, spans, on_maps)
     preds = _preds(columns, actors, count, start_op)
-    objects = {pair: _object_id(*pair, actors) for pair in set(zip(owners, counters, strict=True))}
-    # Letters of long texts are most of the operations; only which text they are in matters here.
-    sequences: set[OpId] = set()
-    if len(on_maps) < count:
-        for index, key in enumerate(keys):
-            if key is None:
-                target = objects[owners[index], counters[index]]
-                if target is None:
-                    raise ChangeError("change_malformed", "an operation without a key on the root")
-                sequences.add(target)
+    sequences = set[OpId]()
+    for start, end in spans:
+        for pair in _pairs(owners[start:end], counters[start:end]):
+            target = _object_id(*pair, actors)
+            if target is None:
+                raise ChangeError("change_malformed", "an operation without a key on the root")
+            sequences.add(target)
     if any(inserts[index] for index in on_maps):
         raise ChangeError("change_malformed", "a map has no positions")
     map_ops = tuple(
         MapOp(
-            id=(start_op + index, actors[0]),
-            object=objects[owners[index], counters[index]],
-            key=keys[index] or "",
-            action=kinds[actions[index]],
-            value=value,
-            replaces=preds[index] if preds else (),
+            (start_op + index, actors[0]),
+            _object_id(owners[index], counters[index], actors),
+            keys[index] or "",
+            kinds[actions[index]],
+            value,
+            preds[index] if preds else (),
         )
         for index, value in zip(on_maps, values, strict=True)
     )
     return map_ops, frozenset(sequences), count
+
+
+def _outside(spans: list[Span], count: int) -> list[int]:
+    """Return the indices up to count that are in none of the spans, which are in order."""
+    indices: list[int] = []
+    position = 0
+    for start, end in spans:
+        indices += range(position, start)
+        position = end
+    return indices + list(range(position, count))
+
+
+def _pairs(
+    owners: Sequence[int | None], counters: Sequence[int | None]
+) -> set[tuple[int | None, int | None]]:
+    """Return the different pairs; of one text, which is usual, without making them all."""
+    owner, counter = owners[0], counters[0]
+    if owners.count(owner) == len(owners) and counters.count(counter) == len(counters):
+        return {(owner, counter)}
+    return set(zip(owners, counters, strict=True))
 
 
 def _of_length(items: list[T], count: int, number: int) -> Sequence[T | None]:
@@ -254,33 +274,53 @@ def _object_id(owner: int | None, counter: int | None, actors: list[bytes]) -> O
     return (counter, actors[owner])
 
 
-def _values(columns: dict[int, bytes], count: int, wanted: Sequence[int]) -> list[Scalar]:
-    """Return the values of the wanted operations; of the others only their kind is checked."""
-    metas = [
-        meta or 0 for meta in _of_length(_uints(columns.get(_VALUE_META, b"")), count, _VALUE_META)
-    ]
-    for kind in {meta & 0x0F for meta in metas}:
+def _values(
+    columns: dict[int, bytes], count: int, spans: list[Span], wanted: Sequence[int]
+) -> list[Scalar]:
+    """Return the values of the wanted operations; of those in spans only their kind is checked."""
+    metas = [*_of_length(uints(columns.get(_VALUE_META, b"")), count, _VALUE_META)]
+    for kind in {(meta or 0) & 0x0F for meta in set(metas)}:
         if kind == _COUNTER:
             raise ChangeError("change_counter", "a counter cannot be stored here")
         if kind not in _SCALARS:
             raise ChangeError("change_malformed", f"unknown kind of value {kind}")
     raw = columns.get(_VALUE_RAW, b"")
-    ends = list(itertools.accumulate(meta >> 4 for meta in metas))
-    if (ends[-1] if ends else 0) != len(raw):
+    values: list[Scalar] = []
+    end = position = 0
+    following = iter([*spans, (count, count)])
+    span = next(following)
+    for index in wanted:
+        while index >= span[1]:
+            end += _length(metas[position : span[1]])
+            position, span = span[1], next(following)
+        meta = metas[index] or 0
+        start, end, position = end, end + (meta >> 4), index + 1
+        if end > len(raw):
+            break
+        values.append(_SCALARS[meta & 0x0F](raw[start:end]))
+    if end + _length(metas[position:]) != len(raw):
         raise ChangeError("change_malformed", "the values do not fill their column")
-    return [
-        _SCALARS[metas[index] & 0x0F](raw[ends[index] - (metas[index] >> 4) : ends[index]])
-        for index in wanted
-    ]
+    return values
+
+
+def _length(metas: Sequence[int | None]) -> int:
+    """Return how many bytes the values take together."""
+    try:
+        return sum(bytes(metas).translate(_LENGTHS))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        # Nulls among them, or a value of 16 bytes or more.
+        return sum((meta or 0) >> 4 for meta in metas)
 
 
 def _preds(
     columns: dict[int, bytes], actors: list[bytes], count: int, start_op: int
 ) -> list[tuple[OpId, ...]]:
     """Return what each operation replaces, always earlier ones; empty when none does."""
-    groups = _of_length(_uints(columns.get(_PRED_COUNT, b"")), count, _PRED_COUNT)
-    owners = _uints(columns.get(_PRED_ACTOR, b""))
-    counters = _deltas(columns.get(_PRED_COUNTER, b""))
+    groups = _of_length(uints(columns.get(_PRED_COUNT, b"")), count, _PRED_COUNT)
+    owners = uints(columns.get(_PRED_ACTOR, b""))
+    counters = deltas(columns.get(_PRED_COUNTER, b""))
+    if not (owners or counters or any(groups)):
+        return []
     total = sum(group or 0 for group in groups)
     if len(owners) != total or len(counters) != total:
         raise ChangeError("change_malformed", "the replaced operations are incomplete")
@@ -302,59 +342,6 @@ def _preds(
     return found
 
 
-def _uints(data: bytes) -> list[int | None]:
-    return _run_length(data, _Reader.uint)
-
-
-def _texts(data: bytes) -> list[str | None]:
-    return _run_length(data, lambda reader: reader.blob().decode())
-
-
-def _run_length(data: bytes, value: "Callable[[_Reader], T]") -> list[T | None]:
-    """Return the entries of a run-length column: +n repeats, -n literals, 0 nulls."""
-    reader = _Reader(data)
-    entries: list[T | None] = []
-    while reader.position < len(data):
-        length = reader.sint()
-        size = abs(length) or reader.uint()
-        if size == 0:
-            # Nothing but empty runs would keep us busy without ever reaching the limit below.
-            raise ChangeError("change_malformed", "a run of nothing")
-        if len(entries) + size > CHANGE_OPS_MAX:
-            raise ChangeError("change_too_long", "the change has too many operations")
-        if length > 0:
-            entries += [value(reader)] * size
-        elif length < 0:
-            entries += [value(reader) for _ in range(size)]
-        else:
-            entries += [None] * size
-    return entries
-
-
-def _deltas(data: bytes) -> list[int | None]:
-    total = 0
-    sums: list[int | None] = []
-    for step in _run_length(data, _Reader.sint):
-        total += step or 0
-        sums.append(None if step is None else total)
-    return sums
-
-
-def _booleans(data: bytes) -> list[bool]:
-    reader, value = _Reader(data), False
-    entries: list[bool] = []
-    while reader.position < len(data):
-        size = reader.uint()
-        if size == 0 and reader.position > 1:
-            # Only the first may be empty, where a column starts with true.
-            raise ChangeError("change_malformed", "a run of nothing")
-        if len(entries) + size > CHANGE_OPS_MAX:
-            raise ChangeError("change_too_long", "the change has too many operations")
-        entries += [value] * size
-        value = not value
-    return entries
-
-
 def uleb(number: int) -> bytes:
     """Return the number as unsigned LEB128."""
     out = bytearray()
@@ -365,72 +352,15 @@ def uleb(number: int) -> bytes:
     return bytes(out)
 
 
-class _Reader:
-    """A cursor over bytes; reading past the end raises IndexError or ChangeError."""
-
-    __slots__ = ("data", "position")
-
-    def __init__(self, data: bytes, position: int = 0) -> None:
-        self.data = data
-        self.position = position
-
-    def uint(self) -> int:
-        byte = self.data[self.position]
-        if byte < 0x80:
-            self.position += 1
-            return byte
-        result = shift = 0
-        while True:
-            byte = self.data[self.position]
-            self.position += 1
-            result |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return result
-            shift += 7
-            if shift > 63:
-                raise ChangeError("change_malformed", "a number is too long")
-
-    def sint(self) -> int:
-        byte = self.data[self.position]
-        if byte < 0x80:
-            self.position += 1
-            return byte - 0x80 if byte & 0x40 else byte
-        result = shift = 0
-        while True:
-            byte = self.data[self.position]
-            self.position += 1
-            result |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return result - (1 << shift) if byte & 0x40 else result
-            if shift > 63:
-                raise ChangeError("change_malformed", "a number is too long")
-
-    def take(self, size: int) -> bytes:
-        end = self.position + size
-        if end > len(self.data):
-            raise ChangeError("change_malformed", "the change ends early")
-        data = self.data[self.position : end]
-        self.position = end
-        return data
-
-    def blob(self) -> bytes:
-        return self.take(self.uint())
-
-    def count(self, maximum: int) -> int:
-        count = self.uint()
-        if count > maximum:
-            raise ChangeError("change_too_long", f"{count} entries where {maximum} are allowed")
-        return count
-
-
 _COUNTER: Final = 8
+# The length of a value by its meta byte, for bytes.translate.
+_LENGTHS: Final = bytes(meta >> 4 for meta in range(256))
 _SCALARS: Final[Mapping[int, Callable[[bytes], Scalar]]] = {
     0: lambda _: None,
     1: lambda _: False,
     2: lambda _: True,
-    3: lambda data: _Reader(data).uint(),
-    4: lambda data: _Reader(data).sint(),
+    3: lambda data: Reader(data).uint(),
+    4: lambda data: Reader(data).sint(),
     5: lambda data: data,  # a float: no field may hold one, so its bytes will do
     6: bytes.decode,
     7: lambda data: data,

@@ -1,0 +1,189 @@
+"""Decodes the columns of an Automerge change: runs of numbers, of texts, of booleans.
+
+Letters of long texts make columns of hundreds of short runs, so this is a hot path: what fits one
+byte is read without a call.
+"""
+
+from collections.abc import Sequence
+
+from schemas.limits import CHANGE_OPS_MAX
+from sync.errors import ChangeError
+
+Span = tuple[int, int]
+
+
+def uints(data: bytes) -> list[int | None]:
+    """Return the entries of a run-length column of numbers: +n repeats, -n literals, 0 nulls."""
+    entries: list[int | None] = []
+    position, end = 0, len(data)
+    while position < end:
+        length, position = _sint(data, position)
+        if length > 0:
+            value, position = _uint(data, position)
+            _check_size(entries, length)
+            entries += [value] * length
+        elif length < 0:
+            position = _literals(entries, data, position, -length)
+        else:
+            size, position = _uint(data, position)
+            _check_size(entries, size)
+            entries += [None] * size
+    return entries
+
+
+def texts(data: bytes) -> tuple[list[str | None], list[Span]]:
+    """Return the entries of a run-length column of texts, and (start, end) of each run of nulls."""
+    reader, entries, nulls = Reader(data), list[str | None](), list[Span]()
+    while reader.position < len(data):
+        length = reader.sint()
+        if length > 0:
+            _check_size(entries, length)
+            entries += [reader.blob().decode()] * length
+        elif length < 0:
+            _check_size(entries, -length)
+            entries += [reader.blob().decode() for _ in range(-length)]
+        else:
+            size = reader.uint()
+            _check_size(entries, size)
+            nulls.append((len(entries), len(entries) + size))
+            entries += [None] * size
+    return entries, nulls
+
+
+def deltas(data: bytes) -> list[int | None]:
+    """Return the entries of a run-length column of differences, added up."""
+    reader, entries, total = Reader(data), list[int | None](), 0
+    while reader.position < len(data):
+        length = reader.sint()
+        size = abs(length) or reader.uint()
+        _check_size(entries, size)
+        if length == 0:
+            entries += [None] * size
+            continue
+        step = reader.sint() if length > 0 else 0
+        for _ in range(size):
+            total += step if length > 0 else reader.sint()
+            entries.append(total)
+    return entries
+
+
+def booleans(data: bytes) -> list[bool]:
+    """Return the entries of a column of booleans: lengths of runs, false first."""
+    reader, value = Reader(data), False
+    entries: list[bool] = []
+    while reader.position < len(data):
+        size = reader.uint()
+        if size == 0 and reader.position > 1:
+            # Only the first may be empty, where a column starts with true.
+            raise ChangeError("change_malformed", "a run of nothing")
+        if len(entries) + size > CHANGE_OPS_MAX:
+            raise _too_long()
+        entries += [value] * size
+        value = not value
+    return entries
+
+
+def _literals(entries: list[int | None], data: bytes, position: int, size: int) -> int:
+    """Append so many literal numbers, and return the position behind them."""
+    _check_size(entries, size)
+    few = data[position : position + size]
+    if len(few) == size and few.isascii():
+        # Each below 0x80, so each in one byte.
+        entries += few
+        return position + size
+    for _ in range(size):
+        value, position = _uint(data, position)
+        entries.append(value)
+    return position
+
+
+def _check_size(entries: Sequence[object], size: int) -> None:
+    if size == 0:
+        # Nothing but empty runs would keep us busy without ever reaching the limit below.
+        raise ChangeError("change_malformed", "a run of nothing")
+    if len(entries) + size > CHANGE_OPS_MAX:
+        raise _too_long()
+
+
+def _too_long() -> ChangeError:
+    return ChangeError("change_too_long", "the change has too many operations")
+
+
+def _uint(data: bytes, position: int) -> tuple[int, int]:
+    byte = data[position]
+    if byte < 0x80:
+        return byte, position + 1
+    reader = Reader(data, position)
+    return reader.uint(), reader.position
+
+
+def _sint(data: bytes, position: int) -> tuple[int, int]:
+    byte = data[position]
+    if byte < 0x80:
+        return byte - ((byte & 0x40) << 1), position + 1
+    reader = Reader(data, position)
+    return reader.sint(), reader.position
+
+
+class Reader:
+    """A cursor over bytes; reading past the end raises IndexError or ChangeError."""
+
+    __slots__ = ("data", "position")
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self.data = data
+        self.position = position
+
+    def uint(self) -> int:
+        """Return an unsigned LEB128."""
+        byte = self.data[self.position]
+        if byte < 0x80:
+            self.position += 1
+            return byte
+        result = shift = 0
+        while True:
+            byte = self.data[self.position]
+            self.position += 1
+            result |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return result
+            shift += 7
+            if shift > 63:
+                raise ChangeError("change_malformed", "a number is too long")
+
+    def sint(self) -> int:
+        """Return a signed LEB128."""
+        byte = self.data[self.position]
+        if byte < 0x80:
+            self.position += 1
+            return byte - 0x80 if byte & 0x40 else byte
+        result = shift = 0
+        while True:
+            byte = self.data[self.position]
+            self.position += 1
+            result |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return result - (1 << shift) if byte & 0x40 else result
+            if shift > 63:
+                raise ChangeError("change_malformed", "a number is too long")
+
+    def take(self, size: int) -> bytes:
+        """Return the next bytes."""
+        end = self.position + size
+        if end > len(self.data):
+            raise ChangeError("change_malformed", "the change ends early")
+        data = self.data[self.position : end]
+        self.position = end
+        return data
+
+    def blob(self) -> bytes:
+        """Return bytes with their length before them."""
+        return self.take(self.uint())
+
+    def count(self, maximum: int) -> int:
+        """Return a number of entries, up to a maximum."""
+        count = self.uint()
+        if count > maximum:
+            raise ChangeError("change_too_long", f"{count} entries where {maximum} are allowed")
+        return count
