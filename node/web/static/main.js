@@ -1,12 +1,10 @@
-// Runs on every page: the live bar, signing out, the demo's switch; then the page's own script.
+// Runs on every page, before the page's own script: the live bar, signing out, the demo's switch.
 
 import { send, user } from "./api.js";
 import { dress } from "./fields.js";
 import { say } from "./forms.js";
 import { startLive } from "./live.js";
 import { t } from "./texts.js";
-
-const scripts = ["account", "case", "cases", "directives", "register", "sign-in"];
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
@@ -28,5 +26,3 @@ document.addEventListener("click", async (event) => {
 
 dress(document);
 if (user) startLive();
-const script = document.body.dataset.script;
-if (scripts.includes(script)) import(`./${script}.js`);

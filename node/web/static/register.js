@@ -285,7 +285,7 @@ function findMissing() {
   const need = (element, message) => {
     if (element.value.trim() === "") wrong.push([element, message]);
   };
-  need(form.elements.held_on, t("Chọn ngày tiếp."));
+  if (!form.elements.held_on.validity.customError) need(form.elements.held_on, t("Chọn ngày tiếp."));
   if (isSealed) {
     need(form.elements.envelope_number, t("Ghi số phong bì."));
     need(form.elements.sealed_ref, t("Ghi mã tham chiếu."));
