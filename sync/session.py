@@ -277,7 +277,7 @@ class Session:
         outgoing.sent = max(outgoing.sent, outgoing.acked)
         self._land(outgoing, ack)
         self._store.set_cursor(log, self.peer.peer_id, outgoing.acked)
-        self._take_cosignatures(log, ack.cosignatures)
+        self._take_cosignatures(log, ack.cosignatures, now_ms)
 
     def _land(self, outgoing: _Outgoing, ack: Ack) -> None:
         """Forget frames that arrived, whole; those in a gap stay in flight."""
@@ -295,7 +295,7 @@ class Session:
             )
         ]
 
-    def _take_cosignatures(self, log: Log, cosignatures: Iterable[Cosigned]) -> None:
+    def _take_cosignatures(self, log: Log, cosignatures: Iterable[Cosigned], now_ms: int) -> None:
         for cosigned in cosignatures:
             signer = self._store.peer(cosigned.peer_id)
             if cosigned.peer_id == self._replica.subject.peer_id or signer is None:
@@ -312,7 +312,11 @@ class Session:
                     log, cosigned.size, Tier(signer.tier), signer.code, made
                 )
             except CryptoError as error:
-                raise LinkError("cosignature_forged", "a cosignature does not verify") from error
+                if cosigned.peer_id != self.peer.peer_id:
+                    raise LinkError("cosignature_forged", "a cosignature is wrong") from error
+                # It stores another log under this name: one of us was restored or cloned.
+                self._alarm(log, "log_forked", "the peer cosigned another version", now_ms)
+                return
 
     # Receiving
 
@@ -418,9 +422,10 @@ class Session:
         self._alarm(log, problem.code, f"the peer reports: {problem.detail}", now_ms)
 
     def _alarm(self, log: Log, code: str, detail: str, now_ms: int) -> None:
-        code = code or "problem"
-        if log.fault == code:
+        if log.fault:
+            # Stopped already: each further sign of it says nothing new.
             return
+        code = code or "problem"
         self._store.raise_alarm(
             now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=""
         )
