@@ -4,9 +4,10 @@ Nothing is dropped and nothing blocks: a leaf that cannot be used becomes a dead
 reason, and the log moves on.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import cbor2
 
@@ -25,6 +26,8 @@ from sync.registers import Registers, absorb, decode_registers, judge, kind_of
 from sync.store import UP, Log, Peer, Store
 
 Events = Sequence[KnownEvent | UnknownEvent]
+# Some kilobytes each; the cases that an office works on these days.
+_REGISTERS_MAX: Final = 1_000
 
 
 class Admission(Protocol):
@@ -64,6 +67,8 @@ class Intake:
         self.clock = 0
         self.changed: dict[DocumentId, set[bytes | None]] = {}
         self._writers: dict[tuple[int, int], Writer] = {}
+        # Of recently used documents, as they stand in the running transaction.
+        self._registers: OrderedDict[DocumentId, Registers] = OrderedDict()
         # Whether any change waits; None: not looked up yet.
         self._waiting: bool | None = None
 
@@ -72,6 +77,7 @@ class Intake:
         self.documents.forget_all()
         self.changed.clear()
         self._writers.clear()
+        self._registers.clear()
         self._waiting = None
 
     def take(self, log: Log, seq: int, data: bytes, now_ms: int) -> None:
@@ -103,11 +109,24 @@ class Intake:
         return [decode_leaf(row[0]).body for row in rows]
 
     def registers(self, document: DocumentId) -> Registers:
-        """Return the registers of a document; of an unknown one they are empty."""
+        """Return the registers of a document, to be read only; of an unknown one they are empty."""
+        known = self._registers.get(document)
+        if known is not None:
+            self._registers.move_to_end(document)
+            return known
         row = self._store.db.execute(
             "SELECT registers FROM document WHERE id = ?", (document,)
         ).fetchone()
-        return decode_registers(row[0]) if row else Registers()
+        if row is None:
+            return Registers()
+        found = decode_registers(row[0])
+        self._keep_registers(document, found)
+        return found
+
+    def _keep_registers(self, document: DocumentId, registers: Registers) -> None:
+        self._registers[document] = registers
+        if len(self._registers) > _REGISTERS_MAX:
+            self._registers.popitem(last=False)
 
     def events(self, document: DocumentId) -> list[KnownEvent | UnknownEvent]:
         """Return the events of a document in the order of their ids."""
@@ -193,10 +212,10 @@ class Intake:
         writer = self.writer(log.number, leaf.writer)
         change = parse_change(leaf.body)
         registers = self.registers(document)
-        held = self._held(document, (change.hash, *change.deps)) if registers.kind else frozenset()
         # First of all, or a copy in another log could pass for the original when it is sent on.
         if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):
             raise ChangeError("actor_foreign", "the change is under somebody else's actor")
+        held = self._held(registers, document, change)
         if change.hash in held:
             # The same change came another way, or went out on another log: nothing new in it.
             self._place(document, change, log, seq)
@@ -213,13 +232,20 @@ class Intake:
         if self._waiting is not False:
             self._wake(document, change.hash)
 
-    def _held(self, document: DocumentId, hashes: Sequence[bytes]) -> frozenset[bytes]:
-        """Return those of the hashes that are applied changes of the document."""
-        rows = self._store.db.execute(
-            f"SELECT hash FROM change WHERE document = ? AND hash IN ({_marks(hashes)})",
-            (document, *hashes),
-        )
-        return frozenset(bytes(row[0]) for row in rows)
+    def _held(self, registers: Registers, document: DocumentId, change: Change) -> frozenset[bytes]:
+        """Return what is applied here of a change and those it builds on, by their hashes."""
+        held = {*registers.heads} & {change.hash, *change.deps}
+        asked = [dep for dep in change.deps if dep not in held]
+        if change.seq <= registers.seqs.get(change.actor, 0):
+            # Only then can it have been here before.
+            asked.append(change.hash)
+        if asked and registers.kind:
+            rows = self._store.db.execute(
+                f"SELECT hash FROM change WHERE document = ? AND hash IN ({_marks(asked)})",
+                (document, *asked),
+            )
+            held.update(bytes(row[0]) for row in rows)
+        return frozenset(held)
 
     def _place(self, document: DocumentId, change: Change, log: Log, seq: int) -> None:
         self._store.db.execute(
@@ -244,13 +270,14 @@ class Intake:
         if events and not is_new:
             self._refuse_known_events(document, list(events))
         kind = registers.kind or kind_of(change)
-        prior = list if is_new else partial(self._events_before, document, change)
+        prior = list if is_new else partial(self._events_before, document, registers, change)
         fields = {name: value for name, value in effect.fields.items() if value is not None}
         # What stands in a long text is not judged, but that something does is.
         fields |= dict.fromkeys(effect.texts, "…")
         self._admit(kind, prior, list(events.values()), fields)
         self.documents.apply(document, change.raw, change.hash, new=is_new)
         absorb(registers, change, log=log.number, seq=seq)
+        self._keep_registers(document, registers)
         self._place(document, change, log, seq)
         self._store.db.execute(
             "INSERT INTO document VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
@@ -275,7 +302,7 @@ class Intake:
 
         Each change starts right after its own past, so what it builds on ends with the highest.
         """
-        if set(change.deps) == set(self.documents.heads(document)):
+        if {*change.deps} == {*registers.heads}:
             return max(registers.last_ops.values())
         rows = self._store.db.execute(
             "SELECT leaf.data FROM change JOIN leaf ON leaf.log = change.log"
@@ -288,12 +315,14 @@ class Intake:
         texts = [(document, name, self.documents.text(document, name)) for name in registers.texts]
         self._store.db.executemany("INSERT OR REPLACE INTO long_text VALUES (?, ?, ?)", texts)
 
-    def _events_before(self, document: DocumentId, change: Change) -> Events:
+    def _events_before(self, document: DocumentId, registers: Registers, change: Change) -> Events:
         """Return the events in the causal past of a change, in the order of their ids.
 
         What arrived meanwhile must not count: every node has to come to the same judgement, in
         whatever order the changes reached it.
         """
+        if {*change.deps} == {*registers.heads}:
+            return self.events(document)
         by_hash = {known.hash: known for known in map(parse_change, self.changes_of(document))}
         pending, past = list(change.deps), set[bytes]()
         while pending:
@@ -343,7 +372,8 @@ class Intake:
         data = self._store.leaf(log_number, seq)
         leaf = decode_leaf(data)
         change = parse_change(leaf.body)
-        held = self._held(document, (change_hash, *change.deps))
+        registers = self.registers(document)
+        held = self._held(registers, document, change)
         row = (document, change_hash, log_number)
         missing = next((dep for dep in change.deps if dep not in held), None)
         if missing is not None:
@@ -361,7 +391,7 @@ class Intake:
             return True
         try:
             writer = self.writer(log_number, leaf.writer)
-            self._apply(self.registers(document), change, log, seq, leaf, writer)
+            self._apply(registers, change, log, seq, leaf, writer)
         except (SchemaError, ChangeError) as error:
             self._set_aside(log, seq, data, error.code, str(error))
         return True
@@ -371,6 +401,8 @@ class Intake:
             document = decode_leaf(data).document
         except RecordError:
             document = b""
+        # Perhaps it was refused half-way.
+        self._registers.pop(DocumentId(document), None)
         self._store.db.execute(
             "INSERT OR IGNORE INTO dead_letter VALUES (?, ?, ?, ?, ?)",
             (log.number, seq, document, code, detail[:500]),

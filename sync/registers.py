@@ -45,6 +45,8 @@ class Registers:
         texts: object id of each long text.
         fields: standing values by field, highest operation first.
         last_ops: number of each actor's last operation.
+        seqs: number of each actor's last change.
+        heads: hashes of the changes that no other builds on, sorted.
     """
 
     kind: str = ""
@@ -52,6 +54,8 @@ class Registers:
     texts: dict[str, OpId] = field(default_factory=dict)
     fields: dict[str, list[Standing]] = field(default_factory=dict)
     last_ops: dict[bytes, int] = field(default_factory=dict)
+    seqs: dict[bytes, int] = field(default_factory=dict)
+    heads: tuple[bytes, ...] = ()
 
     def encode(self) -> bytes:
         """Return the bytes kept in the document table."""
@@ -61,7 +65,8 @@ class Registers:
         }
         maps = [list(self.maps[name]) for name in _MAPS]
         texts = {name: list(op) for name, op in sorted(self.texts.items())}
-        return cbor2.dumps([self.kind, maps, texts, fields, dict(sorted(self.last_ops.items()))])
+        actors = {actor: [last, self.seqs[actor]] for actor, last in sorted(self.last_ops.items())}
+        return cbor2.dumps([self.kind, maps, texts, fields, actors, list(self.heads)])
 
     def values(self) -> dict[str, Scalar]:
         """Return the value of each field that Automerge shows."""
@@ -70,7 +75,7 @@ class Registers:
 
 def decode_registers(data: bytes) -> Registers:
     """Return the registers that encode made."""
-    kind, maps, texts, fields, last_ops = cbor2.loads(data)
+    kind, maps, texts, fields, actors, heads = cbor2.loads(data)
     return Registers(
         kind=kind,
         maps={name: (op[0], op[1]) for name, op in zip(_MAPS, maps, strict=True)},
@@ -79,7 +84,9 @@ def decode_registers(data: bytes) -> Registers:
             name: [Standing((item[0], item[1]), *item[2:]) for item in row]
             for name, row in fields.items()
         },
-        last_ops=last_ops,
+        last_ops={actor: numbers[0] for actor, numbers in actors.items()},
+        seqs={actor: numbers[1] for actor, numbers in actors.items()},
+        heads=tuple(heads),
     )
 
 
@@ -147,6 +154,9 @@ def absorb(registers: Registers, change: Change, *, log: int, seq: int) -> None:
         registers.maps = _genesis(change)
         registers.kind = kind_of(change)
     registers.last_ops[change.actor] = max(registers.last_ops.get(change.actor, 0), change.last_op)
+    registers.seqs[change.actor] = max(registers.seqs.get(change.actor, 0), change.seq)
+    followed = {*registers.heads} - {*change.deps}
+    registers.heads = tuple(sorted({*followed, change.hash}))
     fields, texts = registers.maps[FIELDS], registers.maps[TEXTS]
     for op in change.map_ops:
         if op.object == texts:

@@ -332,6 +332,8 @@ def _registers(old: Registers, new: Mapping[Token, Any], seqs: Mapping[int, int]
             for name, row in old.fields.items()
         },
         last_ops={new[actor]: last for actor, last in old.last_ops.items()},
+        seqs={new[actor]: last for actor, last in old.seqs.items()},
+        heads=tuple(sorted(new[head] for head in old.heads)),
     )
     return copied.encode()
 
