@@ -42,6 +42,7 @@ _ASIDE: Final = frozenset(
         "second_complaint_raised",
         "supplement_requested",
         "suspended",
+        "transfer_returned",
         "withdrawn",
     }
 )
@@ -80,12 +81,13 @@ class FormField:
 def in_order(event_types: Iterable[str], recorded: Collection[str]) -> tuple[list[str], list[str]]:
     """Return types of events as a case goes through them: the likely next steps, and the others.
 
-    What leads aside, and what was recorded before, is rarely the next step.
+    What leads aside, and what was recorded before, is rarely the next step. Closing is it when
+    nothing else is left; splitting has a form of its own and comes before everything.
     """
     wanted = set(event_types)
-    listed = [name for name in event_models() if name in wanted]
+    listed = [name for name in event_models() if name in wanted - SPECIAL]
     aside = [name for name in listed if name in _ASIDE or name in recorded]
-    if len(aside) == len(listed) and "closed" in aside:
+    if len(aside) == len(listed) and "closed" in aside and "split" not in wanted:
         aside.remove("closed")
     return [name for name in listed if name not in aside], aside
 

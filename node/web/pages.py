@@ -19,7 +19,7 @@ from node.web.api_node import link_answer, read_technician
 from node.web.api_visits import VisitFilter, read_drafts, read_visits
 from node.web.calls import OFFICE, READS, SIGNED_IN, Call, require
 from node.web.cookies import keep_language
-from node.web.forms import SPECIAL, FormField, document_form, event_form, in_order
+from node.web.forms import FormField, document_form, event_form, in_order
 from node.web.languages import LANGUAGES
 from node.web.office import place_of
 from node.web.problems import Refusal
@@ -93,7 +93,7 @@ async def _cases(call: Call) -> web.StreamResponse:
 async def _case(call: Call) -> web.StreamResponse:
     answer = await read_case(call)
     recorded = {entry.type for entry in answer.file.timeline}
-    likely, aside = in_order(set(answer.allowed_events) - SPECIAL, recorded)
+    likely, aside = in_order(answer.allowed_events, recorded)
     forms: dict[str, tuple[FormField, ...]] = {name: event_form(name) for name in likely + aside}
     return await _page(
         call,

@@ -93,6 +93,7 @@ function openSplit() {
   const add = () => {
     const row = document.getElementById("split-child").content.cloneNode(true);
     row.querySelector("[data-row]").dataset.id = mintId();
+    row.querySelector("[data-number]").textContent = t("Nội dung {n}", { n: rows.children.length + 1 });
     rows.append(row);
   };
   add();
@@ -101,6 +102,7 @@ function openSplit() {
   const key = mintId();
   form.addEventListener("submit", (event) => {
     event.preventDefault();
+    if (!check(form)) return;
     busy(form, async () => {
       const children = [...rows.querySelectorAll("[data-row]")].map((row) => ({
         id: row.dataset.id,

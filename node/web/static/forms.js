@@ -248,6 +248,8 @@ export function say(text, kind = "right") {
   const line = document.createElement("p");
   line.className = kind;
   line.textContent = text;
-  document.getElementById("messages").append(line);
+  const messages = document.getElementById("messages");
+  for (const earlier of messages.querySelectorAll(".right")) earlier.remove();
+  messages.append(line);
   setTimeout(() => line.remove(), kind === "wrong" ? 12_000 : 5_000);
 }
