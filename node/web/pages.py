@@ -226,6 +226,7 @@ async def _sign_in(request: web.Request) -> web.StreamResponse:
         {
             "office": office,
             "next": _local(request.query.get("next", "/")),
+            "tier": office.tier.value,
             "link": link_answer(office, waits),
             "is_demo": False,
         },

@@ -228,6 +228,87 @@ def test_a_draft_survives_the_browser(nodes: tuple[NodeProcess, ...], browser: B
     expect(again.locator("#people [name=full_name]").first).to_have_value("Hờ A Chua")
 
 
+def test_what_is_wrong_is_said_beside_the_field_and_in_one_list(
+    nodes: tuple[NodeProcess, ...], browser: Browser, tmp_path: Path
+) -> None:
+    _, _, commune = nodes
+    large = tmp_path / "to.pdf"
+    with large.open("wb") as stream:
+        stream.truncate(50 * 1024 * 1024 + 1)
+    page = signed_in(browser, commune, "lan")
+    page.goto(f"{commune.url}/visits/new")
+    page.get_by_label("Ngày tiếp").fill("31/02/2026")
+    page.locator("[data-files]").set_input_files(large)
+    page.keyboard.press("Control+Enter")
+    entries = page.locator("#problem li")
+    expect(entries).to_have_count(5)
+    expect(page.locator("#problem")).to_contain_text("Ngày tiếp: Ghi ngày/tháng/năm")
+    expect(page.locator("#problem")).to_contain_text("to.pdf: Tệp lớn hơn 50 MB")
+    entries.nth(1).get_by_role("button").click()
+    name = page.locator("#people [name=full_name]")
+    expect(name).to_be_focused()
+    page.keyboard.type("Hờ A Chua")
+    expect(name).not_to_have_attribute("aria-invalid", "true")
+    expect(page.locator(".fielderror")).to_have_count(4)
+    page.get_by_label("Ngày tiếp").fill("1/3/26")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Ngày tiếp")).to_have_value("01/03/2026")
+    expect(page.locator("[name=held_on]")).to_have_value("2026-03-01")
+
+
+def test_a_tab_closed_in_the_middle_of_a_word_keeps_the_word(
+    nodes: tuple[NodeProcess, ...], browser: Browser
+) -> None:
+    _, _, commune = nodes
+    page = signed_in(browser, commune, "lan")
+    page.goto(f"{commune.url}/visits/new")
+    page.locator("#people [name=full_name]").fill("Lầu Bá Tủa")
+    page.goto("about:blank")
+    page.goto(f"{commune.url}/visits/new")
+    page.locator(".drafts a", has_text="chỉ có trong trình duyệt này").first.click()
+    expect(page.locator("#people [name=full_name]")).to_have_value("Lầu Bá Tủa")
+
+
+def test_a_chair_directs_the_own_commune_and_sees_it_done(
+    nodes: tuple[NodeProcess, ...], browser: Browser
+) -> None:
+    _, _, commune = nodes
+    chair, officer = signed_in(browser, commune, "dung"), signed_in(browser, commune, "lan")
+    chair.goto(f"{commune.url}/directives")
+    chair.locator("[data-open=directive-form]").click()
+    chair.locator("dialog [name=title]").fill("Trả lời dân bản Huồi Mới")
+    chair.get_by_label("Thời hạn").fill("31/12/2099")
+    chair.locator("dialog button[type=submit]").click()
+    chair.get_by_role("link", name="Trả lời dân bản Huồi Mới").click()
+    officer.goto(f"{commune.url}/directives")
+    officer.get_by_role("link", name="Trả lời dân bản Huồi Mới").click()
+    officer.locator("[data-directive-event=directive_acknowledged]").click()
+    officer.locator("[data-open=report-form]").click()
+    officer.locator("dialog [name=text]").fill("Đã họp bản ngày hôm nay.")
+    officer.locator("dialog button[type=submit]").click()
+    expect(chair.locator("main")).to_contain_text("Đã họp bản ngày hôm nay.")
+    chair.locator("[data-directive-event=directive_done]").click()
+    expect(officer.locator(".badges .state")).to_have_text("Đã hoàn thành")
+
+
+def test_nothing_runs_over_the_edge_of_a_cheap_tablet(
+    nodes: tuple[NodeProcess, ...], browser: Browser
+) -> None:
+    _, province, commune = nodes
+    lan, hung = signed_in(browser, commune, "lan"), signed_in(browser, province, "hung")
+    case = _register(lan, commune, "Khiếu nại mức bồi thường khi thu hồi đất làm thủy điện")
+    pages = ("", "visits/new", "cases", "directives", "visits", "account", f"cases/{case}")
+    for page, node in ((lan, commune), (hung, province)):
+        page.set_viewport_size({"width": 800, "height": 1280})
+        for path in pages[:-1] if page is hung else pages:
+            page.goto(f"{node.url}/{path}")
+            wide = page.evaluate(
+                "() => [document.documentElement, ...document.querySelectorAll('.scroll')]"
+                ".filter((e) => e.scrollWidth > e.clientWidth).length"
+            )
+            assert wide == 0, (node.url, path)
+
+
 def test_english_is_one_click_away(nodes: tuple[NodeProcess, ...], browser: Browser) -> None:
     _, _, commune = nodes
     page = signed_in(browser, commune, "lan")

@@ -228,3 +228,42 @@ def test_a_page_that_is_not_there_says_so_in_words(tmp_path: Path) -> None:
             assert "page_unknown" in reply.text
 
     asyncio.run(story())
+
+
+def test_the_state_of_the_link_stands_on_every_page(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with open_office(tmp_path) as office:
+            cases = await fill(office)
+            lan, nobody = await office.browser("lan"), await office.browser()
+            for address in (
+                "/",
+                f"/cases/{cases[0]}",
+                "/nothing",
+                "/cases?only=nonsense",
+                "/account",
+            ):
+                text = (await lan.get(address)).text
+                assert "data-link-state=" in text, address
+                assert "bản ghi đang chờ" in text, address
+                assert "/language/en" in text, address
+            assert "data-link-state=" in (await nobody.get("/sign-in")).text
+
+    asyncio.run(story())
+
+
+def test_a_deadline_names_its_rule_its_source_and_what_nobody_checked(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with open_office(tmp_path) as office:
+            cases = await fill(office)
+            lan = await office.browser("lan")
+            text = (await lan.get(f"/cases/{cases[0]}")).text
+            assert "Thụ lý khiếu nại lần đầu" in text
+            assert "Luật Khiếu nại 2011, Điều 27" in text
+            assert "10 ngày, tính từ" in text
+            assert "Bộ luật Dân sự 2015" in text
+            assert text.count("đã đối chiếu nguồn") == 2
+            assert "KN-ACCEPT-1" not in text
+            english = (await lan.get(f"/language/en?back=/cases/{cases[0]}")).headers["Location"]
+            assert "checked against the source" in (await lan.get(english)).text
+
+    asyncio.run(story())
