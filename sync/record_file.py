@@ -118,9 +118,12 @@ def export_record(store: Store, document: DocumentId, root: x509.Certificate) ->
     Raises:
         LogError: the document is not here.
     """
+    # From the writer's own log where it is here: a down log is only the word of who passed it on.
     rows = store.db.execute(
-        "SELECT log, seq FROM (SELECT min(log) AS log, seq, hash FROM change WHERE document = ?"
-        " GROUP BY hash) ORDER BY log, seq",
+        "SELECT log, seq FROM (SELECT c.log, c.seq, row_number() OVER"
+        " (PARTITION BY c.hash ORDER BY l.purpose != 'up', c.log) AS place"
+        " FROM change c JOIN log l ON l.number = c.log WHERE c.document = ?)"
+        " WHERE place = 1 ORDER BY log, seq",
         (document,),
     ).fetchall()
     if not rows:

@@ -104,6 +104,7 @@ def test_the_proof_says_who_vouches_and_who_saw_it() -> None:
     found = verify_record(exported(PROVINCE), root())
     owners = {each.owner.code: each for each in found.attestations}
     assert set(owners) == {COMMUNE, NEIGHBOUR, PROVINCE}
+    # Each change is proved by its writer's own office, not by who passed it on.
     commune = owners[COMMUNE]
     assert {who.tier for who, _ in commune.cosigners} == {Tier.PROVINCE, Tier.CENTRE}
     assert all(second == NOW_MS // 1000 for _, second in commune.cosigners)
