@@ -39,6 +39,8 @@ _INBOX_MAX: Final = 64
 # A link that was up for less counts as a failed attempt.
 _LASTED_MS: Final = 10_000
 _OUTBOX_LOW: Final = 8
+# Answers that a peer does not fetch; with more of them, nothing more of it is read.
+_OUTBOX_MAX: Final = 512
 BACK_OFF_FIRST_S: Final = 2.0
 BACK_OFF_MAX_S: Final = 900.0
 
@@ -104,6 +106,7 @@ class _Exchange:
         self._outbox: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._filled = asyncio.Event()
+        self._is_deaf = False
         self.sent_bytes = 0
 
     async def run(self, beside: Coroutine[None, None, None] | None = None) -> None:
@@ -148,6 +151,8 @@ class _Exchange:
                     await self._socket.send_bytes(data)
                 except (OSError, aiohttp.ClientError):
                     # The reader meets the same end, after the last words of the peer.
+                    self._is_deaf = True
+                    self._wake.set()
                     return
                 self.sent_bytes += len(data)
             self._wake.set()
@@ -163,13 +168,13 @@ class _Exchange:
         while True:
             batch: list[Message] = []
             is_closed = False
-            while not self._inbox.empty():
+            while not self._inbox.empty() and (self._is_deaf or len(self._outbox) < _OUTBOX_MAX):
                 message = self._inbox.get_nowait()
                 if message is None:
                     is_closed = True
                 else:
                     batch.append(message)
-            may_send = len(self._outbox) < _OUTBOX_LOW
+            may_send = len(self._outbox) < _OUTBOX_LOW and not self._is_deaf
             if batch or may_send:
                 answers = await self._sessions.step(self._session, batch, may_send=may_send)
                 self._outbox.extend(encode_message(answer) for answer in answers)
@@ -246,7 +251,11 @@ class Uplink:
                 await self._changed.wait()
                 failures = 0
                 continue
-            error, lasted = await self._attempt()
+            # A group that ends with errors swallows a cancellation that comes just then (CPython
+            # issue 116720): in a task of its own it cannot keep the node from stopping.
+            async with asyncio.TaskGroup() as group:
+                attempt = group.create_task(self._attempt(), name="link")
+            error, lasted = attempt.result()
             failures = 0 if lasted else failures + 1
             await self._rest(error, failures)
 
@@ -269,6 +278,10 @@ class Uplink:
             reason = (error.code, str(error))
         except (OSError, aiohttp.ClientError, TimeoutError) as error:
             reason = ("link_unreachable", str(error) or type(error).__name__)
+        except Exception:
+            # Whatever a peer or a line can do to us costs the link, never the node.
+            log.exception("link fault")
+            reason = ("link_fault", "The link met a fault of this program.")
         # A link that falls at once, again and again, must not be dialled again at once.
         return reason, self.status.state == "up" and self._lasted(since_ms)
 
@@ -408,6 +421,9 @@ class Downlink:
         except StoreError as error:
             log.error("child refused", extra={"code": error.code})
             await self._say(socket, error.code, str(error))
+        except Exception:
+            log.exception("link fault")
+            await self._say(socket, "link_fault", "The link met a fault of the other program.")
         finally:
             self.connected.pop(code, None)
             await socket.close()

@@ -9,14 +9,19 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
 )
 
-from crypto.certificates import Subject, chain_to_der, chain_to_pem, verify_chain
+from crypto.certificates import (
+    Subject,
+    chain_from_der,
+    chain_to_der,
+    chain_to_pem,
+    verify_chain,
+)
 from crypto.errors import CertificateError
 from node.folder import NodeFolder
 
@@ -38,23 +43,23 @@ def client_context(folder: NodeFolder) -> ssl.SSLContext:
 
 
 def peer_subject(
-    connection: ssl.SSLObject | ssl.SSLSocket, folder: NodeFolder, now_ms: int | None
+    connection: ssl.SSLObject | ssl.SSLSocket | None, folder: NodeFolder, now_ms: int | None
 ) -> tuple[Subject, list[bytes]]:
     """Return who is at the other end, and the chain that says so, as DER.
 
     Args:
-        connection: after its handshake.
+        connection: after its handshake; None when it was not secured, or is gone already.
         folder: ours, whose root and chain complete the peer's.
         now_ms: wall clock to judge the certificate by; None judges no times.
 
     Raises:
         CertificateError: with a code and a hint for the technician.
     """
-    der = connection.getpeercert(binary_form=True)
+    der = connection.getpeercert(binary_form=True) if connection else None
     if der is None:
         raise CertificateError("certificate_missing", "the peer shows no certificate")
-    certificate = x509.load_der_x509_certificate(der)
-    chain = [certificate]
+    chain = chain_from_der([der])
+    certificate = chain[0]
     if certificate.issuer != folder.root.subject:
         chain += folder.chain
     return verify_chain(chain, folder.root, now_ms), chain_to_der(chain)
