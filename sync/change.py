@@ -7,11 +7,12 @@ the binding panic). Layout: Automerge binary format 1.0, change chunks, sections
 """
 
 import hashlib
+import itertools
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from schemas.limits import (
     CHANGE_ACTORS_MAX,
@@ -19,7 +20,26 @@ from schemas.limits import (
     CHANGE_INFLATED_BYTES_MAX,
     LEAF_BYTES_MAX,
 )
-from sync.columns import Reader, Span, booleans, deltas, texts, uints
+from sync.columns import (
+    ACTION,
+    INSERT,
+    KEY_ACTOR,
+    KEY_COUNTER,
+    KEY_TEXT,
+    OBJECT_ACTOR,
+    OBJECT_COUNTER,
+    PRED_ACTOR,
+    PRED_COUNT,
+    PRED_COUNTER,
+    VALUE_META,
+    VALUE_RAW,
+    Reader,
+    Span,
+    booleans,
+    deltas,
+    texts,
+    uints,
+)
 from sync.errors import ChangeError
 
 MAGIC: Final = b"\x85\x6f\x4a\x83"
@@ -30,29 +50,23 @@ _CHUNK_COMPRESSED: Final = 2
 OpId = tuple[int, bytes]
 Scalar = str | int | float | bool | bytes | None
 
-# Column numbers: id << 4 | type, where 0x08 would mean deflated.
-_OBJECT_ACTOR, _OBJECT_COUNTER = 0x01, 0x02
-_KEY_ACTOR, _KEY_COUNTER, _KEY_TEXT = 0x11, 0x13, 0x15
-_INSERT, _ACTION = 0x34, 0x42
-_VALUE_META, _VALUE_RAW = 0x56, 0x57
-_PRED_COUNT, _PRED_ACTOR, _PRED_COUNTER = 0x70, 0x71, 0x73
 T = TypeVar("T")
 
 _COLUMNS_IGNORED = frozenset({0x94, 0xA5})  # expand and mark name: rich text, which we never show
 _COLUMNS_READ = frozenset(
     {
-        _OBJECT_ACTOR,
-        _OBJECT_COUNTER,
-        _KEY_ACTOR,
-        _KEY_COUNTER,
-        _KEY_TEXT,
-        _INSERT,
-        _ACTION,
-        _VALUE_META,
-        _VALUE_RAW,
-        _PRED_COUNT,
-        _PRED_ACTOR,
-        _PRED_COUNTER,
+        OBJECT_ACTOR,
+        OBJECT_COUNTER,
+        KEY_ACTOR,
+        KEY_COUNTER,
+        KEY_TEXT,
+        INSERT,
+        ACTION,
+        VALUE_META,
+        VALUE_RAW,
+        PRED_COUNT,
+        PRED_ACTOR,
+        PRED_COUNTER,
     }
 )
 
@@ -87,6 +101,22 @@ class MapOp(NamedTuple):
     replaces: tuple[OpId, ...]
 
 
+class Letters(NamedTuple):
+    """Consecutive operations on sequences.
+
+    Attributes:
+        objects: the sequences.
+        first: index of the first operation in the change.
+        metas: of each value, its kind and its length in bytes.
+        raw: the values, one after the other.
+    """
+
+    objects: frozenset[OpId]
+    first: int
+    metas: Sequence[int | None]
+    raw: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What a change says about itself, and its operations on maps.
@@ -95,7 +125,9 @@ class Change:
         raw: the chunk as it stands in the leaf.
         start_op: number of its first operation; the others follow without gaps.
         last_op: number of its last one, below start_op when it has none.
-        sequence_objects: objects whose letters or items it edits.
+        letters: operations on letters or items.
+        columns: all operations as they are encoded.
+        is_regular: laid out as Automerge's own encoder does, with nothing that is not read here.
     """
 
     raw: bytes
@@ -106,7 +138,14 @@ class Change:
     last_op: int
     deps: tuple[bytes, ...]
     map_ops: tuple[MapOp, ...]
-    sequence_objects: frozenset[OpId]
+    letters: tuple[Letters, ...]
+    columns: Mapping[int, bytes]
+    is_regular: bool
+
+    @property
+    def sequence_objects(self) -> frozenset[OpId]:
+        """Objects whose letters or items it edits."""
+        return frozenset[OpId]().union(*(some.objects for some in self.letters))
 
 
 def parse_change(raw: bytes) -> Change:
@@ -129,13 +168,13 @@ def _parse(raw: bytes) -> Change:
     deps = tuple(reader.take(32) for _ in range(reader.count(CHANGE_DEPS_MAX)))
     actor = reader.blob()
     seq, start_op = reader.uint(), reader.uint()
-    reader.sint()  # time in seconds: the binding cannot set it, the leaf's clock is ours
-    reader.blob()  # message
+    time_s = reader.sint()  # the binding cannot set it, the leaf's clock is ours
+    message = reader.blob()
     actors = [actor, *(reader.blob() for _ in range(reader.count(CHANGE_ACTORS_MAX)))]
     columns = _columns(reader)
     if not actor or seq == 0 or start_op == 0 or start_op > 1 << 40:
         raise ChangeError("change_malformed", "a change has an actor, a sequence and a first op")
-    map_ops, sequences, count = _operations(columns, actors, start_op)
+    map_ops, letters, count = _operations(columns, actors, start_op)
     return Change(
         raw=raw,
         hash=change_hash,
@@ -145,8 +184,23 @@ def _parse(raw: bytes) -> Change:
         last_op=start_op + count - 1,
         deps=deps,
         map_ops=map_ops,
-        sequence_objects=sequences,
+        letters=letters,
+        columns=columns,
+        is_regular=reader.position == len(body)
+        and not message
+        and abs(time_s) < 1 << 53
+        and _is_rising(deps)
+        and _is_rising(actors[1:])
+        and all(actors)
+        and actor not in actors[1:]
+        and _is_rising([*columns])
+        and all(columns.values())
+        and not columns.keys() & _COLUMNS_IGNORED,
     )
+
+
+def _is_rising(items: Sequence[Any]) -> bool:
+    return all(one < other for one, other in itertools.pairwise(items))
 
 
 def _open_chunk(raw: bytes) -> tuple[bytes, bytes]:
@@ -187,30 +241,33 @@ def _columns(reader: "Reader") -> dict[int, bytes]:
 
 def _operations(
     columns: dict[int, bytes], actors: list[bytes], start_op: int
-) -> tuple[tuple[MapOp, ...], frozenset[OpId], int]:
-    """Return the operations on maps, the sequences edited, and the number of all operations."""
-    actions = uints(columns.get(_ACTION, b""))
+) -> tuple[tuple[MapOp, ...], tuple[Letters, ...], int]:
+    """Return the operations on maps, those on sequences, and the number of all operations."""
+    actions = uints(columns.get(ACTION, b""))
     count = len(actions)
     kinds = {action: _action(action) for action in set(actions)}
     # Letters of long texts are most of the operations: they have no key, and are passed over in
     # whole spans; only which text they are in matters here.
-    named, spans = texts(columns.get(_KEY_TEXT, b""))
-    keys = _of_length(named, count, _KEY_TEXT)
+    named, spans = texts(columns.get(KEY_TEXT, b""))
+    keys = _of_length(named, count, KEY_TEXT)
     if count and not named:
         spans = [(0, count)]
     on_maps = _outside(spans, count)
-    inserts = _of_length(booleans(columns.get(_INSERT, b"")), count, _INSERT)
-    owners = _of_length(uints(columns.get(_OBJECT_ACTOR, b"")), count, _OBJECT_ACTOR)
-    counters = _of_length(uints(columns.get(_OBJECT_COUNTER, b"")), count, _OBJECT_COUNTER)
-    values = _values(columns, count, spans, on_maps)
+    inserts = _of_length(booleans(columns.get(INSERT, b"")), count, INSERT)
+    owners = _of_length(uints(columns.get(OBJECT_ACTOR, b"")), count, OBJECT_ACTOR)
+    counters = _of_length(uints(columns.get(OBJECT_COUNTER, b"")), count, OBJECT_COUNTER)
+    metas = _of_length(uints(columns.get(VALUE_META, b"")), count, VALUE_META)
+    values, raws = _values(metas, columns.get(VALUE_RAW, b""), spans)
     preds = _preds(columns, actors, count, start_op)
-    sequences = set[OpId]()
-    for start, end in spans:
-        for pair in _pairs(owners[start:end], counters[start:end]):
-            target = _object_id(*pair, actors)
-            if target is None:
-                raise ChangeError("change_malformed", "an operation without a key on the root")
-            sequences.add(target)
+    letters = tuple(
+        Letters(
+            _sequences(owners[start:end], counters[start:end], actors),
+            start,
+            metas[start:end],
+            raw,
+        )
+        for (start, end), raw in zip(spans, raws, strict=True)
+    )
     if any(inserts[index] for index in on_maps):
         raise ChangeError("change_malformed", "a map has no positions")
     map_ops = tuple(
@@ -224,7 +281,7 @@ def _operations(
         )
         for index, value in zip(on_maps, values, strict=True)
     )
-    return map_ops, frozenset(sequences), count
+    return map_ops, letters, count
 
 
 def _outside(spans: list[Span], count: int) -> list[int]:
@@ -237,14 +294,17 @@ def _outside(spans: list[Span], count: int) -> list[int]:
     return indices + list(range(position, count))
 
 
-def _pairs(
-    owners: Sequence[int | None], counters: Sequence[int | None]
-) -> set[tuple[int | None, int | None]]:
-    """Return the different pairs; of one text, which is usual, without making them all."""
-    owner, counter = owners[0], counters[0]
-    if owners.count(owner) == len(owners) and counters.count(counter) == len(counters):
-        return {(owner, counter)}
-    return set(zip(owners, counters, strict=True))
+def _sequences(
+    owners: Sequence[int | None], counters: Sequence[int | None], actors: list[bytes]
+) -> frozenset[OpId]:
+    """Return the different objects of operations without a key."""
+    pairs: Iterable[tuple[int | None, int | None]] = [(owners[0], counters[0])]
+    if owners.count(owners[0]) < len(owners) or counters.count(counters[0]) < len(counters):
+        pairs = set(zip(owners, counters, strict=True))
+    found = {_object_id(owner, counter, actors) for owner, counter in pairs}
+    if None in found:
+        raise ChangeError("change_malformed", "an operation without a key on the root")
+    return frozenset(target for target in found if target is not None)
 
 
 def _of_length(items: list[T], count: int, number: int) -> Sequence[T | None]:
@@ -275,32 +335,28 @@ def _object_id(owner: int | None, counter: int | None, actors: list[bytes]) -> O
 
 
 def _values(
-    columns: dict[int, bytes], count: int, spans: list[Span], wanted: Sequence[int]
-) -> list[Scalar]:
-    """Return the values of the wanted operations; of those in spans only their kind is checked."""
-    metas = [*_of_length(uints(columns.get(_VALUE_META, b"")), count, _VALUE_META)]
+    metas: Sequence[int | None], raw: bytes, spans: list[Span]
+) -> tuple[list[Scalar], list[bytes]]:
+    """Return the values of operations on maps, and those in each span as they stand."""
     for kind in {(meta or 0) & 0x0F for meta in set(metas)}:
         if kind == _COUNTER:
             raise ChangeError("change_counter", "a counter cannot be stored here")
         if kind not in _SCALARS:
             raise ChangeError("change_malformed", f"unknown kind of value {kind}")
-    raw = columns.get(_VALUE_RAW, b"")
     values: list[Scalar] = []
-    end = position = 0
-    following = iter([*spans, (count, count)])
-    span = next(following)
-    for index in wanted:
-        while index >= span[1]:
-            end += _length(metas[position : span[1]])
-            position, span = span[1], next(following)
-        meta = metas[index] or 0
-        start, end, position = end, end + (meta >> 4), index + 1
-        if end > len(raw):
-            break
-        values.append(_SCALARS[meta & 0x0F](raw[start:end]))
-    if end + _length(metas[position:]) != len(raw):
+    raws: list[bytes] = []
+    position = at = 0
+    for start, end in [*spans, (len(metas), len(metas))]:
+        for meta in metas[position:start]:
+            size = (meta or 0) >> 4
+            values.append(_SCALARS[(meta or 0) & 0x0F](raw[at : at + size]))
+            at += size
+        size = _length(metas[start:end])
+        raws.append(raw[at : at + size])
+        position, at = end, at + size
+    if at != len(raw):
         raise ChangeError("change_malformed", "the values do not fill their column")
-    return values
+    return values, raws[:-1]
 
 
 def _length(metas: Sequence[int | None]) -> int:
@@ -316,9 +372,9 @@ def _preds(
     columns: dict[int, bytes], actors: list[bytes], count: int, start_op: int
 ) -> list[tuple[OpId, ...]]:
     """Return what each operation replaces, always earlier ones; empty when none does."""
-    groups = _of_length(uints(columns.get(_PRED_COUNT, b"")), count, _PRED_COUNT)
-    owners = uints(columns.get(_PRED_ACTOR, b""))
-    counters = deltas(columns.get(_PRED_COUNTER, b""))
+    groups = _of_length(uints(columns.get(PRED_COUNT, b"")), count, PRED_COUNT)
+    owners = uints(columns.get(PRED_ACTOR, b""))
+    counters = deltas(columns.get(PRED_COUNTER, b""))
     if not (owners or counters or any(groups)):
         return []
     total = sum(group or 0 for group in groups)
@@ -355,12 +411,27 @@ def uleb(number: int) -> bytes:
 _COUNTER: Final = 8
 # The length of a value by its meta byte, for bytes.translate.
 _LENGTHS: Final = bytes(meta >> 4 for meta in range(256))
+
+
+def _nothing(data: bytes) -> None:
+    if data:
+        raise ChangeError("change_malformed", "a value that should be empty is not")
+
+
+def _number(data: bytes, read: Callable[[Reader], int]) -> int:
+    reader = Reader(data)
+    number = read(reader)
+    if reader.position != len(data):
+        raise ChangeError("change_malformed", "bytes follow a number")
+    return number
+
+
 _SCALARS: Final[Mapping[int, Callable[[bytes], Scalar]]] = {
-    0: lambda _: None,
+    0: _nothing,
     1: lambda _: False,
     2: lambda _: True,
-    3: lambda data: Reader(data).uint(),
-    4: lambda data: Reader(data).sint(),
+    3: lambda data: _number(data, Reader.uint),
+    4: lambda data: _number(data, Reader.sint),
     5: lambda data: data,  # a float: no field may hold one, so its bytes will do
     6: bytes.decode,
     7: lambda data: data,

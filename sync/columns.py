@@ -9,6 +9,12 @@ from collections.abc import Sequence
 from schemas.limits import CHANGE_OPS_MAX
 from sync.errors import ChangeError
 
+# Column numbers: id << 4 | type, where 0x08 would mean deflated.
+OBJECT_ACTOR, OBJECT_COUNTER = 0x01, 0x02
+KEY_ACTOR, KEY_COUNTER, KEY_TEXT = 0x11, 0x13, 0x15
+INSERT, ACTION = 0x34, 0x42
+VALUE_META, VALUE_RAW = 0x56, 0x57
+PRED_COUNT, PRED_ACTOR, PRED_COUNTER = 0x70, 0x71, 0x73
 Span = tuple[int, int]
 
 
@@ -60,9 +66,18 @@ def deltas(data: bytes) -> list[int | None]:
         if length == 0:
             entries += [None] * size
             continue
-        step = reader.sint() if length > 0 else 0
+        if length > 0:
+            step = reader.sint()
+            # Letters typed one after the other are one long run.
+            entries += (
+                range(total + step, total + step * size + 1, step)
+                if step > 0
+                else [total + step * count for count in range(1, size + 1)]
+            )
+            total += step * size
+            continue
         for _ in range(size):
-            total += step if length > 0 else reader.sint()
+            total += reader.sint()
             entries.append(total)
     return entries
 
@@ -80,6 +95,8 @@ def booleans(data: bytes) -> list[bool]:
             raise _too_long()
         entries += [value] * size
         value = not value
+    if data and not entries:
+        raise ChangeError("change_malformed", "a run of nothing")
     return entries
 
 
@@ -107,6 +124,10 @@ def _check_size(entries: Sequence[object], size: int) -> None:
 
 def _too_long() -> ChangeError:
     return ChangeError("change_too_long", "the change has too many operations")
+
+
+def _overlong() -> ChangeError:
+    return ChangeError("change_malformed", "a number is not in its shortest form")
 
 
 def _uint(data: bytes, position: int) -> tuple[int, int]:
@@ -146,6 +167,8 @@ class Reader:
             self.position += 1
             result |= (byte & 0x7F) << shift
             if byte < 0x80:
+                if byte == 0:
+                    raise _overlong()
                 return result
             shift += 7
             if shift > 63:
@@ -157,14 +180,17 @@ class Reader:
         if byte < 0x80:
             self.position += 1
             return byte - 0x80 if byte & 0x40 else byte
-        result = shift = 0
+        result = shift = before = 0
         while True:
             byte = self.data[self.position]
             self.position += 1
             result |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
+                if byte == (0x7F if before & 0x40 else 0):
+                    raise _overlong()
                 return result - (1 << shift) if byte & 0x40 else result
+            before = byte
             if shift > 63:
                 raise ChangeError("change_malformed", "a number is too long")
 

@@ -75,6 +75,10 @@ class Documents:
         """Close everything: what a rolled-back transaction applied is not true any more."""
         self._open.clear()
 
+    def close(self, document_id: DocumentId) -> None:
+        """Close a document, which is opened from its changes when it is needed again."""
+        self._open.pop(document_id, None)
+
     def heads(self, document_id: DocumentId) -> tuple[bytes, ...]:
         """Return the heads of a document, sorted."""
         document = self._get(document_id)

@@ -19,9 +19,10 @@ from schemas.events import Attached, KnownEvent, UnknownEvent, decode_event
 from schemas.hlc import observe
 from schemas.ids import DocumentId
 from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
-from sync.change import Change, parse_change
+from sync.change import Action, Change, parse_change
 from sync.document import Documents
 from sync.errors import ChangeError
+from sync.plain import plain_texts
 from sync.registers import Registers, absorb, decode_registers, judge, kind_of
 from sync.store import UP, Log, Peer, Store
 
@@ -275,7 +276,7 @@ class Intake:
         # What stands in a long text is not judged, but that something does is.
         fields |= dict.fromkeys(effect.texts, "…")
         self._admit(kind, prior, list(events.values()), fields)
-        self.documents.apply(document, change.raw, change.hash, new=is_new)
+        texts = self._texts_after(document, registers, change)
         absorb(registers, change, log=log.number, seq=seq)
         self._keep_registers(document, registers)
         self._place(document, change, log, seq)
@@ -285,7 +286,10 @@ class Intake:
             (document, registers.kind, writer.code, leaf.hlc, registers.encode()),
         )
         if effect.texts:
-            self._keep_texts(document, registers)
+            self._store.db.executemany(
+                "INSERT OR REPLACE INTO long_text VALUES (?, ?, ?)",
+                [(document, name, text) for name, text in sorted(texts.items())],
+            )
         if events:
             self._store.db.executemany(
                 "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -311,9 +315,23 @@ class Intake:
         )
         return max((parse_change(decode_leaf(row[0]).body).last_op for row in rows), default=0)
 
-    def _keep_texts(self, document: DocumentId, registers: Registers) -> None:
-        texts = [(document, name, self.documents.text(document, name)) for name in registers.texts]
-        self._store.db.executemany("INSERT OR REPLACE INTO long_text VALUES (?, ?, ?)", texts)
+    def _texts_after(
+        self, document: DocumentId, registers: Registers, change: Change
+    ) -> Mapping[str, str]:
+        """Return the long texts of the document as they read after the change.
+
+        Raises:
+            ChangeError: Automerge does not take the change.
+        """
+        texts = plain_texts(registers, change)
+        if texts is not None:
+            # What is open does not have it.
+            self.documents.close(document)
+            return texts
+        self.documents.apply(document, change.raw, change.hash, new=not registers.kind)
+        names = {op.key for op in change.map_ops if op.action is Action.MAKE_TEXT}
+        names |= registers.texts.keys() if change.letters else frozenset()
+        return {name: self.documents.text(document, name) for name in names}
 
     def _events_before(self, document: DocumentId, registers: Registers, change: Change) -> Events:
         """Return the events in the causal past of a change, in the order of their ids.
