@@ -35,6 +35,9 @@ _CONNECT_S: Final = 30.0
 _TICK_S: Final = 5.0
 # Commits that follow each other closely travel together.
 _GATHER_S: Final = 0.1
+# A long transfer is measured this often; one of fewer bytes says little about a line once known.
+_METER_S: Final = 1.0
+_METER_BYTES_MIN: Final = 1_000
 _INBOX_MAX: Final = 64
 # A link that was up for less counts as a failed attempt.
 _LASTED_MS: Final = 10_000
@@ -96,10 +99,17 @@ class _Transport(Protocol):
 class _Exchange:
     """One open link: reads, handles, writes, until either side ends it."""
 
-    def __init__(self, socket: _Transport, session: Session, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        socket: _Transport,
+        session: Session,
+        sessions: Sessions,
+        meter: "_Meter | None" = None,
+    ) -> None:
         self._socket = socket
         self._session = session
         self._sessions = sessions
+        self._meter = meter
         # None: the link was closed; what came before is still handled, as it may say why.
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue(_INBOX_MAX)
         # Bounded by the session's windows: nothing new is pumped while it is not almost empty.
@@ -177,6 +187,8 @@ class _Exchange:
             may_send = len(self._outbox) < _OUTBOX_LOW and not self._is_deaf
             if batch or may_send:
                 answers = await self._sessions.step(self._session, batch, may_send=may_send)
+                if self._meter is not None:
+                    self._meter.note(self.sent_bytes, waits=self._session.waits)
                 self._outbox.extend(encode_message(answer) for answer in answers)
                 if answers:
                     self._filled.set()
@@ -205,6 +217,36 @@ def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
             flat.append(error)
     telling = [e for e in flat if isinstance(e, LinkError) and e.code != "link_closed"]
     return (telling or flat)[0]
+
+
+class _Meter:
+    """Measures the rate upwards over the times in which records wait to be acknowledged."""
+
+    def __init__(self, status: LinkStatus, clock: Clock) -> None:
+        self._status = status
+        self._clock = clock
+        self._since_s: float | None = None
+        self._from_bytes = 0
+
+    def note(self, sent_bytes: int, *, waits: bool) -> None:
+        """Take in how many bytes the link has sent by now, and whether records still wait."""
+        now_s = self._clock.monotonic_s()
+        if self._since_s is not None:
+            moved, took_s = sent_bytes - self._from_bytes, now_s - self._since_s
+            if moved and took_s > 0 and (took_s >= _METER_S or not waits):
+                self._measured(moved, moved / took_s)
+                self._since_s, self._from_bytes = now_s, sent_bytes
+        if not waits:
+            self._since_s = None
+        elif self._since_s is None:
+            self._since_s, self._from_bytes = now_s, sent_bytes
+
+    def _measured(self, moved: int, rate: float) -> None:
+        old = self._status.rate_bytes_s
+        if old is None:
+            self._status.rate_bytes_s = rate
+        elif moved >= _METER_BYTES_MIN:
+            self._status.rate_bytes_s = 0.7 * old + 0.3 * rate
 
 
 class Uplink:
@@ -297,8 +339,9 @@ class Uplink:
     async def _talk(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         session = await self._sessions.greet(*self._parent(socket), "parent")
         await self._set_state("up", peer_name=session.peer.name)
-        exchange = _Exchange(socket, session, self._sessions)
-        await exchange.run(self._measure(exchange, session))
+        meter = _Meter(self.status, self._clock)
+        exchange = _Exchange(socket, session, self._sessions, meter)
+        await exchange.run(self._watch(exchange, session, meter))
 
     def _lasted(self, since_ms: int) -> bool:
         return self._clock.now_ms() - since_ms >= _LASTED_MS
@@ -322,19 +365,12 @@ class Uplink:
         is_plausible = own.not_valid_before_utc.timestamp() * 1000 <= now_ms < expiry_ms(own)
         return now_ms if is_plausible else None
 
-    async def _measure(self, exchange: _Exchange, session: Session) -> None:
-        """Keep a running rate over the seconds in which records were waiting."""
-        before_bytes, before_s = 0, self._clock.monotonic_s()
+    async def _watch(self, exchange: _Exchange, session: Session, meter: _Meter) -> None:
+        """Keep the rate and the difference of the clocks up to date while nothing else happens."""
         while True:
-            await self._clock.sleep(1.0)
-            now_s = self._clock.monotonic_s()
-            moved = exchange.sent_bytes - before_bytes
-            if moved and session.waits:
-                rate = moved / (now_s - before_s)
-                old = self.status.rate_bytes_s
-                self.status.rate_bytes_s = rate if old is None else 0.7 * old + 0.3 * rate
+            await self._clock.sleep(_METER_S)
+            meter.note(exchange.sent_bytes, waits=session.waits)
             self.status.clock_difference_ms = session.peer_clock_ms
-            before_bytes, before_s = exchange.sent_bytes, now_s
 
     async def _rest(self, error: tuple[str, str], failures: int) -> None:
         """Wait before the next attempt: doubling, with full jitter against a herd."""
