@@ -110,7 +110,7 @@ def lead(text: str) -> str:
 @jinja2.pass_context
 def number(context: jinja2.runtime.Context, value: float) -> str:
     """Return a number with one decimal, which Vietnamese writes after a comma."""
-    text = f"{value + 0:.1f}"
+    text = f"{round(value, 1) + 0:.1f}"
     return text if context["language"].code == "en" else text.replace(".", ",")
 
 
