@@ -205,7 +205,7 @@ def _rebuild(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    with opened_station(options.data, system_rng()) as station:
+    with opened_station(options.data, system_rng(), alone=False) as station:
         document = parse_document_id(options.record)
         data = export_record(station.replica.store, document, station.folder.root)
     options.file.write_bytes(data)

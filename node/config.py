@@ -1,5 +1,7 @@
 """Configuration of one node: `node.toml` in its data folder."""
 
+import json
+import re
 import tomllib
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Any
 from node.errors import ConfigError
 
 CONFIG_NAME = "node.toml"
+_PORT_MAX = 65_535
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]]+):([0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,7 @@ def parse_config(text: str) -> Config:
     """Return the settings in a TOML text.
 
     Raises:
-        ConfigError: not TOML, an unknown key, or a value of the wrong kind.
+        ConfigError: not TOML, an unknown key, or a value that cannot be.
     """
     try:
         values: dict[str, Any] = tomllib.loads(text)
@@ -59,7 +63,26 @@ def parse_config(text: str) -> Config:
         if type(value) is not type(default):
             wanted = type(default).__name__
             raise ConfigError("config_wrong_type", f"{CONFIG_NAME}: {key} must be {wanted}")
-    return Config(**values)
+    config = Config(**values)
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    for key, port in (("web_port", config.web_port), ("sync_port", config.sync_port)):
+        if not 0 <= port <= _PORT_MAX:
+            raise _unfit(key, f"is a number from 0 to {_PORT_MAX}")
+    address = _ADDRESS.fullmatch(config.parent)
+    if config.parent and (address is None or not 0 < int(address[2]) <= _PORT_MAX):
+        raise _unfit("parent", 'is an address and a port, such as "10.0.0.1:8443"')
+    if config.language not in ("vi", "en"):
+        raise _unfit("language", 'is "vi" or "en"')
+    if config.disk_reserve_mib < 0:
+        raise _unfit("disk_reserve_mib", "is not below 0")
+
+
+def _unfit(key: str, wanted: str) -> ConfigError:
+    return ConfigError("config_wrong_value", f"{CONFIG_NAME}: {key} {wanted}")
 
 
 def read_config(folder: Path) -> Config:
@@ -82,6 +105,7 @@ def write_config(folder: Path, config: Config) -> None:
     for field in fields(Config):
         value = getattr(config, field.name)
         if value != field.default:
-            literal = str(value).lower() if isinstance(value, bool | int) else f'"{value}"'
+            # The escapes of JSON are those of TOML.
+            literal = json.dumps(value, ensure_ascii=False)
             lines.append(f"{field.name} = {literal}\n")
     (folder / CONFIG_NAME).write_text("".join(lines), encoding="utf-8")

@@ -5,6 +5,7 @@
 - request.pem: what the tier above must sign
 - chain.pem: our certificate and those above it, without the root
 - root.pem: the one certificate trusted by itself
+- lock: held by the program that is at work in the folder
 - root.key: at the centre of a demo, the root's seed (in real life kept offline, in parts)
 - tiepdan.db: the database
 - blobs/: attachments by SHA-256
@@ -28,6 +29,7 @@ from crypto.certificates import (
 )
 from crypto.identity import NodeKey
 from crypto.keyfile import read_certificate, read_chain, read_key, write_chain, write_key
+from crypto.tiers import check_code
 from node.config import Config, read_config, write_config
 from node.errors import ConfigError
 from schemas.codes import Tier
@@ -79,6 +81,8 @@ def init_folder(
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        # Names and words of citizens stand in the database: other users of the machine see nothing.
+        path.chmod(0o700)
         (path / "incoming").mkdir(exist_ok=True)
         (path / "blobs").mkdir(exist_ok=True)
     except OSError as error:
@@ -87,24 +91,42 @@ def init_folder(
             f"The folder {path} cannot be used: {error.strerror}.",
             "Choose a folder that this user may write to.",
         ) from error
-    if (path / "key").exists():
+    if _is_made(path):
         raise ConfigError(
             "already_initialised",
             f"The folder {path} holds a node already.",
             "Use another folder; a node's key must never be overwritten.",
         )
-    key = NodeKey.generate()
+    check_code(tier, code)
+    key = _kept_key(path / "key")
     request = make_request(key, tier, code, name)
-    write_key(path / "key", key)
+    root_key = _kept_key(path / "root.key") if tier is Tier.CENTRE else None
     write_config(path, config)
-    (path / "request.pem").write_bytes(request_to_pem(request))
-    if tier is not Tier.CENTRE:
+    read_config(path)
+    arriving = path / "request.pem.new"
+    arriving.write_bytes(request_to_pem(request))
+    arriving.replace(path / "request.pem")
+    if root_key is None:
         return path / "request.pem"
-    root_key = NodeKey.generate()
     root = make_root(root_key, "tiepdan", now_ms, ROOT_LIFETIME_DAYS)
-    write_key(path / "root.key", root_key)
+    (path / "root.pem").unlink(missing_ok=True)
     install_chain(path, [issue(root, root_key, request, now_ms, NODE_LIFETIME_DAYS)], root)
     return None
+
+
+def _is_made(path: Path) -> bool:
+    """Tell whether a node was made there to the end; a power cut leaves the first part of one."""
+    is_centre = (path / "root.key").exists()
+    return (path / "chain.pem").exists() or ((path / "request.pem").exists() and not is_centre)
+
+
+def _kept_key(path: Path) -> NodeKey:
+    """Return the key that a making cut short left there, or a new one, on the disk."""
+    if path.exists():
+        return read_key(path)
+    key = NodeKey.generate()
+    write_key(path, key)
+    return key
 
 
 def sign_request(path: Path, request_pem: bytes, now_ms: int, days: int) -> bytes:
@@ -146,8 +168,9 @@ def install_chain(path: Path, chain: list[x509.Certificate], root: x509.Certific
             "This certificate leads to another root than the one installed here.",
             "Ask the tier above whether the root was changed; do not go on without an answer.",
         )
-    write_chain(path / "chain.pem", chain)
+    # The chain last: with it the node counts as enrolled.
     write_chain(path / "root.pem", [root])
+    write_chain(path / "chain.pem", chain)
     return subject
 
 

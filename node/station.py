@@ -3,7 +3,9 @@
 The command line, the program and the benchmarks open the same station.
 """
 
+import fcntl
 import hashlib
+import os
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from node.cases.admission import admit_change
 from node.desk import Desk
+from node.errors import ConfigError
 from node.folder import NodeFolder, open_folder
 from node.law import load_calendar, load_law
 from node.projection import Projection
@@ -55,22 +58,36 @@ class Station:
     replica: Replica
     desk: Desk
     blobs: BlobFiles
+    lock: int | None
 
     def close(self) -> None:
-        """Fold the write-ahead log into the database and close it."""
+        """Fold the write-ahead log into the database and close it; let go of the folder."""
         self.connection.close()
+        if self.lock is not None:
+            os.close(self.lock)
 
 
-def open_station(path: Path, rng: random.Random) -> Station:
+def open_station(path: Path, rng: random.Random, *, alone: bool = True) -> Station:
     """Open an enrolled node's data folder.
 
+    Args:
+        path: the folder.
+        rng: mints ids.
+        alone: nobody else may be at work there; without it, nothing may be written.
+
     Raises:
-        ConfigError: the folder is not usable.
+        ConfigError: the folder is not usable, or in use.
         StoreError: the database is not usable.
         CryptoError: keys or certificates are not usable.
     """
     folder = open_folder(path)
-    connection = open_database(folder.database, MIGRATIONS)
+    lock = _take(folder) if alone else None
+    try:
+        connection = open_database(folder.database, MIGRATIONS)
+    except BaseException:
+        if lock is not None:
+            os.close(lock)
+        raise
     replica = build_replica(connection, folder)
     return Station(
         folder=folder,
@@ -78,7 +95,35 @@ def open_station(path: Path, rng: random.Random) -> Station:
         replica=replica,
         desk=Desk(replica, rng),
         blobs=BlobFiles(folder.blobs),
+        lock=lock,
     )
+
+
+def _take(folder: NodeFolder) -> int:
+    """Hold the folder alone, as two writers would each go by a memory that the other makes false.
+
+    What an earlier program left half done goes away: it was killed, or it would hold the folder.
+    """
+    try:
+        lock = os.open(folder.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigError(
+            "data_not_writable",
+            f"The folder {folder.path} cannot be written: {error.strerror}.",
+            "Check that the disk is not read-only and that this user may write to it.",
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise ConfigError(
+            "folder_in_use",
+            f"Another program is at work in {folder.path}.",
+            "Stop the node first; only one program may write there.",
+        ) from error
+    for left in (*folder.incoming.glob("*.upload"), *folder.path.glob(".tls-*.pem")):
+        left.unlink(missing_ok=True)
+    return lock
 
 
 def build_replica(connection: Connection, folder: NodeFolder) -> Replica:
@@ -149,9 +194,9 @@ def _rows(db: Connection, table: str) -> Iterator[tuple[object, ...]]:
 
 
 @contextmanager
-def opened_station(path: Path, rng: random.Random) -> Iterator[Station]:
+def opened_station(path: Path, rng: random.Random, *, alone: bool = True) -> Iterator[Station]:
     """Open a station for the length of a block."""
-    station = open_station(path, rng)
+    station = open_station(path, rng, alone=alone)
     try:
         yield station
     finally:

@@ -77,7 +77,7 @@ def _prepared(context: ssl.SSLContext, folder: NodeFolder) -> ssl.SSLContext:
 def _load_own(context: ssl.SSLContext, folder: NodeFolder) -> None:
     """Give the library our key; it reads files only, so it gets one that lives for a moment."""
     key = folder.key.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with tempfile.NamedTemporaryFile(dir=folder.path, suffix=".pem") as file:
+    with tempfile.NamedTemporaryFile(dir=folder.path, prefix=".tls-", suffix=".pem") as file:
         file.write(chain_to_pem(folder.chain) + key)
         file.flush()
         context.load_cert_chain(Path(file.name))

@@ -122,6 +122,24 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     assert str(node.web_port) in answer.stderr
 
 
+def test_a_folder_has_one_writer_at_a_time_and_is_free_again_after_a_power_cut(
+    tmp_path: Path,
+) -> None:
+    commune = _commune(tmp_path)
+    node = NodeProcess(commune)
+    node.start()
+    asyncio.run(node.wait_until_up())
+    (tmp_path / "password").write_text("mật khẩu để thử")
+    account = f"--user mai --name Mai --role auditor --password-file {tmp_path / 'password'}"
+    try:
+        for command, rest in (("serve", ""), ("rebuild", ""), ("account", account)):
+            answer = _tiepdan(command, "--data", commune, *rest.split())
+            assert _refusal(answer) == "folder_in_use"
+    finally:
+        node.kill()
+    assert _tiepdan("rebuild", "--data", commune).returncode == 0
+
+
 def test_an_unknown_setting_is_named(tmp_path: Path) -> None:
     commune = _commune(tmp_path)
     (commune / "node.toml").write_text("web_prot = 8080\n")
