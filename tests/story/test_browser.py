@@ -98,6 +98,8 @@ def test_a_citizen_is_received_with_the_link_down_and_the_centre_holds_the_recor
     officer.locator("[data-cut=false]").click()
     expect(badge).to_have_text(re.compile("Tỉnh đã có|Trung ương đã có"), timeout=20_000)
     expect(badge).to_have_text("Trung ương đã có", timeout=20_000)
+    link = officer.evaluate("fetch('/api/v1/link').then((answer) => answer.json())")
+    assert link["rate_bytes_s"] > 0
 
     board = signed_in(browser, province, "hung")
     board.goto(f"{province.url}/cases/{case}")
