@@ -10,6 +10,7 @@ Unknown types come from a newer program: they are kept and shown as unknown, nev
 
 import json
 from datetime import date
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
@@ -563,6 +564,8 @@ class _Head(BaseModel):
     type: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,60}$")]
 
 
+# The same event is read again and again while its change is judged, kept and shown.
+@lru_cache(maxsize=2_048)
 def decode_event(text: str) -> KnownEvent | UnknownEvent:
     """Return the event in a JSON text.
 

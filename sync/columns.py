@@ -24,16 +24,26 @@ def uints(data: bytes) -> list[int | None]:
     position, end = 0, len(data)
     while position < end:
         length, position = _sint(data, position)
-        if length > 0:
-            value, position = _uint(data, position)
-            _check_size(entries, length)
-            entries += [value] * length
-        elif length < 0:
-            position = _literals(entries, data, position, -length)
-        else:
+        size = -length
+        if length < 0:
+            few = data[position : position + size]
+            if len(few) == size and few.isascii():
+                # Each below 0x80, so each in one byte.
+                entries += few
+                position += size
+            else:
+                position = _literals(entries, data, position, size)
+            continue
+        if length == 0:
             size, position = _uint(data, position)
-            _check_size(entries, size)
-            entries += [None] * size
+            value = None
+        else:
+            size = length
+            value, position = _uint(data, position)
+        _check_size(entries, size)
+        entries += [value] * size
+    if len(entries) > CHANGE_OPS_MAX:
+        raise _too_long()
     return entries
 
 
@@ -103,11 +113,6 @@ def booleans(data: bytes) -> list[bool]:
 def _literals(entries: list[int | None], data: bytes, position: int, size: int) -> int:
     """Append so many literal numbers, and return the position behind them."""
     _check_size(entries, size)
-    few = data[position : position + size]
-    if len(few) == size and few.isascii():
-        # Each below 0x80, so each in one byte.
-        entries += few
-        return position + size
     for _ in range(size):
         value, position = _uint(data, position)
         entries.append(value)

@@ -149,11 +149,11 @@ def _best(
 def _fits(rule: DeadlineRule, position: Position) -> bool:
     if rule.case_type is not None and rule.case_type is not position.effective_type:
         return False
-    return all(
-        wanted is None or wanted == getattr(position, name)
-        for name in _CONDITIONS
-        for wanted in (getattr(rule, name),)
-    )
+    for name in _CONDITIONS:
+        wanted = getattr(rule, name)
+        if wanted is not None and wanted != getattr(position, name):
+            return False
+    return True
 
 
 def _rank(rule: DeadlineRule) -> tuple[int, int, int, str]:

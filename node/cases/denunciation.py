@@ -69,7 +69,9 @@ def telling_part(event: KnownEvent | UnknownEvent) -> str:
         return event.type
     if isinstance(event, Received):
         return "parent" if event.parent else ""
-    return next((name for name in _FREE_TEXTS if getattr(event, name, "")), "")
+    # Not by getattr: a model takes long to say that it has no such thing.
+    said = (event.model_extra or {}) if isinstance(event, UnknownEvent) else vars(event)
+    return next((name for name in _FREE_TEXTS if said.get(name)), "")
 
 
 def check_sealed(standing: CaseStanding, event: KnownEvent, fields: Mapping[str, object]) -> None:
