@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import shutil
 import signal
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
 from schemas.errors import MessageError
 from schemas.ids import parse_document_id
-from schemas.wire import Message
+from schemas.wire import Frame, Message
 from sync.database import open_reader, translated
 from sync.errors import LinkError, StoreError
 from sync.record_file import export_record
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _READERS: Final = 4
+_IDLE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +175,8 @@ class Node:
                     answers += session.pump(now_ms)
             return answers
 
+        if any(isinstance(message, Frame) for message in messages):
+            await asyncio.to_thread(self._check_room)
         try:
             answers = await self._writer.run(unit)
         except (LinkError, MessageError, StoreError, CryptoError):
@@ -185,6 +189,19 @@ class Node:
         if messages:
             await self.changes.announce()
         return answers
+
+    def _check_room(self) -> None:
+        """Keep the last of the disk for what people write here.
+
+        Raises:
+            StoreError: less than the reserve is free.
+        """
+        if shutil.disk_usage(self._station.folder.path).free < self.disk_reserve_bytes:
+            raise StoreError(
+                "disk_full",
+                "The disk is almost full; nothing more is taken from other nodes.",
+                "Free some space; what was confirmed is safe, and the rest comes by itself.",
+            )
 
     async def wait_for_news(self, after: int, timeout_s: float) -> int:
         """Return the count of commits once it is above `after`, or when time is up."""
@@ -251,7 +268,10 @@ async def _listen_for_children(node: Node, stack: AsyncExitStack) -> tuple[str, 
 
 async def _listen_for_people(node: Node, stack: AsyncExitStack) -> tuple[str, int]:
     config = node.config
-    runner = web.AppRunner(build_web(node), access_log=None, shutdown_timeout=2.0)
+    # The library's own hour would let strangers hold connections that never ask for anything.
+    runner = web.AppRunner(
+        build_web(node), access_log=None, shutdown_timeout=2.0, keepalive_timeout=_IDLE_S
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:

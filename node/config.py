@@ -27,7 +27,7 @@ class Config:
         is_remote: the province declared this commune remote, which lengthens some deadlines.
         language: language of the pages before a person chose, `vi` or `en`.
         fetch_attachments: fetch the files that records refer to from children and parent.
-        disk_reserve_mib: refuse new attachments when less than this is free.
+        disk_reserve_mib: with less free, no attachment and no record of another node is taken.
         is_demo: shows the switch that cuts the link; never for real work.
     """
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import traceback
 from typing import Final
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -19,9 +20,26 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage(),
         }
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = _places(record.exc_info[1])
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _places(error: BaseException) -> str:
+    """Return where an error arose and of what kind it is.
+
+    What it says is left out: it may quote a name, or the words of a citizen.
+    """
+    pending = [traceback.TracebackException.from_exception(error)]
+    found = []
+    while pending:
+        told = pending.pop()
+        kind = told.exc_type.__name__ if told.exc_type else "error"
+        found.append("".join(told.stack.format()) + kind)
+        pending += told.exceptions or []
+        earlier = told.__cause__ or told.__context__
+        pending += [earlier] if earlier else []
+    return "\n".join(reversed(found))
 
 
 def set_up_logs() -> None:

@@ -94,7 +94,11 @@ def open_station(path: Path, rng: random.Random, *, alone: bool = True) -> Stati
         connection=connection,
         replica=replica,
         desk=Desk(replica, rng),
-        blobs=BlobFiles(folder.blobs),
+        blobs=BlobFiles(
+            folder.blobs,
+            reserve_bytes=folder.config.disk_reserve_mib << 20,
+            fetches=folder.config.fetch_attachments,
+        ),
         lock=lock,
     )
 

@@ -6,6 +6,7 @@ where its partial file ends. A file counts only when its whole content has the h
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +24,35 @@ _ANSWER_MS: Final = 60_000
 # A file that the peer does not hold yet may reach it meanwhile.
 _RETRY_MS: Final = 60_000
 _MISSING_ASKED: Final = 64
+# A peer that names files without end and has none of them makes only its own wait.
+_LISTED_MAX: Final = 1_000
 
 
 class BlobFiles:
     """A folder of files: `ab/abcdef...` whole, `abcdef....part` while it arrives."""
 
-    def __init__(self, folder: Path) -> None:
-        """Use a folder, made when the first file comes."""
+    def __init__(self, folder: Path, *, reserve_bytes: int = 0, fetches: bool = True) -> None:
+        """Use a folder, made when the first file comes.
+
+        Args:
+            folder: of the files.
+            reserve_bytes: what fetched files leave free on the disk, for records.
+            fetches: files of other nodes are wanted at all.
+        """
         self._folder = folder
+        self._reserve_bytes = reserve_bytes
+        self._fetches = fetches
+
+    def may_fetch(self, size_bytes: int) -> bool:
+        """Tell whether a file of another node is wanted and leaves room for records."""
+        if not (self._fetches and self._reserve_bytes):
+            return self._fetches
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self._folder).free
+        except OSError:
+            return False
+        return free - size_bytes >= self._reserve_bytes
 
     def path(self, sha256: bytes) -> Path:
         """Return where a whole file stands, or would stand."""
@@ -197,11 +219,11 @@ class BlobExchange:
         return messages
 
     def _next_fetch(self, now_ms: int) -> _Fetch | None:
-        count = _MISSING_ASKED + len(self._unavailable_at_ms)
+        count = min(_MISSING_ASKED + len(self._unavailable_at_ms), _LISTED_MAX)
         for sha256, total in self._store.missing_blobs(self._peer_id, count):
             if self._files.holds(sha256) or self._finished_earlier(sha256, total):
                 self._store.blob_arrived(sha256, total)
-            elif self._may_ask(sha256, now_ms):
+            elif self._may_ask(sha256, now_ms) and self._files.may_fetch(total):
                 return _Fetch(sha256=sha256, total=total, until=0, asked_at_ms=0)
         return None
 

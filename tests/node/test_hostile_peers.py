@@ -18,6 +18,7 @@ from node.folder import open_folder
 from node.link import PATH, Sessions, _Exchange
 from node.tls import server_context
 from schemas.wire import Head, Hello, Message, encode_message
+from sync.blobs import BlobFiles
 from sync.session import Session
 from tests.node.places import make_centre, make_commune, make_province, running, set_parent
 
@@ -166,3 +167,32 @@ def test_a_peer_that_asks_and_never_listens_is_not_read_any_further() -> None:
         assert flood.asked < 1_000
 
     asyncio.run(story())
+
+
+def test_what_others_send_leaves_the_last_of_the_disk_to_those_who_work_here(
+    tmp_path: Path,
+) -> None:
+    province_at, commune_at = _places(tmp_path)
+
+    async def story() -> None:
+        async with running(province_at) as province:
+            province.node.disk_reserve_bytes = 1 << 60
+            set_parent(commune_at, province.port)
+            async with running(commune_at) as commune:
+                await commune.register("Đòi đất")
+                await commune.wait_for(lambda at: at.link_code() == "disk_full")
+                assert await province.count("cases") == 0
+                await province.register("Việc của tỉnh")
+                province.node.disk_reserve_bytes = 0
+                await province.wait_for_rows("cases", 2)
+
+    asyncio.run(story())
+
+
+def test_files_of_others_are_fetched_where_there_is_room_and_they_are_wanted(
+    tmp_path: Path,
+) -> None:
+    assert BlobFiles(tmp_path).may_fetch(1)
+    assert BlobFiles(tmp_path, reserve_bytes=1).may_fetch(1)
+    assert not BlobFiles(tmp_path, reserve_bytes=1 << 60).may_fetch(1)
+    assert not BlobFiles(tmp_path, fetches=False).may_fetch(1)

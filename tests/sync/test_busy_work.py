@@ -1,0 +1,79 @@
+"""Goal: small messages of a peer never make much work for the one who gets them.
+
+Method: sessions with a commune's real key that say the cheap thing again and again.
+"""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from schemas.wire import Ack, Frame, Hello
+from sync.session import Session
+from sync.store import Log, Store
+from tests.sync.builders import (
+    COMMUNE,
+    NOW_MS,
+    PROVINCE,
+    LogBuilder,
+    Node,
+    new_node,
+    place,
+    tell,
+    writer_of,
+)
+
+
+def _met(folder: Path) -> tuple[Node, Session]:
+    province, commune = new_node(PROVINCE, folder), place(COMMUNE)
+    with province.transaction():
+        province.replica.welcome(commune.as_peer(is_child=True))
+    return province, Session(province.replica, commune.subject, "child", province.files)
+
+
+def test_a_log_offered_again_and_again_is_looked_through_once(tmp_path: Path) -> None:
+    province, session = _met(tmp_path)
+    log = LogBuilder(place(COMMUNE))
+    leaves = tuple(bytes([number]) for number in range(200))
+    tell(province, session, log.hello())
+    # Half of it is missing, so that there are gaps as well.
+    for first in range(1, 20_000, 400):
+        tell(
+            province, session, Frame(log_id=log.log_id, priority=2, first_seq=first, leaves=leaves)
+        )
+    offers = (log.offer(),) * 4_000
+    began = time.monotonic()
+    tell(province, session, Hello(version=1, now_ms=NOW_MS, offers=offers))
+    assert time.monotonic() - began < 3
+
+
+def test_an_old_head_is_compared_once_and_answered_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    province, session = _met(tmp_path)
+    commune = place(COMMUNE)
+    log = LogBuilder(commune)
+    for number in range(1, 6):
+        log.declare(number, writer_of(commune, user=f"user{number}"))
+    tell(
+        province,
+        session,
+        log.hello(),
+        Frame(log_id=log.log_id, priority=2, first_seq=0, leaves=tuple(log.leaves)),
+        log.head(),
+    )
+    computed: list[int] = []
+    honest = Store.root_at
+
+    def counted(store: Store, log: Log, size: int) -> bytes:
+        computed.append(size)
+        return honest(store, log, size)
+
+    monkeypatch.setattr(Store, "root_at", counted)
+    short = LogBuilder(commune)
+    for number in range(1, 3):
+        short.declare(number, writer_of(commune, user=f"user{number}"))
+    for _ in range(5):
+        answers = tell(province, session, short.head())
+        assert [type(answer) for answer in answers] == [Ack]
+    assert computed == [len(short.leaves)]
