@@ -4,7 +4,7 @@ A view row depends only on the set of records, never on the order in which they 
 of them ends with the same content.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, TypeVar
@@ -15,6 +15,7 @@ from node.cases.history import Fact
 from node.cases.standing import CaseStanding
 from node.cases.workdays import Calendar
 from node.folding import fold as fold_text
+from node.rows import Rows
 from schemas.codes import DirectiveState, DocumentKind
 from schemas.events import (
     Attached,
@@ -37,7 +38,7 @@ from schemas.law.rules import Law
 from schemas.record import Writer, decode_leaf
 from sync.change import Scalar
 from sync.intake import Intake
-from sync.registers import Registers, decode_registers
+from sync.registers import Registers
 from sync.store import Connection
 
 # People and petitions first: the rows of cases repeat some of their words.
@@ -79,6 +80,7 @@ class _View:
         self._intake = intake
         self._law = law
         self._calendar = calendar
+        self._rows_due = Rows(db)
         self._writers: dict[tuple[int, int], Writer] = {}
 
     def bring_up_to_date(self, documents: set[DocumentId]) -> None:
@@ -92,6 +94,7 @@ class _View:
         for kind in _ORDER:
             for subject in found[kind]:
                 self._rows(subject)
+            self._rows_due.write()
 
     def _cases_repeating(
         self, found: "Mapping[DocumentKind, Sequence[_Subject]]"
@@ -109,13 +112,13 @@ class _View:
                     yield parse_document_id(row[0])
 
     def _subject(self, document: DocumentId) -> "_Subject | None":
-        row = self._db.execute(
-            "SELECT kind, origin, changed_hlc, registers FROM document WHERE id = ?", (document,)
-        ).fetchone()
-        kind = _KINDS.get(row[0]) if row else None
+        registers = self._intake.registers(document)
+        kind = _KINDS.get(registers.kind)
         if kind is None:
             return None
-        registers = decode_registers(row[3])
+        row = self._db.execute(
+            "SELECT origin, changed_hlc FROM document WHERE id = ?", (document,)
+        ).fetchone()
         bodies = self._db.execute(
             "SELECT id, body, log, writer FROM event WHERE document = ? ORDER BY id", (document,)
         ).fetchall()
@@ -123,8 +126,8 @@ class _View:
             kind=kind,
             id=document_text(document),
             document=document,
-            origin=row[1],
-            changed_ms=reading_ms(row[2]),
+            origin=row[0],
+            changed_ms=reading_ms(row[1]),
             registers=registers,
             values=registers.values(),
             texts=self._intake.texts(document) if registers.texts else {},
@@ -188,12 +191,10 @@ class _View:
             match event:
                 case PersonJoined():
                     row = (subject.id, event.person, event.role.value)
-                    self._db.execute("INSERT OR REPLACE INTO visit_people VALUES (?, ?, ?)", row)
+                    self._rows_due.add("visit_people", row)
                 case PetitionLinked():
                     link = (subject.id, event.petition, event.case)
-                    self._db.execute(
-                        "INSERT OR REPLACE INTO visit_petitions VALUES (?, ?, ?)", link
-                    )
+                    self._rows_due.add("visit_petitions", link)
 
     def _person(self, subject: "_Subject") -> None:
         birth_year = subject.values.get("birth_year")
@@ -275,19 +276,19 @@ class _View:
                 "changed_ms": subject.changed_ms,
             },
         )
+        self._db.execute("DELETE FROM directive_offices WHERE directive_id = ?", (subject.id,))
         for code in issued.to_codes if issued else ():
-            self._db.execute(
-                "INSERT OR IGNORE INTO directive_offices VALUES (?, ?)", (subject.id, code)
-            )
+            self._rows_due.add("directive_offices", (subject.id, code))
 
     def _case(self, subject: "_Subject") -> Mapping[str, str]:
         standing = fold(subject.facts)
+        # Who stood may stand no more: an event that came late can make a denunciation of it.
+        self._db.execute("DELETE FROM case_people WHERE case_id = ?", (subject.id,))
         for person in standing.people:
-            row = (subject.id, person.person, person.role.value)
-            self._db.execute("INSERT OR REPLACE INTO case_people VALUES (?, ?, ?)", row)
+            self._rows_due.add("case_people", (subject.id, person.person, person.role.value))
         found = deadlines(standing, self._law, self._calendar)
         self._deadlines(subject, found)
-        names = self._names(subject.id) if standing.people else ""
+        names = self._names({person.person for person in standing.people})
         summary = subject.texts.get("summary", "")
         number = self._case_row(subject, standing, found, names, summary)
         self._search(subject, standing, number, names, summary)
@@ -350,19 +351,20 @@ class _View:
         ).fetchone()
         return int(found_number[0])
 
-    def _names(self, case_id: str) -> str:
+    def _names(self, people: Collection[str]) -> str:
+        if not people:
+            return ""
+        marks = ", ".join("?" * len(people))
         rows = self._db.execute(
-            "SELECT p.full_name FROM case_people c JOIN people p ON p.id = c.person_id"
-            " WHERE c.case_id = ? ORDER BY p.full_name",
-            (case_id,),
+            f"SELECT full_name FROM people WHERE id IN ({marks}) ORDER BY full_name", (*people,)
         )
         return ", ".join(row[0] for row in rows)
 
     def _deadlines(self, subject: "_Subject", found: Sequence[Deadline]) -> None:
         self._db.execute("DELETE FROM case_deadlines WHERE case_id = ?", (subject.id,))
-        self._db.executemany(
-            "INSERT OR REPLACE INTO case_deadlines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
+        for deadline in found:
+            self._rows_due.add(
+                "case_deadlines",
                 (
                     subject.id,
                     deadline.rule_id,
@@ -374,10 +376,8 @@ class _View:
                     int(deadline.verified),
                     deadline.note,
                     " ".join(deadline.notices),
-                )
-                for deadline in found
-            ],
-        )
+                ),
+            )
 
     def _search(
         self, subject: "_Subject", standing: CaseStanding, number: int, names: str, summary: str
@@ -395,47 +395,41 @@ class _View:
             *(petition or ()),
         ]
         text = fold_text(" ".join(dict.fromkeys(word for word in words if word)))
-        self._db.execute("INSERT OR REPLACE INTO case_search (rowid, text) VALUES (?, ?)",
-                         (number, text))  # fmt: skip
+        known = self._db.execute(
+            "SELECT text FROM case_search WHERE rowid = ?", (number,)
+        ).fetchone()
+        if known is None or known[0] != text:
+            # The index is the dearest of all tables, and an event seldom changes the words.
+            self._rows_due.add("case_search (rowid, text)", (number, text))
 
     # Every kind
 
     def _timeline(self, subject: "_Subject", refused: Mapping[str, str]) -> None:
-        self._db.executemany(
-            "INSERT OR REPLACE INTO timeline VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
+        for fact in subject.facts:
+            writer = fact.writer
+            self._rows_due.add(
+                "timeline",
                 (
                     subject.id,
                     fact.id,
                     fact.event.type,
                     subject.bodies[fact.id],
                     reading_ms(event_hlc(fact.id)),
-                    fact.writer.user,
-                    fact.writer.name,
-                    fact.writer.role,
-                    fact.writer.tier,
-                    fact.writer.code,
+                    writer.user,
+                    writer.name,
+                    writer.role,
+                    writer.tier,
+                    writer.code,
                     refused.get(fact.id, ""),
-                )
-                for fact in subject.facts
-            ],
-        )
+                ),
+            )
 
     def _attachments(self, subject: "_Subject") -> None:
         for fact in subject.facts:
             event = fact.event
             if isinstance(event, Attached):
-                self._db.execute(
-                    "INSERT OR REPLACE INTO attachments VALUES (?, ?, ?, ?, ?, ?)",
-                    (
-                        subject.id,
-                        fact.id,
-                        event.sha256,
-                        event.name,
-                        event.media_type,
-                        event.size_bytes,
-                    ),
-                )
+                file = (event.sha256, event.name, event.media_type, event.size_bytes)
+                self._rows_due.add("attachments", (subject.id, fact.id, *file))
 
     def _rivals(self, subject: "_Subject") -> None:
         self._db.execute("DELETE FROM rivals WHERE document_id = ?", (subject.id,))
@@ -446,19 +440,9 @@ class _View:
                 leaf = decode_leaf(self._leaf(value.log, value.seq))
                 writer = self._writer(value.log, leaf.writer)
                 shown = _SEALED_SHOWN if name == "identity_number" else str(value.value)
-                self._db.execute(
-                    "INSERT INTO rivals VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        subject.id,
-                        name,
-                        position,
-                        shown,
-                        reading_ms(leaf.hlc),
-                        writer.user,
-                        writer.name,
-                        writer.code,
-                    ),
-                )
+                who = (writer.user, writer.name, writer.code)
+                row = (subject.id, name, position, shown, reading_ms(leaf.hlc), *who)
+                self._rows_due.add("rivals", row)
 
     def _leaf(self, log: int, seq: int) -> bytes:
         row = self._db.execute(
@@ -467,7 +451,7 @@ class _View:
         return bytes(row[0])
 
     def _record_logs(self, subject: "_Subject") -> None:
-        self._db.execute(
+        self._rows_due.run(
             "INSERT OR REPLACE INTO record_logs SELECT ?, c.log, max(c.seq) FROM change c"
             " JOIN log l ON l.number = c.log WHERE c.document = ? AND l.purpose = 'up'"
             " GROUP BY c.log",
@@ -475,11 +459,7 @@ class _View:
         )
 
     def _replace(self, table: str, row: Mapping[str, Any]) -> None:
-        self._db.execute(
-            f"INSERT OR REPLACE INTO {table} ({', '.join(row)}) VALUES"
-            f" ({', '.join('?' * len(row))})",
-            tuple(row.values()),
-        )
+        self._rows_due.add(f"{table} ({', '.join(row)})", tuple(row.values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
