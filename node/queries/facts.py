@@ -214,7 +214,12 @@ class DirectivePage(Fact):
 
 
 class CaseFile(Fact):
-    """Everything the view tables say about one case."""
+    """Everything the view tables say about one case.
+
+    Attributes:
+        sent_down: offices directly below to which something about it goes, and whether their nodes
+            hold all of that.
+    """
 
     line: CaseLine
     summary: str
@@ -238,6 +243,7 @@ class CaseFile(Fact):
     people: list[Person]
     petitions: list[Petition]
     directives: list[Directive]
+    sent_down: list[DirectiveOffice]
 
 
 class CaseRef(Fact):

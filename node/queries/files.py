@@ -53,6 +53,10 @@ def case_file(db: sqlite3.Connection, place: Place, case: str) -> CaseFile | Non
         people=people(db, "case_people", "case_id", case),
         petitions=petitions(db, case),
         directives=directives(db, place, case=case),
+        sent_down=[
+            DirectiveOffice(code=row[0], name=row[1], delivered=bool(row[2]))
+            for row in db.execute(_SENT_DOWN, (bytes(parse_document_id(case)),))
+        ],
     )
 
 
@@ -199,6 +203,16 @@ def _delivered(db: sqlite3.Connection, directive: str, code: str) -> bool | None
     return bool(row[0] < row[1])
 
 
+_SENT_DOWN: Final = """
+SELECT p.code, p.name, max(ch.seq) < coalesce(max(cu.acked), 0)
+FROM change ch
+CROSS JOIN log l ON l.number = ch.log AND l.source IS NULL AND l.purpose LIKE 'down/%'
+CROSS JOIN peer p ON p.is_child = 1 AND l.purpose = 'down/' || lower(hex(p.peer))
+LEFT JOIN cursor cu ON cu.log = l.number AND cu.peer = p.peer
+WHERE ch.document = ?
+GROUP BY p.peer
+ORDER BY p.code
+"""
 _DELIVERED: Final = """
 SELECT max(ch.seq), coalesce(max(cu.acked), 0)
 FROM peer p

@@ -95,12 +95,13 @@ def changed_ms(db: sqlite3.Connection, document: str) -> int | None:
 
 
 def news_digest(db: sqlite3.Connection) -> str:
-    """Return a text that differs whenever records or countersignatures are not the same as before.
+    """Return a text that differs whenever records, or who holds them, are not the same as before.
 
     Looking at a page commits too (the audit trail), but is no news.
     """
     sizes = db.execute("SELECT coalesce(sum(size), 0), count(*) FROM log").fetchone()
     cosigned = db.execute("SELECT coalesce(sum(size), 0) FROM cosignature").fetchone()
+    acked = db.execute("SELECT coalesce(sum(acked), 0) FROM cursor").fetchone()
     files = db.execute("SELECT count(*) FROM blob WHERE complete = 0").fetchone()
     alarms = db.execute("SELECT coalesce(max(number), 0) FROM alarm").fetchone()
-    return f"{sizes[0]}.{sizes[1]}.{cosigned[0]}.{files[0]}.{alarms[0]}"
+    return f"{sizes[0]}.{sizes[1]}.{cosigned[0]}.{acked[0]}.{files[0]}.{alarms[0]}"

@@ -112,6 +112,8 @@ def test_a_citizen_is_received_with_the_link_down_and_the_centre_holds_the_recor
 
     officer.goto(f"{commune.url}/directives")
     expect(officer.locator("main")).to_contain_text("Xem xét và trả lời công dân", timeout=20_000)
+    expect(board.locator("[data-live=directives]")).to_contain_text("đã đến nơi")
+    expect(board.locator("[data-live=head]")).to_contain_text("đã đến nơi")
     _export_and_verify(officer, commune, case, tmp_path)
 
 
