@@ -120,6 +120,20 @@ class Node:
         await self.changes.announce()
         return result
 
+    async def fold_log(self) -> None:
+        """Bring the database file up to date and empty its log, which keeps what was deleted.
+
+        Where somebody reads just then it is done the next time, at the latest when the node stops.
+        """
+
+        def unit() -> None:
+            try:
+                self._station.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                log.error("log not folded", extra={"code": translated(error).code})
+
+        await self._writer.run(unit)
+
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run work on a read-only connection in a reader thread.
 

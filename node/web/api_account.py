@@ -1,6 +1,8 @@
 """Signing in and out, who one is, the own password."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import Final
 
@@ -23,8 +25,43 @@ from node.web.errors import WebError
 from node.web.records import note
 
 # Each check takes 19 MiB and tens of milliseconds; more at once would starve a small node.
-CHECKS_AT_ONCE: Final = 2
-PASSWORD_CHECKS: Final[web.AppKey[asyncio.Semaphore]] = web.AppKey("password_checks")
+_KNOWN_CHECKS: Final = 1
+_STRANGE_CHECKS: Final = 1
+# Of browsers that nobody signed in with before, not more wait than are checked in a few seconds.
+_STRANGERS_WAITING_MAX: Final = 32
+
+
+class PasswordChecks:
+    """Two queues, so that strangers who guess never keep those waiting who work here."""
+
+    def __init__(self) -> None:
+        """Start with nobody waiting."""
+        self._known = asyncio.Semaphore(_KNOWN_CHECKS)
+        self._strange = asyncio.Semaphore(_STRANGE_CHECKS)
+        self._strangers = 0
+
+    @asynccontextmanager
+    async def turn(self, *, is_known: bool) -> AsyncIterator[None]:
+        """Wait for a turn to check a password.
+
+        Raises:
+            WebError: too many strangers wait already.
+        """
+        if is_known:
+            async with self._known:
+                yield
+            return
+        if self._strangers >= _STRANGERS_WAITING_MAX:
+            raise _too_many(1)
+        self._strangers += 1
+        try:
+            async with self._strange:
+                yield
+        finally:
+            self._strangers -= 1
+
+
+PASSWORD_CHECKS: Final[web.AppKey[PasswordChecks]] = web.AppKey("password_checks")
 
 
 async def sign_in(call: Call) -> web.StreamResponse:
@@ -34,6 +71,7 @@ async def sign_in(call: Call) -> web.StreamResponse:
     db = office.accounts.db
 
     def attempt(now_ms: int) -> tuple[int, str]:
+        office.accounts.sweep(now_ms)
         device = find_device(db, secret)
         pause_ms = wait_ms(db, user, device, now_ms)
         if pause_ms == 0:
@@ -42,16 +80,12 @@ async def sign_in(call: Call) -> web.StreamResponse:
         account = find_account(db, user)
         return pause_ms, account.password if account and account.is_active else ""
 
-    pause_ms, phc = await office.write(attempt)
-    if pause_ms:
-        raise WebError(
-            "sign_in_throttled",
-            429,
-            "Too many failed attempts.",
-            "Wait a moment, then try again.",
-            retry_after_s=-(-pause_ms // 1000),
-        )
-    await _check(call, asked.password, phc)
+    is_known = await office.read(lambda reader: find_device(reader, secret)) is not None
+    async with call.request.app[PASSWORD_CHECKS].turn(is_known=is_known):
+        pause_ms, phc = await office.write(attempt)
+        if pause_ms:
+            raise _too_many(-(-pause_ms // 1000))
+        await _check(asked.password, phc)
     browser = ascii(call.request.headers.get("User-Agent", ""))[1:-1]
 
     def start(now_ms: int) -> tuple[SignedIn, str]:
@@ -96,12 +130,14 @@ async def change_password(call: Call) -> Done:
     account = await office.read(lambda db: find_account(db, signed_in.user))
     assert account is not None
     check_new_password(asked.new, signed_in.user)
-    try:
-        await _check(call, asked.old, account.password)
-    except WebError as error:
-        raise WebError("password_wrong", 422, "The old password is wrong.", field="old") from error
     salt = office.entropy(SALT_BYTES)
-    async with call.request.app[PASSWORD_CHECKS]:
+    async with call.request.app[PASSWORD_CHECKS].turn(is_known=True):
+        try:
+            await _check(asked.old, account.password)
+        except WebError as error:
+            raise WebError(
+                "password_wrong", 422, "The old password is wrong.", field="old"
+            ) from error
         phc = await asyncio.to_thread(hash_password, asked.new, salt)
 
     def store(now_ms: int) -> Done:
@@ -112,13 +148,12 @@ async def change_password(call: Call) -> Done:
     return await office.write(store)
 
 
-async def _check(call: Call, password: str, phc: str) -> None:
-    async with call.request.app[PASSWORD_CHECKS]:
-        try:
-            # A name without an account costs the same time, so that names cannot be guessed by it.
-            await asyncio.to_thread(verify_password, password, phc or _nobody())
-        except PasswordError as error:
-            raise _refused() from error
+async def _check(password: str, phc: str) -> None:
+    try:
+        # A name without an account costs the same time, so that names cannot be guessed by it.
+        await asyncio.to_thread(verify_password, password, phc or _nobody())
+    except PasswordError as error:
+        raise _refused() from error
     if not phc:
         raise _refused()
 
@@ -126,6 +161,16 @@ async def _check(call: Call, password: str, phc: str) -> None:
 @cache
 def _nobody() -> str:
     return hash_password("nobody has this password", bytes(SALT_BYTES))
+
+
+def _too_many(retry_after_s: int) -> WebError:
+    return WebError(
+        "sign_in_throttled",
+        429,
+        "Too many failed attempts.",
+        "Wait a moment, then try again.",
+        retry_after_s=retry_after_s,
+    )
 
 
 def _refused() -> WebError:

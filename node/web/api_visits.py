@@ -90,4 +90,6 @@ async def delete_draft(call: Call) -> Done:
         drop_draft(office.accounts.db, user, draft)
         return Done()
 
-    return await office.write(work)
+    done = await office.write(work)
+    await office.fold_log()
+    return done

@@ -63,6 +63,9 @@ class Office(Protocol):
             StoreError: the database cannot be read.
         """
 
+    async def fold_log(self) -> None:
+        """Bring the database file up to date and empty its log, which keeps what was deleted."""
+
     async def set_link_cut(self, cut: bool, /) -> None:
         """Cut or restore the link upwards; only in the demo."""
 

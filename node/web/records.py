@@ -6,6 +6,8 @@ Each function runs inside a write. The trail is only ever appended to.
 import hashlib
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from node.accounts import SignedIn
@@ -108,16 +110,28 @@ def keep_draft(
         text.encode()
     except (RecursionError, UnicodeEncodeError) as error:
         raise WebError("json_malformed", 400, "The body of the request is not JSON.") from error
-    db.execute(
-        "INSERT INTO draft VALUES (?, ?, ?, ?) ON CONFLICT (user, id)"
-        " DO UPDATE SET saved_ms = excluded.saved_ms, body = excluded.body",
-        (user, draft, now_ms, text),
-    )
+    with _wiping(db):
+        db.execute(
+            "INSERT INTO draft VALUES (?, ?, ?, ?) ON CONFLICT (user, id)"
+            " DO UPDATE SET saved_ms = excluded.saved_ms, body = excluded.body",
+            (user, draft, now_ms, text),
+        )
 
 
 def drop_draft(db: sqlite3.Connection, user: str, draft: str) -> None:
     """Throw a draft away."""
-    db.execute("DELETE FROM draft WHERE user = ? AND id = ?", (user, draft))
+    with _wiping(db):
+        db.execute("DELETE FROM draft WHERE user = ? AND id = ?", (user, draft))
+
+
+@contextmanager
+def _wiping(db: sqlite3.Connection) -> Iterator[None]:
+    """Write zeros over what is deleted: it may be the name of somebody who then denounced."""
+    db.execute("PRAGMA secure_delete = ON")
+    try:
+        yield
+    finally:
+        db.execute("PRAGMA secure_delete = OFF")
 
 
 # What a form may hold once somebody denounces: nothing that could tell who it is.

@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from node.accounts import SignedIn, find_sign_in
-from node.web.api_account import CHECKS_AT_ONCE, PASSWORD_CHECKS
+from node.web.api_account import PASSWORD_CHECKS, PasswordChecks
 from node.web.api_node import STREAMS, end_streams
 from node.web.calls import OFFICE, READS, SIGNED_IN, Call, parse_json, require, write_if_possible
 from node.web.cookies import LANGUAGE, session_cookie
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 _BODY_BYTES_MAX: Final = 8 << 20
 # Of somebody who is not signed in: a name and a password. More would let strangers fill the memory.
 _STRANGERS_BODY_BYTES_MAX: Final = 8 << 10
+_STRANGERS_BODY_S: Final = 30.0
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self';"
@@ -52,7 +53,7 @@ def build_web(office: Office) -> web.Application:
     app = web.Application(middlewares=[_guarded], client_max_size=_BODY_BYTES_MAX)
     app[OFFICE] = office
     app[STREAMS] = set()
-    app[PASSWORD_CHECKS] = asyncio.Semaphore(CHECKS_AT_ONCE)
+    app[PASSWORD_CHECKS] = PasswordChecks()
     add_operations(app)
     add_pages(app)
     app.router.add_static("/static/", str(files("node.web").joinpath("static")))
@@ -136,6 +137,11 @@ async def _content(request: web.Request, operation: Operation) -> bytes:
         length = request.content_length
         if length is None or length > _STRANGERS_BODY_BYTES_MAX:
             raise web.HTTPRequestEntityTooLarge(_STRANGERS_BODY_BYTES_MAX)
+        try:
+            async with asyncio.timeout(_STRANGERS_BODY_S):
+                return await request.read()
+        except TimeoutError as error:
+            raise web.HTTPRequestTimeout from error
     return await request.read()
 
 

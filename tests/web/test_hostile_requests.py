@@ -3,6 +3,7 @@
 Method: a real node with its pages in this process; requests that no page of ours would send.
 """
 
+import asyncio
 import time
 from datetime import date
 from pathlib import Path
@@ -96,6 +97,35 @@ def test_an_address_to_go_back_to_never_leads_to_another_site(tmp_path: Path) ->
             assert (reply.status, reply.headers["Location"]) == (303, "/")
             reply = await lan.get(f"/sign-in?next={back}")
             assert (reply.status, reply.headers["Location"]) == (303, "/")
+
+    tell(tmp_path, story)
+
+
+def test_strangers_who_guess_never_keep_a_known_browser_waiting(tmp_path: Path) -> None:
+    async def story(office: OpenOffice) -> None:
+        lan, stranger = await office.browser("lan"), await office.browser()
+        guesses = [
+            asyncio.create_task(stranger.sign_in(f"nobody{number}", "đoán mò một chút"))
+            for number in range(200)
+        ]
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        assert (await lan.sign_in("lan")).status == 200
+        assert time.monotonic() - began < 2
+        answers = await asyncio.gather(*guesses)
+        assert {answer.status for answer in answers} == {401, 429}
+
+    tell(tmp_path, story)
+
+
+def test_failed_attempts_are_forgotten_when_they_no_longer_count(tmp_path: Path) -> None:
+    async def story(office: OpenOffice) -> None:
+        stranger = await office.browser()
+        await office.node.write(
+            lambda now_ms: office.node.accounts.note_failure("old", None, now_ms - 3_600_000)
+        )
+        await stranger.sign_in("nobody", "đoán mò một chút")
+        assert await office.rows("SELECT user FROM failed_sign_in") == [("nobody",)]
 
     tell(tmp_path, story)
 

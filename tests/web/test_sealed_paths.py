@@ -164,6 +164,22 @@ def test_a_directive_about_a_denunciation_says_nothing_in_words(tmp_path: Path) 
     tell(tmp_path, story)
 
 
+@pytest.mark.parametrize("words", [1, 2_000])
+def test_a_draft_that_was_thrown_away_is_gone_from_the_disk(tmp_path: Path, words: int) -> None:
+    async def story(office: OpenOffice) -> None:
+        lan = await office.browser("lan")
+        form = visit_form(statement=f"Tôi là {NAME}. " * words)
+        for saved in range(3):
+            body = {"body": form | {"register_number": str(saved)}}
+            assert (await lan.ask("PUT", "/api/v1/drafts/d", body)).status == 200
+        files = list((tmp_path / "commune").glob("tiepdan.db*"))
+        assert any(NAME.encode() in file.read_bytes() for file in files)
+        assert (await lan.ask("DELETE", "/api/v1/drafts/d")).status == 200
+        assert not any(NAME.encode() in file.read_bytes() for file in files)
+
+    tell(tmp_path, story)
+
+
 def test_a_draft_of_a_denunciation_keeps_codes_only(tmp_path: Path) -> None:
     async def story(office: OpenOffice) -> None:
         lan = await office.browser("lan")
