@@ -25,17 +25,23 @@ def read_item(data: bytes) -> Any:
 
 def _read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
     """Return the item at a position, and the position behind it."""
-    major, number, at = _head(data, at)
+    if at >= len(data):
+        raise ValueError("the item ends early")
+    major, number = data[at] >> 5, data[at] & 0x1F
+    at += 1
+    if number >= 24:
+        number, at = _long(data, at, major, number)
+    # Strings first: leaves and frames are made of them.
+    if major == 2 or major == 3:
+        end = at + number
+        if end > len(data):
+            raise ValueError("a string ends early")
+        return (data[at:end] if major == 2 else data[at:end].decode()), end
     match major:
         case 0:
             return number, at
         case 1:
             return -1 - number, at
-        case 2 | 3:
-            end = at + number
-            if end > len(data):
-                raise ValueError("a string ends early")
-            return (data[at:end] if major == 2 else data[at:end].decode()), end
         case 4 | 5:
             if depth == 0 or number > len(data) - at:
                 raise ValueError("nested too deep, or longer than what follows")
@@ -47,18 +53,12 @@ def _read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
             raise ValueError("tags and floats have no place here")
 
 
-def _head(data: bytes, at: int) -> tuple[int, int, int]:
-    """Return the major type, its number, and the position behind them."""
-    if at >= len(data):
-        raise ValueError("the item ends early")
-    major, number = data[at] >> 5, data[at] & 0x1F
-    at += 1
-    if number < 24:
-        return major, number, at
+def _long(data: bytes, at: int, major: int, number: int) -> tuple[int, int]:
+    """Return the number of an item that does not fit its first byte, and the position behind it."""
     end = at + (1 << number - 24)
     if number > 27 or major == 7 or end > len(data):
         raise ValueError("a number is not definite, is a float, or ends early")
-    return major, int.from_bytes(data[at:end], "big"), end
+    return int.from_bytes(data[at:end], "big"), end
 
 
 def _array(data: bytes, at: int, count: int, depth: int) -> tuple[list[Any], int]:

@@ -4,7 +4,7 @@ Letters of long texts make columns of hundreds of short runs, so this is a hot p
 byte is read without a call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from schemas.limits import CHANGE_OPS_MAX
 from sync.errors import ChangeError
@@ -23,25 +23,28 @@ def uints(data: bytes) -> list[int | None]:
     entries: list[int | None] = []
     position, end = 0, len(data)
     while position < end:
-        length, position = _sint(data, position)
-        size = -length
+        head = data[position]
+        if head < 0x80:
+            length, position = head - ((head & 0x40) << 1), position + 1
+        else:
+            length, position = _long(data, position, Reader.sint)
         if length < 0:
-            few = data[position : position + size]
-            if len(few) == size and few.isascii():
+            few = data[position : position - length]
+            if few.isascii() and len(few) == -length:
                 # Each below 0x80, so each in one byte.
                 entries += few
-                position += size
+                position -= length
             else:
-                position = _literals(entries, data, position, size)
+                position = _literals(entries, data, position, -length)
             continue
-        if length == 0:
-            size, position = _uint(data, position)
-            value = None
+        number = data[position]
+        if number < 0x80:
+            position += 1
         else:
-            size = length
-            value, position = _uint(data, position)
+            number, position = _long(data, position, Reader.uint)
+        size = length or number
         _check_size(entries, size)
-        entries += [value] * size
+        entries += [number if length else None] * size
     if len(entries) > CHANGE_OPS_MAX:
         raise _too_long()
     return entries
@@ -113,10 +116,9 @@ def booleans(data: bytes) -> list[bool]:
 def _literals(entries: list[int | None], data: bytes, position: int, size: int) -> int:
     """Append so many literal numbers, and return the position behind them."""
     _check_size(entries, size)
-    for _ in range(size):
-        value, position = _uint(data, position)
-        entries.append(value)
-    return position
+    reader = Reader(data, position)
+    entries += [reader.uint() for _ in range(size)]
+    return reader.position
 
 
 def _check_size(entries: Sequence[object], size: int) -> None:
@@ -135,20 +137,10 @@ def _overlong() -> ChangeError:
     return ChangeError("change_malformed", "a number is not in its shortest form")
 
 
-def _uint(data: bytes, position: int) -> tuple[int, int]:
-    byte = data[position]
-    if byte < 0x80:
-        return byte, position + 1
+def _long(data: bytes, position: int, read: "Callable[[Reader], int]") -> tuple[int, int]:
+    """Return a number of more than one byte, and the position behind it."""
     reader = Reader(data, position)
-    return reader.uint(), reader.position
-
-
-def _sint(data: bytes, position: int) -> tuple[int, int]:
-    byte = data[position]
-    if byte < 0x80:
-        return byte - ((byte & 0x40) << 1), position + 1
-    reader = Reader(data, position)
-    return reader.sint(), reader.position
+    return read(reader), reader.position
 
 
 class Reader:

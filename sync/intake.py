@@ -28,7 +28,7 @@ from sync.store import UP, Log, Peer, Store
 
 Events = Sequence[KnownEvent | UnknownEvent]
 # Some kilobytes each; the cases that an office works on these days.
-_REGISTERS_MAX: Final = 1_000
+_REGISTERS_MAX: Final = 2_000
 
 
 class Admission(Protocol):
