@@ -12,7 +12,7 @@ from node.cases.denunciation import IDENTITY_EVENTS
 from node.cases.errors import GuardError
 from node.cases.guards import check_role
 from node.cases.history import Fact, in_order, writer_role, writer_tier
-from node.cases.merge import EMPTY, Line, advance, join, tips
+from node.cases.merge import EMPTY, Line, advance, is_crowded, join, tips
 from node.cases.standing import Branch, CaseStanding, Position, Refusal
 from schemas import events as ev
 from schemas.codes import CaseType
@@ -31,7 +31,9 @@ def fold(facts: Iterable[Fact]) -> CaseStanding:
     lines = graph.tip_lines()
     position = lines[0].position if len(lines) == 1 else graph.agreed(lines)
     # While it is not settled what the case is, it is treated as the stricter of the two.
-    is_sealed = any(line.position.effective_type is CaseType.DENUNCIATION for line in lines)
+    is_sealed = any(
+        line.position.effective_type is CaseType.DENUNCIATION for line in graph.candidates(lines)
+    )
     aside = _FactsAside(is_sealed)
     for fact in ordered:
         aside.take(fact)
@@ -76,6 +78,11 @@ class _Graph:
     def tip_lines(self) -> list[Line]:
         """Return what stands at the tips, merged as far as it fits together; never empty."""
         return self._joined(self.tips)
+
+    def candidates(self, lines: Sequence[Line]) -> Sequence[Line]:
+        """Return the tip lines, with those that a crowd kept from being compared."""
+        found = [line for name in self.tips for line in self._lines[name]]
+        return found if is_crowded(found) else lines
 
     def agreed(self, lines: Sequence[Line]) -> Position:
         """Return the position that all lines contain."""

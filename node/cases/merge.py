@@ -47,6 +47,10 @@ _RIVALS = frozenset(
 )
 
 
+_JOINED_MAX = 32
+_RIVALS_MAX = 8
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """A line of events that stands by itself.
@@ -81,20 +85,37 @@ def advance(position: Position, fact: Fact) -> Position:
 def join(lines: Sequence[Line], order: Sequence[Fact]) -> list[Line]:
     """Return the lines that remain once all that fit together are merged; one if no conflict.
 
+    Of a crowd the first are compared, in the order given; the others wait until those are settled.
+    No office makes such a crowd, but a hostile one must not keep the others busy with it.
+
     Args:
         lines: in a fixed order; the result depends on nothing else.
         order: the events that the bits of `past` count, causes before effects.
     """
     remaining: list[Line] = []
-    for line in lines:
+    for line in distinct(lines)[:_JOINED_MAX]:
         for index, other in enumerate(remaining):
             merged = _merge(other, line, order)
             if merged is not None:
                 remaining[index] = merged
                 break
         else:
-            remaining.append(line)
+            if len(remaining) < _RIVALS_MAX:
+                remaining.append(line)
     return remaining
+
+
+def is_crowded(lines: Sequence[Line]) -> bool:
+    """Tell whether join may leave some of the lines out."""
+    return len(distinct(lines)) > _RIVALS_MAX
+
+
+def distinct(lines: Sequence[Line]) -> list[Line]:
+    """Return the first line of each past."""
+    found: dict[int, Line] = {}
+    for line in lines:
+        found.setdefault(line.past, line)
+    return list(found.values())
 
 
 def tips(lines: Sequence[Line]) -> list[int]:
