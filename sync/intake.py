@@ -23,12 +23,23 @@ from sync.change import Action, Change, parse_change
 from sync.document import Documents
 from sync.errors import ChangeError
 from sync.plain import plain_texts
-from sync.registers import Registers, absorb, decode_registers, judge, kind_of
+from sync.registers import (
+    Effect,
+    Registers,
+    Step,
+    absorb,
+    decode_registers,
+    is_before,
+    judge,
+    kind_of,
+)
 from sync.store import UP, Log, Peer, Store
 
 Events = Sequence[KnownEvent | UnknownEvent]
 # Some kilobytes each; the cases that an office works on these days.
 _REGISTERS_MAX: Final = 2_000
+# Some hundred bytes each; only changes made apart are asked for them.
+_STEPS_MAX: Final = 20_000
 
 
 class Admission(Protocol):
@@ -68,6 +79,8 @@ class Intake:
         self.clock = 0
         self.changed: dict[DocumentId, set[bytes | None]] = {}
         self._writers: dict[tuple[int, int], Writer] = {}
+        # By hash, so true whatever is rolled back.
+        self._steps: dict[bytes, Step] = {}
         # Of recently used documents, as they stand in the running transaction.
         self._registers: OrderedDict[DocumentId, Registers] = OrderedDict()
         # Whether any change waits; None: not looked up yet.
@@ -265,8 +278,7 @@ class Intake:
     ) -> None:
         document = DocumentId(leaf.document)
         is_new = not registers.kind
-        newest = 0 if is_new else self._newest_op(document, registers, change)
-        effect = judge(registers, change, newest=newest, hlc=leaf.hlc, device=writer.device)
+        effect = self._judge(document, registers, change, leaf.hlc, writer.device)
         events = {key: decode_event(body) for key, body in effect.events.items()}
         if events and not is_new:
             self._refuse_known_events(document, list(events))
@@ -301,19 +313,33 @@ class Intake:
             self._want_attachments(document, list(events.values()), log)
         self.changed.setdefault(document, set()).add(log.source)
 
-    def _newest_op(self, document: DocumentId, registers: Registers, change: Change) -> int:
-        """Return the number of the last operation in the past of a change.
-
-        Each change starts right after its own past, so what it builds on ends with the highest.
-        """
+    def _judge(
+        self, document: DocumentId, registers: Registers, change: Change, hlc: int, device: bytes
+    ) -> Effect:
+        """Judge a change by its own past, whatever arrived meanwhile."""
         if {*change.deps} == {*registers.heads}:
-            return max(registers.last_ops.values())
-        rows = self._store.db.execute(
-            "SELECT leaf.data FROM change JOIN leaf ON leaf.log = change.log"
-            f" AND leaf.seq = change.seq WHERE document = ? AND hash IN ({_marks(change.deps)})",
-            (document, *change.deps),
-        )
-        return max((parse_change(decode_leaf(row[0]).body).last_op for row in rows), default=0)
+            newest = max(registers.last_ops.values(), default=0)
+            return judge(registers, change, newest=newest, hlc=hlc, device=device)
+        step = partial(self._step, document)
+        # Each change starts right after its own past, so what it builds on ends with the highest.
+        newest = max((step(dep).last_op for dep in change.deps), default=0)
+        knows = partial(is_before, deps=change.deps, step=step)
+        return judge(registers, change, newest=newest, hlc=hlc, device=device, knows=knows)
+
+    def _step(self, document: DocumentId, change_hash: bytes) -> Step:
+        """Return an applied change as a step into the past."""
+        step = self._steps.get(change_hash)
+        if step is None:
+            (data,) = self._store.db.execute(
+                "SELECT leaf.data FROM change JOIN leaf ON leaf.log = change.log"
+                " AND leaf.seq = change.seq WHERE document = ? AND hash = ?",
+                (document, change_hash),
+            ).fetchone()
+            change = parse_change(decode_leaf(data).body)
+            if len(self._steps) >= _STEPS_MAX:
+                self._steps.clear()
+            step = self._steps[change_hash] = Step(change.actor, change.last_op, change.deps)
+        return step
 
     def _texts_after(
         self, document: DocumentId, registers: Registers, change: Change

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from graphlib import TopologicalSorter
 from typing import Any, Final
 
@@ -42,7 +43,7 @@ from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_l
 from sync.change import Change, parse_change
 from sync.document import Documents
 from sync.errors import LogError, RecordFileError, SyncError
-from sync.registers import Registers, absorb, judge
+from sync.registers import Registers, Step, absorb, is_before, judge
 from sync.store import UP, Log, Store
 
 FORMAT: Final = "tiepdan-record/1"
@@ -411,14 +412,22 @@ def _replay(document: DocumentId, taken: list[_Taken]) -> Registers:
     """Apply the changes as a node would; refuses a file whose changes do not make one document."""
     documents, registers = Documents(lambda _: []), Registers()
     events: set[str] = set()
-    last_ops: dict[bytes, int] = {}
+    steps: dict[bytes, Step] = {}
     for change, item in _in_causal_order(taken):
         writer = item.writer
         if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):
             raise RecordFileError("actor_foreign", "a change is under somebody else's actor")
-        newest = max((last_ops[dep] for dep in change.deps), default=0)
-        effect = judge(registers, change, newest=newest, hlc=item.leaf.hlc, device=writer.device)
-        last_ops[change.hash] = change.last_op
+        newest = max((steps[dep].last_op for dep in change.deps), default=0)
+        knows = partial(is_before, deps=change.deps, step=steps.__getitem__)
+        effect = judge(
+            registers,
+            change,
+            newest=newest,
+            hlc=item.leaf.hlc,
+            device=writer.device,
+            knows=knows,
+        )
+        steps[change.hash] = Step(change.actor, change.last_op, change.deps)
         if not events.isdisjoint(effect.events):
             raise RecordFileError("event_altered", "a change alters an event")
         events |= effect.events.keys()

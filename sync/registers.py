@@ -5,6 +5,7 @@ names; whatever no operation has replaced still stands. More than one standing v
 writers edited apart. Changes must come in causal order.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import cbor2
@@ -105,7 +106,45 @@ class Effect:
     texts: tuple[str, ...]
 
 
-def judge(registers: Registers, change: Change, *, newest: int, hlc: int, device: bytes) -> Effect:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a change is to those that build on it."""
+
+    actor: bytes
+    last_op: int
+    deps: tuple[bytes, ...]
+
+
+def is_before(op: OpId, deps: Sequence[bytes], step: Callable[[bytes], Step]) -> bool:
+    """Tell whether an operation is in the past of a change that builds on deps.
+
+    An actor's changes follow one another, so its operation is in the past if a later one of its is.
+    """
+    pending, seen = list(deps), set[bytes]()
+    while pending:
+        change_hash = pending.pop()
+        if change_hash in seen:
+            continue
+        seen.add(change_hash)
+        known = step(change_hash)
+        if known.last_op < op[0]:
+            # So are all before it: each change starts right after its own past.
+            continue
+        if known.actor == op[1]:
+            return True
+        pending += known.deps
+    return False
+
+
+def judge(
+    registers: Registers,
+    change: Change,
+    *,
+    newest: int,
+    hlc: int,
+    device: bytes,
+    knows: Callable[[OpId], bool] | None = None,
+) -> Effect:
     """Return what the change does, if it may.
 
     Args:
@@ -114,11 +153,12 @@ def judge(registers: Registers, change: Change, *, newest: int, hlc: int, device
         newest: number of the last operation in its past, 0 when it builds on nothing.
         hlc: clock reading of its leaf, which its event ids must continue.
         device: id of the device that wrote it, which its event ids must carry.
+        knows: tells whether an operation is in its past; None if all that is here is.
 
     Raises:
         ChangeError: it alters an event, a map or a text's identity, or has a shape of its own.
     """
-    _check_numbers(registers, change, newest)
+    _check_numbers(registers, change, newest, knows)
     maps = _genesis(change) if not registers.kind else registers.maps
     if registers.kind and not change.deps:
         raise ChangeError("document_twice", "the change would start the document a second time")
@@ -133,6 +173,7 @@ def judge(registers: Registers, change: Change, *, newest: int, hlc: int, device
             continue
         match by_id.get(op.object):
             case "fields":
+                _check_replaced(registers, change, op, knows)
                 fields[op.key] = _field_value(op)
             case "events":
                 events[op.key] = _event_body(op, hlc, device)
@@ -177,16 +218,39 @@ def kind_of(change: Change) -> str:
     return next(str(op.value) for op in change.map_ops if op.object is None and op.key == KIND)
 
 
-def _check_numbers(registers: Registers, change: Change, newest: int) -> None:
+def _check_numbers(
+    registers: Registers, change: Change, newest: int, knows: Callable[[OpId], bool] | None
+) -> None:
     """Refuse operations that do not come right after those that their writer knew.
 
     Two under one number make texts read differently from node to node; a number far ahead leaves
     none for those who write after it. What arrived from others meanwhile does not count, or nodes
     would judge by the order of arrival.
     """
+    if change.seq != registers.seqs.get(change.actor, 0) + 1:
+        # Automerge would panic.
+        raise ChangeError("change_misnumbered", "an actor's changes are numbered without gaps")
     own = registers.last_ops.get(change.actor, 0)
     if change.start_op != newest + 1 or own > newest:
         raise ChangeError("change_misnumbered", "the operations are numbered wrongly")
+    if own and knows is not None and not knows((own, change.actor)):
+        raise ChangeError("change_misnumbered", "the change does not build on its actor's last one")
+
+
+def _check_replaced(
+    registers: Registers, change: Change, op: MapOp, knows: Callable[[OpId], bool] | None
+) -> None:
+    """Refuse to overwrite what the writer cannot have seen.
+
+    Else the value would stand where it comes later, and be gone where it came before.
+    """
+    for replaced in op.replaces:
+        counter, actor = replaced
+        if actor == change.actor and counter >= change.start_op:
+            continue
+        is_here = counter <= registers.last_ops.get(actor, 0)
+        if not is_here or (knows is not None and not knows(replaced)):
+            raise ChangeError("replaced_unknown", f"the change overwrites an unseen {op.key!r:.40}")
 
 
 def _genesis(change: Change) -> dict[str, OpId]:

@@ -5,6 +5,8 @@ the domain's judgement is recorded to see what it was told.
 """
 
 import random
+from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -215,28 +217,70 @@ def test_a_change_is_judged_by_its_own_past(seed: int, order: list[int]) -> None
         past[change.hash] = seen | {f"{number}"}
 
 
-def test_a_change_numbered_beyond_its_past_is_refused_in_whatever_order_it_comes(
-    tmp_path: Path,
+def forged_by_number(pen: Pen) -> list[bytes]:
+    """Return a change whose operations are numbered after some that it does not build on."""
+    first, busy = pen.changes
+    op = Op(key="title", target=FIELDS, value="x")
+    return [chunk([op], actor=actor(NEIGHBOUR), start_op=busy.last_op + 1, deps=[first.hash])]
+
+
+def forged_by_sight(pen: Pen) -> list[bytes]:
+    """Return a change that overwrites a value that it does not build on."""
+    first, busy = pen.changes
+    seen = next(op for op in busy.map_ops if op.key == "title")
+    ops = [Op(key=name, target=FIELDS, value="x") for name in "abcdefghij"]
+    ops.append(Op(key="title", target=FIELDS, value="x", replaces=[seen.id]))
+    start_op = first.last_op + 1
+    return [chunk(ops, actor=actor(NEIGHBOUR), start_op=start_op, deps=[first.hash])]
+
+
+def forged_by_sequence(pen: Pen) -> list[bytes]:
+    """Return two changes of one actor, the second of which does not build on the first."""
+    first, busy = pen.changes
+    one = [Op(key="one", target=FIELDS, value="x")]
+    two = [Op(key="title", target=FIELDS, value="x")]
+    start_op = first.last_op + 1
+    return [
+        chunk(one, actor=actor(NEIGHBOUR), start_op=start_op, deps=[first.hash]),
+        chunk(two, actor=actor(NEIGHBOUR), seq=2, start_op=busy.last_op + 1, deps=[busy.hash]),
+    ]
+
+
+FIELDS = (2, actor(COMMUNE))
+
+
+@pytest.mark.parametrize(
+    ("forge", "code"),
+    [
+        (forged_by_number, "change_misnumbered"),
+        (forged_by_sight, "replaced_unknown"),
+        (forged_by_sequence, "change_misnumbered"),
+    ],
+)
+def test_what_no_honest_program_writes_is_refused_in_whatever_order_it_comes(
+    tmp_path: Path, forge: Callable[[Pen], list[bytes]], code: str
 ) -> None:
-    pen, built = Pen(), logs(COMMUNE, NEIGHBOUR)
-    first = pen.write(actor(COMMUNE), CASE)
-    busy = pen.write(
-        actor(COMMUNE), Edit(fields={f"f{number}": "x" for number in range(9)}, base=pen.heads())
-    )
-    forged = chunk(
-        [Op(key="title", target=(2, actor(COMMUNE)), value="x")],
-        actor=actor(NEIGHBOUR),
-        start_op=busy.last_op,
-        deps=[first.hash],
-    )
-    built[COMMUNE].change(first.raw).change(busy.raw)
-    built[NEIGHBOUR].change(forged)
-    for order in ((COMMUNE, NEIGHBOUR), (NEIGHBOUR, COMMUNE)):
+    pen = Pen()
+    pen.write(actor(COMMUNE), CASE)
+    fields = {**{f"f{number}": "x" for number in range(9)}, "title": "một"}
+    pen.write(actor(COMMUNE), Edit(fields=fields))
+    forged = [(NEIGHBOUR, raw) for raw in forge(pen)]
+    honest = [(COMMUNE, change.raw) for change in pen.changes]
+    for order in permutations([*honest[1:], *forged]):
         node = new_node(PROVINCE, tmp_path)
-        for code in order:
-            built[code].put_into(node)
-        assert "title" not in node.values(DOCUMENT)
-        assert node.dead_letters() == ["change_misnumbered"]
+        built = logs(COMMUNE, NEIGHBOUR)
+        taken = {code: built[code].put_into(node) for code in (COMMUNE, NEIGHBOUR)}
+        for owner, raw in [honest[0], *order]:
+            built[owner].change(raw)
+            with node.transaction():
+                log = node.store.find_log(taken[owner].log_id)
+                assert log is not None
+                built[owner].take(node, log, built[owner].leaves[-1])
+        assert node.values(DOCUMENT)["title"] == "một"
+        registers = node.replica.intake.registers(DOCUMENT)
+        assert all(len(row) == 1 for row in registers.fields.values())
+        assert node.dead_letters() == [code]
+        assert node.rows("SELECT * FROM waiting_change") == []
 
 
 @settings(max_examples=150, deadline=None)

@@ -210,6 +210,7 @@ def later(offset: int) -> str:
         (Op(key=later(1).upper(), target=EVENTS, value="{}"), "event_foreign"),
         (Op(key=later(1) + "00", target=EVENTS, value="{}"), "event_foreign"),
         (Op(key=f"0x{later(1)[2:]}", target=EVENTS, value="{}"), "event_foreign"),
+        (Op(key="title", target=FIELDS, value="x", replaces=[(3, OTHER)]), "replaced_unknown"),
         (Op(key="title", target=FIELDS, value=None), "field_malformed"),
         (Op(key="title", target=FIELDS, value=True), "field_malformed"),
         (Op(key="title", target=FIELDS, value=b"x"), "field_malformed"),
@@ -254,6 +255,8 @@ def test_operations_come_right_after_those_that_their_writer_knew() -> None:
     put = Op(key="title", target=FIELDS, value="hai")
     for start_op in (last + 2, last + 1_000, 1 << 40):
         assert code_of(*follow(put, start_op=start_op)) == "change_misnumbered"
+    for seq in (2, 9):
+        assert code_of(*follow(put, seq=seq)) == "change_misnumbered"
     for start_op in (1, last):
         registers, change = follow(put, start_op=start_op, actor=ACTOR, seq=2)
         assert code_of(registers, change) == "change_misnumbered"
