@@ -16,7 +16,6 @@ from queue import SimpleQueue
 from typing import Final, TypeVar
 
 import cbor2
-from aiohttp import web
 
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
@@ -25,6 +24,7 @@ from node.clock import Clock
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
 from node.link import Downlink, LinkStatus, Uplink
+from node.listening import listen, raise_descriptor_limit
 from node.station import Station, open_station
 from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _READERS: Final = 4
-_IDLE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +245,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     rng = system_rng()
+    raise_descriptor_limit()
     async with AsyncExitStack() as stack:
         node = Node(open_station(path, rng), Clock(), rng)
         stack.push_async_callback(node.close)
@@ -273,26 +273,21 @@ async def _listen_for_children(node: Node, stack: AsyncExitStack) -> tuple[str, 
         return "", 0
     downlink = Downlink(node._station.folder, node, node.clock)
     try:
-        runner = await downlink.listen()
+        listener = await downlink.listen()
     except OSError as error:
         raise _address_error(error, config.sync_host, config.sync_port) from error
-    stack.push_async_callback(runner.cleanup)
-    return config.sync_host, runner.addresses[0][1]
+    stack.push_async_callback(listener.close)
+    return config.sync_host, listener.port
 
 
 async def _listen_for_people(node: Node, stack: AsyncExitStack) -> tuple[str, int]:
     config = node.config
-    # The library's own hour would let strangers hold connections that never ask for anything.
-    runner = web.AppRunner(
-        build_web(node), access_log=None, shutdown_timeout=2.0, keepalive_timeout=_IDLE_S
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
     try:
-        await web.TCPSite(runner, config.web_host, config.web_port).start()
+        listener = await listen(build_web(node), config.web_host, config.web_port, shutdown_s=2.0)
     except OSError as error:
         raise _address_error(error, config.web_host, config.web_port) from error
-    return config.web_host, runner.addresses[0][1]
+    stack.push_async_callback(listener.close)
+    return config.web_host, listener.port
 
 
 def _address_error(error: OSError, host: str, port: int) -> StartError:

@@ -19,6 +19,7 @@ from crypto.certificates import Subject
 from crypto.errors import CertificateError, CryptoError
 from node.clock import Clock
 from node.folder import NodeFolder, expiry_ms, is_directly_below
+from node.listening import Listener, listen
 from node.tls import client_context, peer_subject, server_context
 from schemas.errors import MessageError
 from schemas.limits import MESSAGE_BYTES_MAX
@@ -415,23 +416,23 @@ class Downlink:
         self._clock = clock
         self.connected: dict[str, int] = {}
 
-    async def listen(self) -> web.AppRunner:
-        """Start listening; the caller cleans the runner up.
+    async def listen(self) -> Listener:
+        """Start listening; the caller closes the listener.
 
         Raises:
             OSError: the address is in use or not ours.
         """
         app = web.Application()
         app.router.add_get(PATH, self._on_dial)
-        # A child that is cut off loses nothing; waiting for it would only make a stop slow.
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
         config = self._folder.config
-        site = web.TCPSite(
-            runner, config.sync_host, config.sync_port, ssl_context=server_context(self._folder)
+        # A child that is cut off loses nothing; waiting for it would only make a stop slow.
+        return await listen(
+            app,
+            config.sync_host,
+            config.sync_port,
+            context=server_context(self._folder),
+            shutdown_s=1.0,
         )
-        await site.start()
-        return runner
 
     async def _on_dial(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(

@@ -161,11 +161,11 @@ async def running(folder: Path) -> AsyncIterator[Running]:
     """Run a node's links for the length of a block."""
     rng = random.Random(1)
     node = Node(open_station(folder, rng), Clock(), rng)
-    runner = None
+    listener = None
     port = 0
     if node.config.sync_host:
-        runner = await Downlink(node._station.folder, node, node.clock).listen()
-        port = runner.addresses[0][1]
+        listener = await Downlink(node._station.folder, node, node.clock).listen()
+        port = listener.port
     try:
         async with asyncio.TaskGroup() as group:
             uplink = group.create_task(node.uplink.run()) if node.uplink else None
@@ -175,6 +175,6 @@ async def running(folder: Path) -> AsyncIterator[Running]:
                 if uplink is not None:
                     uplink.cancel()
     finally:
-        if runner is not None:
-            await runner.cleanup()
+        if listener is not None:
+            await listener.close()
         await node.close()

@@ -76,6 +76,12 @@ class NodeProcess:
                 env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
             )
 
+    @property
+    def pid(self) -> int:
+        """Number of the running process."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End the process as a power cut does."""
         assert self._process is not None

@@ -6,6 +6,7 @@ up.
 
 import asyncio
 import io
+import resource
 import shutil
 import socket
 import sqlite3
@@ -138,6 +139,41 @@ def test_a_folder_has_one_writer_at_a_time_and_is_free_again_after_a_power_cut(
     finally:
         node.kill()
     assert _tiepdan("rebuild", "--data", commune).returncode == 0
+
+
+def test_a_flood_of_connections_leaves_those_who_work_at_work(tmp_path: Path) -> None:
+    commune = _commune(tmp_path)
+    node = NodeProcess(commune)
+    node.start()
+
+    async def story() -> None:
+        await node.wait_until_up()
+        lan, late = Person(node, "lan"), Person(node, "lan")
+        await lan.sign_in()
+        resource.prlimit(node.pid, resource.RLIMIT_NOFILE, (300, 300))
+        flood = [socket.create_connection(("127.0.0.1", node.web_port)) for _ in range(400)]
+        try:
+            for number in range(3):
+                await lan.ask("POST", "/visits", _visit(number))
+            assert (await lan.ask("GET", "/cases"))["count"] == 3
+        finally:
+            for connection in flood:
+                connection.close()
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await late.sign_in()
+                    break
+                except aiohttp.ClientError:
+                    await asyncio.sleep(0.2)
+        await lan.close()
+        await late.close()
+
+    try:
+        asyncio.run(story())
+    finally:
+        assert node.stop() == 0
+    assert (commune / "node.log").stat().st_size < 10_000
 
 
 def test_an_unknown_setting_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Listens on a port, and keeps a flood of connections from taking what the node needs itself."""
+
+import asyncio
+import resource
+import socket
+import ssl
+from typing import Any, Final
+
+from aiohttp import web
+
+# Database, its readers, attachments, the link upwards: never given away to connections.
+_OWN_DESCRIPTORS: Final = 128
+# Strangers who never finish the handshake go after this; a slow line needs some seconds.
+_HANDSHAKE_S: Final = 30.0
+# Those who connected and ask nothing, or ask it letter by letter.
+_IDLE_S: Final = 60.0
+_DESCRIPTORS_MAX: Final = 1 << 20
+
+
+class Listener:
+    """A port that is listened on."""
+
+    def __init__(self, runner: web.AppRunner, server: asyncio.Server) -> None:
+        """Hold what listens."""
+        self._runner = runner
+        self._server = server
+
+    @property
+    def port(self) -> int:
+        """The port, also where any free one was asked for."""
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Stop listening and end what is connected."""
+        self._server.close()
+        await self._runner.cleanup()
+
+
+class _BoundedSocket(socket.socket):
+    """A listening socket that hangs up at once when only the node's own share is left."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Return the next connection.
+
+        Raises:
+            BlockingIOError: there is none that can be taken.
+        """
+        connection, address = super().accept()
+        # The system gives the lowest free number.
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if connection.fileno() >= most - _OWN_DESCRIPTORS:
+            connection.close()
+            raise BlockingIOError
+        return connection, address
+
+
+async def listen(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    context: ssl.SSLContext | None = None,
+    shutdown_s: float,
+) -> Listener:
+    """Start listening; the caller closes the listener.
+
+    Raises:
+        OSError: the address is in use or not ours.
+    """
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=shutdown_s, keepalive_timeout=_IDLE_S
+    )
+    await runner.setup()
+
+    assert runner.server is not None
+    try:
+        server = await asyncio.get_running_loop().create_server(
+            runner.server,
+            sock=await _bound(host, port),
+            ssl=context,
+            ssl_handshake_timeout=None if context is None else _HANDSHAKE_S,
+        )
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return Listener(runner, server)
+
+
+def raise_descriptor_limit() -> None:
+    """Let the process hold as many connections as the system allows it to."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS_MAX)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+async def _bound(host: str, port: int) -> socket.socket:
+    infos = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, _, _, _, address = min(infos, key=lambda info: info[0] != socket.AF_INET)
+    listening = _BoundedSocket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
