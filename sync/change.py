@@ -125,6 +125,7 @@ class Change:
         raw: the chunk as it stands in the leaf.
         start_op: number of its first operation; the others follow without gaps.
         last_op: number of its last one, below start_op when it has none.
+        actors: its own, then those whose operations it refers to.
         letters: operations on letters or items.
         columns: all operations as they are encoded.
         is_regular: laid out as Automerge's own encoder does, with nothing that is not read here.
@@ -137,6 +138,7 @@ class Change:
     start_op: int
     last_op: int
     deps: tuple[bytes, ...]
+    actors: tuple[bytes, ...]
     map_ops: tuple[MapOp, ...]
     letters: tuple[Letters, ...]
     columns: Mapping[int, bytes]
@@ -162,6 +164,25 @@ def parse_change(raw: bytes) -> Change:
         raise ChangeError("change_malformed", "the change ends early or holds bad text") from error
 
 
+def references(change: Change) -> frozenset[OpId]:
+    """Return the last operation of each other actor that a change works on.
+
+    Raises:
+        ChangeError: the columns of letters are malformed.
+    """
+    last: dict[int, int] = {}
+    try:
+        for actors, numbers in ((KEY_ACTOR, KEY_COUNTER), (PRED_ACTOR, PRED_COUNTER)):
+            owners = uints(change.columns.get(actors, b""))
+            counters = deltas(change.columns.get(numbers, b""))
+            for owner, counter in zip(owners, counters, strict=False):
+                if owner and counter:
+                    last[owner] = max(last.get(owner, 0), counter)
+        return frozenset((counter, change.actors[owner]) for owner, counter in last.items())
+    except IndexError as error:
+        raise ChangeError("change_malformed", "the letters of the change end early") from error
+
+
 def _parse(raw: bytes) -> Change:
     body, change_hash = _open_chunk(raw)
     reader = Reader(body)
@@ -183,6 +204,7 @@ def _parse(raw: bytes) -> Change:
         start_op=start_op,
         last_op=start_op + count - 1,
         deps=deps,
+        actors=tuple(actors),
         map_ops=map_ops,
         letters=letters,
         columns=columns,

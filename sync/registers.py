@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import cbor2
 
 from schemas.ids import event_hlc, event_id
-from sync.change import Action, Change, MapOp, OpId, Scalar
+from sync.change import Action, Change, MapOp, OpId, Scalar, references
 from sync.document import EVENTS, FIELDS, KIND, TEXTS
 from sync.errors import ChangeError
 
@@ -158,7 +158,7 @@ def judge(
     Raises:
         ChangeError: it alters an event, a map or a text's identity, or has a shape of its own.
     """
-    _check_numbers(registers, change, newest, knows)
+    _check_past(registers, change, newest, knows)
     maps = _genesis(change) if not registers.kind else registers.maps
     if registers.kind and not change.deps:
         raise ChangeError("document_twice", "the change would start the document a second time")
@@ -218,10 +218,10 @@ def kind_of(change: Change) -> str:
     return next(str(op.value) for op in change.map_ops if op.object is None and op.key == KIND)
 
 
-def _check_numbers(
+def _check_past(
     registers: Registers, change: Change, newest: int, knows: Callable[[OpId], bool] | None
 ) -> None:
-    """Refuse operations that do not come right after those that their writer knew.
+    """Refuse operations that do not come right after those that their writer knew, or on others.
 
     Two under one number make texts read differently from node to node; a number far ahead leaves
     none for those who write after it. What arrived from others meanwhile does not count, or nodes
@@ -235,6 +235,8 @@ def _check_numbers(
         raise ChangeError("change_misnumbered", "the operations are numbered wrongly")
     if own and knows is not None and not knows((own, change.actor)):
         raise ChangeError("change_misnumbered", "the change does not build on its actor's last one")
+    if knows is not None and change.letters and not all(map(knows, references(change))):
+        raise ChangeError("replaced_unknown", "the change works on unseen letters of a text")
 
 
 def _check_replaced(
