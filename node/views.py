@@ -42,6 +42,25 @@ def office_tables(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0003_lists")
+def list_indexes(db: Database) -> None:
+    """Indexes for lists of cases, so that a rare filter need not read all of them."""
+    for statement in _LISTS:
+        db.execute(statement)
+
+
+_LISTS = (
+    # A search looks up what it filters by in these narrow rows instead of in the wide table.
+    "CREATE INDEX cases_narrow ON cases (number, state, case_type, commune, is_open, in_conflict,"
+    " rival_fields, due_on, received_on, changed_ms)",
+    "CREATE INDEX cases_conflict ON cases (changed_ms) WHERE in_conflict = 1 OR rival_fields > 0",
+    "CREATE INDEX cases_open_changed ON cases (is_open, changed_ms)",
+    "CREATE INDEX cases_due ON cases (due_on) WHERE due_on != ''",
+    "CREATE INDEX cases_type ON cases (case_type, changed_ms)",
+    "CREATE INDEX cases_state_changed ON cases (state, changed_ms)",
+    "DROP INDEX cases_state",
+)
+
 _VIEWS = (
     """CREATE TABLE visits (
         id TEXT PRIMARY KEY,

@@ -10,7 +10,9 @@ from sqlite_utils.migrations import Migrations
 from sync.errors import StoreError
 
 BUSY_TIMEOUT_MS: Final = 5_000
-_CACHE_KIB: Final = 32 * 1024
+# What is not in here is in the memory of the system, a microsecond away.
+_WRITER_CACHE_KIB: Final = 16 * 1024
+_READER_CACHE_KIB: Final = 4 * 1024
 
 
 def open_database(path: Path | str, migrations: tuple[Migrations, ...]) -> sqlite3.Connection:
@@ -23,7 +25,7 @@ def open_database(path: Path | str, migrations: tuple[Migrations, ...]) -> sqlit
     """
     connection = None
     try:
-        connection = _connect(f"{path}", uri=False)
+        connection = _connect(f"{path}", _WRITER_CACHE_KIB, uri=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         database = Database(connection)
@@ -48,7 +50,8 @@ def open_reader(path: Path | str) -> sqlite3.Connection:
         StoreError: the database cannot be opened.
     """
     try:
-        connection = _connect(Path(path).absolute().as_uri() + "?mode=ro", uri=True)
+        target = Path(path).absolute().as_uri() + "?mode=ro"
+        connection = _connect(target, _READER_CACHE_KIB, uri=True)
         connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         raise translated(error) from error
@@ -75,12 +78,12 @@ _HINT_DAMAGED = "Stop the node, copy the folder aside, and restore the newest ba
 _HINT_BUSY = "Is the node already running on this data folder?"
 
 
-def _connect(target: str, *, uri: bool) -> sqlite3.Connection:
+def _connect(target: str, cache_kib: int, *, uri: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         target, isolation_level=None, check_same_thread=False, uri=uri, cached_statements=512
     )
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
 

@@ -1,8 +1,8 @@
 """The only module that knows the Automerge binding: writes changes, checks them, reads texts.
 
 The binding may panic, which reaches Python as a BaseException; it becomes a ChangeError here.
-Recently used documents stay open, because loading one again for each of its changes is most of the
-cost of taking changes in.
+Recently used documents stay open, because loading one again for each of its changes costs more than
+the change.
 """
 
 import difflib
@@ -20,7 +20,8 @@ from schemas.ids import DocumentId
 from sync.change import uleb
 from sync.errors import ChangeError
 
-_OPEN_DOCUMENTS_MAX = 2_000
+# Most changes need no open document, so only those that people are writing in stay open.
+_OPEN_DOCUMENTS_MAX = 64
 FIELDS, TEXTS, EVENTS, KIND = "fields", "texts", "events", "kind"
 # A sentence with what ends it, or only such signs.
 _SENTENCES = re.compile(r"[^.!?;\n]+[.!?;\n]*|[.!?;\n]+")

@@ -80,7 +80,24 @@ def list_cases(
         since_ms: when "new" begins.
     """
     where, source, key = _conditions(place, wanted, since_ms)
-    count = db.execute(
+    if key is _FOUND:
+        rows, count = _found(db, where, source, wanted)
+    else:
+        rows, count = _listed(db, where, source, key, wanted)
+    shown = rows[: wanted.size]
+    return CasePage(
+        cases=case_lines(db, place, shown),
+        next=key.cursor(shown[-1]) if len(rows) > wanted.size else "",
+        count=min(count, COUNT_MAX),
+        count_is_more=count > COUNT_MAX,
+    )
+
+
+def _listed(
+    db: sqlite3.Connection, where: _Where, source: str, key: "_Key", wanted: CaseFilter
+) -> tuple[list[sqlite3.Row], int]:
+    """Return the rows of a page and one more, and how many there are in all, up to a limit."""
+    count: int = db.execute(
         f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {where.text} LIMIT {COUNT_MAX + 1})",
         where.parameters,
     ).fetchone()[0]
@@ -91,13 +108,35 @@ def list_cases(
         f"SELECT c.* FROM {source} WHERE {where.text} ORDER BY {key.order} LIMIT ?",
         [*where.parameters, wanted.size + 1],
     ).fetchall()
-    shown = rows[: wanted.size]
-    return CasePage(
-        cases=case_lines(db, place, shown),
-        next=key.cursor(shown[-1]) if len(rows) > wanted.size else "",
-        count=min(count, COUNT_MAX),
-        count_is_more=count > COUNT_MAX,
-    )
+    return rows, count
+
+
+def _found(
+    db: sqlite3.Connection, where: _Where, source: str, wanted: CaseFilter
+) -> tuple[list[sqlite3.Row], int]:
+    """Return the same for a search, going through what the index finds only once if that will do.
+
+    With a rare filter and frequent words that is the whole cost.
+    """
+
+    def numbers(limit: int) -> list[int]:
+        query = f"SELECT s.rowid FROM {source} WHERE {where.text} ORDER BY s.rowid DESC LIMIT ?"
+        return [row[0] for row in db.execute(query, [*where.parameters, limit])]
+
+    found = numbers(COUNT_MAX + 1)
+    count = len(found)
+    if wanted.after:
+        last = int(wanted.after.partition(":")[2])
+        found = [number for number in found if number < last]
+        if len(found) <= wanted.size and count > COUNT_MAX:
+            where.add("s.rowid < ?", last)
+            found = numbers(wanted.size + 1)
+    page = found[: wanted.size + 1]
+    rows = db.execute(
+        f"SELECT * FROM cases WHERE number IN ({', '.join('?' * len(page))}) ORDER BY number DESC",
+        page,
+    ).fetchall()
+    return rows, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +178,7 @@ _FOUND: Final = _Key("", False, "s.rowid")
 def _conditions(place: Place, wanted: CaseFilter, since_ms: int) -> tuple[_Where, str, _Key]:
     where, source, key = _Where(), "cases c", _key(wanted)
     if query := match_query(wanted.text):
-        source = "case_search s CROSS JOIN cases c ON c.number = s.rowid"
+        source = "case_search s CROSS JOIN cases c INDEXED BY cases_narrow ON c.number = s.rowid"
         where.add("case_search MATCH ?", query)
         key = _FOUND
     if wanted.state:

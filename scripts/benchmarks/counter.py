@@ -180,7 +180,7 @@ class _Counter:
                 (people.split(" ")[-1] or "xa")[:2],
                 f"{' '.join(title[:3])} {people[:3]}",
             )
-            text = texts[index % len(texts)]
+            text = texts[index % len(texts)].strip()
             filters = _FILTERS[index // len(texts) % len(_FILTERS)]
             yield CaseFilter.model_validate({"text": text or "dat", **filters})
 
