@@ -33,6 +33,14 @@ def test_ranges_answer_like_a_set(history: list[tuple[int, int]], start: int) ->
     assert missing == [n for n in range(start, max(plain, default=-1) + 1) if n not in plain]
 
 
+@given(spans, numbers, numbers)
+def test_what_is_covered_is_held_whole(
+    history: list[tuple[int, int]], start: int, end: int
+) -> None:
+    ranges, plain = added(history)
+    assert ranges.covers(start, end) == (set(range(start, end)) <= plain)
+
+
 @given(spans)
 def test_gaps_are_as_few_and_as_long_as_can_be(history: list[tuple[int, int]]) -> None:
     gaps = added(history)[0].gaps(0)
