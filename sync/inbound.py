@@ -18,7 +18,7 @@ from crypto.note import (
 )
 from schemas.codes import Tier
 from schemas.errors import SchemaError
-from schemas.limits import PENDING_LEAVES_MAX
+from schemas.limits import OFFERS_MAX, PENDING_LEAVES_MAX
 from schemas.record import LeafType, decode_certificates, decode_leaf
 from schemas.wire import Head, Offer
 from sync.errors import LinkError, LogError
@@ -61,6 +61,8 @@ class Inbound:
         if not self._may_send(peer, offer) or (log is not None and log.source is None):
             raise LinkError("offer_foreign", "the peer may not send this log")
         if log is None:
+            if self._store.unproved_logs(peer.peer_id) >= OFFERS_MAX:
+                raise LinkError("offers_too_many", "too many logs were offered and none proved")
             log = self._store.create_log(
                 log_id=offer.log_id,
                 owner=offer.owner,

@@ -367,18 +367,18 @@ class Intake:
         """
         if {*change.deps} == {*registers.heads}:
             return self.events(document)
-        by_hash = {known.hash: known for known in map(parse_change, self.changes_of(document))}
         pending, past = list(change.deps), set[bytes]()
         while pending:
             change_hash = pending.pop()
             if change_hash not in past:
                 past.add(change_hash)
-                pending += by_hash[change_hash].deps
-        keys = {op.key for change_hash in past for op in by_hash[change_hash].map_ops}
+                pending += self._step(document, change_hash).deps
         rows = self._store.db.execute(
-            "SELECT id, body FROM event WHERE document = ? ORDER BY id", (document,)
+            "SELECT e.body, c.hash FROM event e JOIN change c ON c.document = e.document"
+            " AND c.log = e.log AND c.seq = e.seq WHERE e.document = ? ORDER BY e.id",
+            (document,),
         )
-        return [decode_event(body) for key, body in rows if key in keys]
+        return [decode_event(body) for body, change_hash in rows if bytes(change_hash) in past]
 
     def _refuse_known_events(self, document: DocumentId, keys: Sequence[str]) -> None:
         row = self._store.db.execute(

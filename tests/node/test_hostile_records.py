@@ -111,6 +111,14 @@ def test_numbers_of_a_denunciation_come_from_elsewhere(tmp_path: Path) -> None:
     assert node.rows("SELECT envelope_number, sealed_ref FROM cases") == [("PB-07/2026", "TC-7F3K")]
 
 
+def test_the_number_of_an_identity_paper_comes_sealed_or_not_at_all(tmp_path: Path) -> None:
+    recorded: dict[str, str] = {event_id(NOW, WRITER.device): '{"type":"person_recorded"}'}
+    first = Edit(kind="person", fields={"full_name": NAME}, events=recorded)
+    node = take(tmp_path, [first, Edit(fields={"identity_number": "040162001234"})])
+    assert node.dead_letters() == ["identity_unsealed"]
+    assert node.rows("SELECT identity_sealed FROM people") == [("",)]
+
+
 def test_a_date_that_is_none_is_set_aside(tmp_path: Path) -> None:
     lodged = '{"type":"petition_lodged","on":"2026-11-23","stated_type":"khieu_nai"}'
     first = Edit(

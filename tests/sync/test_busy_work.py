@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import sync.inbound
 from schemas.wire import Ack, Frame, Hello
+from sync.errors import LinkError
 from sync.session import Session
 from sync.store import Log, Store
 from tests.sync.builders import (
@@ -45,6 +47,23 @@ def test_a_log_offered_again_and_again_is_looked_through_once(tmp_path: Path) ->
     began = time.monotonic()
     tell(province, session, Hello(version=1, now_ms=NOW_MS, offers=offers))
     assert time.monotonic() - began < 3
+
+
+def test_logs_that_nobody_proves_do_not_pile_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync.inbound, "OFFERS_MAX", 3)
+    province, session = _met(tmp_path)
+    commune = place(COMMUNE)
+    for epoch in range(3):
+        tell(province, session, LogBuilder(commune, epoch=epoch).hello())
+    with pytest.raises(LinkError) as refused:
+        tell(province, session, LogBuilder(commune, epoch=3).hello())
+    assert refused.value.code == "offers_too_many"
+    proved = LogBuilder(commune, epoch=1)
+    frame = Frame(log_id=proved.log_id, priority=2, first_seq=0, leaves=tuple(proved.leaves))
+    tell(province, session, proved.hello(), frame, proved.head())
+    tell(province, session, LogBuilder(commune, epoch=3).hello())
 
 
 def test_an_old_head_is_compared_once_and_answered_each_time(

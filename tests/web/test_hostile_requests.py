@@ -118,6 +118,20 @@ def test_strangers_who_guess_never_keep_a_known_browser_waiting(tmp_path: Path) 
     tell(tmp_path, story)
 
 
+def test_a_number_that_was_looked_for_stands_nowhere_in_plain(tmp_path: Path) -> None:
+    async def story(office: OpenOffice) -> None:
+        lan = await office.browser("lan")
+        await register(lan)
+        for text in ("040162001234", "Mơ 0401 6200 1234"):
+            assert (await lan.get(f"/api/v1/cases?text={text}")).status == 200
+        found = await office.rows("SELECT detail FROM audit WHERE action = 'case.search'")
+        assert sorted(found) == [("Mơ •••",), ("•••",)]
+        for file in (tmp_path / "commune").glob("tiepdan.db*"):
+            assert b"040162001234" not in file.read_bytes()
+
+    tell(tmp_path, story)
+
+
 def test_failed_attempts_are_forgotten_when_they_no_longer_count(tmp_path: Path) -> None:
     async def story(office: OpenOffice) -> None:
         stranger = await office.browser()
