@@ -31,7 +31,7 @@ from node.writer import ChangeCounter, WriterThread
 from schemas.errors import MessageError
 from schemas.ids import parse_document_id
 from schemas.wire import Frame, Message
-from sync.database import open_reader, translated
+from sync.database import open_checkpointer, open_reader, translated
 from sync.errors import LinkError, StoreError
 from sync.record_file import export_record
 from sync.session import Kinship, Session
@@ -41,6 +41,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _READERS: Final = 4
+# The log is folded that often while there are commits.
+_FOLD_S: Final = 1.0
+_FOLD_IDLE_S: Final = 600.0
+# Should folding not keep up, commits help from this size on: 64 MB.
+_LOG_PAGES_MAX: Final = 16_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,7 @@ class Node:
         self.blobs = station.blobs
         self.incoming_folder = station.folder.incoming
         self.is_ready = False
+        station.connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES_MAX}")
         self.changes = ChangeCounter()
         self._writer = WriterThread()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
@@ -118,6 +124,21 @@ class Node:
         result = await self._writer.run(unit)
         await self.changes.announce()
         return result
+
+    async def keep_folded(self) -> None:
+        """Bring commits from the log into the database file beside the work, until cancelled.
+
+        Else every so many commits one would have to do it, while somebody waits at the counter.
+        """
+        folder = open_checkpointer(self._station.folder.database)
+        seen = self.changes.number
+        try:
+            while True:
+                seen = await self.changes.wait(seen, _FOLD_IDLE_S)
+                await asyncio.get_running_loop().run_in_executor(self._readers, _fold, folder)
+                await self.clock.sleep(_FOLD_S)
+        finally:
+            folder.close()
 
     async def fold_log(self) -> None:
         """Bring the database file up to date and empty its log, which keeps what was deleted.
@@ -229,6 +250,13 @@ class Node:
         self._station.close()
 
 
+def _fold(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    except sqlite3.Error as error:
+        log.error("log not folded", extra={"code": translated(error).code})
+
+
 async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
     """Run the node of a data folder until SIGINT or SIGTERM.
 
@@ -259,11 +287,13 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         )
         log.info("node up", extra={"code": node.code, "tier": node.tier.value})
         async with asyncio.TaskGroup() as group:
-            uplink = group.create_task(node.uplink.run(), name="uplink") if node.uplink else None
+            tasks = [group.create_task(node.keep_folded(), name="fold")]
+            if node.uplink is not None:
+                tasks.append(group.create_task(node.uplink.run(), name="uplink"))
             await stop.wait()
             node.is_ready = False
-            if uplink is not None:
-                uplink.cancel()
+            for task in tasks:
+                task.cancel()
     log.info("node stopped", extra={"code": node.code})
 
 

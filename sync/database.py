@@ -43,6 +43,18 @@ def open_database(path: Path | str, migrations: tuple[Migrations, ...]) -> sqlit
     return connection
 
 
+def open_checkpointer(path: Path | str) -> sqlite3.Connection:
+    """Return a connection that folds the log while another one commits.
+
+    Raises:
+        StoreError: the database cannot be opened.
+    """
+    try:
+        return _connect(f"{path}", _READER_CACHE_KIB, uri=False)
+    except sqlite3.Error as error:
+        raise translated(error) from error
+
+
 def open_reader(path: Path | str) -> sqlite3.Connection:
     """Return a connection that can only read.
 

@@ -71,16 +71,23 @@ def measure_counter(folder: Path, place: Place, rng: random.Random, *, rounds: i
 async def _measure(folder: Path, place: Place, rng: random.Random, rounds: int) -> CounterTimes:
     node = Node(open_station(folder, rng), Clock(), rng)
     try:
-        counter = _Counter(node, place, rng)
-        return CounterTimes(
-            register=[await counter.register(form) for form in counter.forms(rounds)],
-            open=[await counter.open(case) for case in counter.cases(rounds)],
-            search=[
-                took for wanted in counter.searches(rounds) for took in await counter.search(wanted)
-            ],
-        )
+        async with asyncio.TaskGroup() as group:
+            folding = group.create_task(node.keep_folded())
+            times = await _times(_Counter(node, place, rng), rounds)
+            folding.cancel()
+            return times
     finally:
         await node.close()
+
+
+async def _times(counter: "_Counter", rounds: int) -> CounterTimes:
+    return CounterTimes(
+        register=[await counter.register(form) for form in counter.forms(rounds)],
+        open=[await counter.open(case) for case in counter.cases(rounds)],
+        search=[
+            took for wanted in counter.searches(rounds) for took in await counter.search(wanted)
+        ],
+    )
 
 
 class _Counter:

@@ -1,0 +1,99 @@
+// One end of a link between two stock automerge-repo nodes, one document a case.
+//
+// node automerge-repo.mjs near|far HOST:PORT [CASES]; both keep their documents in memory only.
+
+import { ImmutableString, change, init, save } from "@automerge/automerge";
+import { Repo, documentIdToBinary, interpretAsDocumentId } from "@automerge/automerge-repo";
+import {
+  WebSocketClientAdapter,
+  WebSocketServerAdapter,
+} from "@automerge/automerge-repo-network-websocket";
+import { WebSocketServer } from "ws";
+import { Expectation, obey, readCases } from "./lines.mjs";
+
+const [end, address, path] = process.argv.slice(2);
+
+// Short fields are replaced as a whole and only the long text merges by letter, as in tiepdan: a
+// collaborative text for each field would cost this peer more.
+const TEXTS = new Set(["summary"]);
+const shaped = (field, value) => (TEXTS.has(field) ? value : new ImmutableString(value));
+
+const bytes = (id) => Buffer.from(id.replaceAll("-", ""), "hex");
+const documentId = (id) => interpretAsDocumentId(new Uint8Array(bytes(id)));
+const caseId = (documentId) =>
+  Buffer.from(documentIdToBinary(documentId))
+    .toString("hex")
+    .replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+
+// The same change at both ends, so that they can start with the same documents.
+function saved({ id, at_ms, fields }) {
+  const options = { time: Math.floor(at_ms / 1000) };
+  const document = change(init({ actor: bytes(id).toString("hex") }), options, (draft) => {
+    for (const [field, value] of Object.entries(fields)) draft[field] = shaped(field, value);
+  });
+  return save(document);
+}
+
+const handles = new Map();
+function load(repo) {
+  for (const item of readCases(path)) {
+    handles.set(item.id, repo.import(saved(item), { docId: documentId(item.id) }));
+  }
+}
+
+function near() {
+  const repo = new Repo({ network: [] });
+  load(repo);
+  const adapter = new WebSocketClientAdapter(`ws://${address}`);
+  let isAdded = false;
+  return obey({
+    connect() {
+      if (isAdded) adapter.connect(adapter.peerId, adapter.peerMetadata);
+      else repo.networkSubsystem.addNetworkAdapter(adapter);
+      isAdded = true;
+    },
+    disconnect: () => adapter.disconnect(),
+    edit(edits) {
+      for (const { id, field, value } of edits) {
+        handles.get(id).change((draft) => void (draft[field] = shaped(field, value)));
+      }
+    },
+  });
+}
+
+function far() {
+  const [host, port] = address.split(":");
+  const server = new WebSocketServer({ host, port: Number(port) });
+  const repo = new Repo({ network: [new WebSocketServerAdapter(server)] });
+  const known = new Map();
+  const expectation = new Expectation((id, field) => {
+    const handle = known.get(id);
+    return handle?.isReady() ? handle.doc()[field]?.toString() : undefined;
+  });
+  const watch = (documentId) => {
+    const [id, handle] = [caseId(documentId), repo.handles[documentId]];
+    if (handle === undefined || known.has(id)) return;
+    known.set(id, handle);
+    handle.on("heads-changed", () => expectation.look(id));
+    expectation.look(id);
+  };
+  // Nothing tells of a document that comes in by itself; it is there once its message is handled.
+  repo.networkSubsystem.on("message", ({ documentId }) => setImmediate(watch, documentId));
+  load(repo);
+  Object.keys(repo.handles).forEach(watch);
+  return obey({
+    expect: (edits) => expectation.expect(edits),
+    arrived: () => expectation.arrived,
+    contents: () =>
+      Object.fromEntries(
+        [...known].map(([id, handle]) => [
+          id,
+          Object.fromEntries(
+            Object.entries(handle.doc()).map(([field, value]) => [field, value.toString()]),
+          ),
+        ]),
+      ),
+  });
+}
+
+await (end === "near" ? near() : far());
