@@ -5,9 +5,8 @@ of them ends with the same content.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from node.cases.deadlines import Deadline, deadlines
 from node.cases.fold import fold
@@ -16,15 +15,12 @@ from node.cases.standing import CaseStanding
 from node.cases.workdays import Calendar
 from node.folding import fold as fold_text
 from node.rows import Rows
-from schemas.codes import DirectiveState, DocumentKind
+from node.subjects import Subject, directive_state
+from schemas.codes import DocumentKind
 from schemas.events import (
     Attached,
-    DirectiveAcknowledged,
-    DirectiveDone,
     DirectiveIssued,
     DirectiveReported,
-    DirectiveWithdrawn,
-    Event,
     GroupFormed,
     PersonJoined,
     PetitionLinked,
@@ -36,9 +32,7 @@ from schemas.hlc import reading_ms
 from schemas.ids import DocumentId, EventId, document_text, event_hlc, parse_document_id
 from schemas.law.rules import Law
 from schemas.record import Writer, decode_leaf
-from sync.change import Scalar
 from sync.intake import Intake
-from sync.registers import Registers
 from sync.store import Connection
 
 # People and petitions first: the rows of cases repeat some of their words.
@@ -51,7 +45,6 @@ _ORDER: Final = (
     DocumentKind.DIRECTIVE,
 )
 # A sealed number is of no use to a reader of rivals; that there are two is.
-E = TypeVar("E", bound=Event)
 _SEALED_SHOWN: Final = "•••"
 
 
@@ -84,7 +77,7 @@ class _View:
         self._writers: dict[tuple[int, int], Writer] = {}
 
     def bring_up_to_date(self, documents: set[DocumentId]) -> None:
-        found: dict[DocumentKind, list[_Subject]] = {kind: [] for kind in _ORDER}
+        found: dict[DocumentKind, list[Subject]] = {kind: [] for kind in _ORDER}
         for document in sorted(documents):
             subject = self._subject(document)
             if subject is not None:
@@ -97,7 +90,7 @@ class _View:
             self._rows_due.write()
 
     def _cases_repeating(
-        self, found: "Mapping[DocumentKind, Sequence[_Subject]]"
+        self, found: Mapping[DocumentKind, Sequence[Subject]]
     ) -> Iterable[DocumentId]:
         """Return cases whose rows repeat words of changed people or petitions."""
         for kind, query in (
@@ -111,7 +104,7 @@ class _View:
                 for row in self._db.execute(query, (subject.id,)).fetchall():
                     yield parse_document_id(row[0])
 
-    def _subject(self, document: DocumentId) -> "_Subject | None":
+    def _subject(self, document: DocumentId) -> Subject | None:
         registers = self._intake.registers(document)
         kind = _KINDS.get(registers.kind)
         if kind is None:
@@ -122,7 +115,7 @@ class _View:
         bodies = self._db.execute(
             "SELECT id, body, log, writer FROM event WHERE document = ? ORDER BY id", (document,)
         ).fetchall()
-        return _Subject(
+        return Subject(
             kind=kind,
             id=document_text(document),
             document=document,
@@ -138,14 +131,14 @@ class _View:
             bodies={body[0]: body[1] for body in bodies},
         )
 
-    def _rows(self, subject: "_Subject") -> None:
+    def _rows(self, subject: Subject) -> None:
         refused = self._kind_rows(subject.kind, subject)
         self._timeline(subject, refused)
         self._attachments(subject)
         self._rivals(subject)
         self._record_logs(subject)
 
-    def _kind_rows(self, kind: DocumentKind, subject: "_Subject") -> Mapping[str, str]:
+    def _kind_rows(self, kind: DocumentKind, subject: Subject) -> Mapping[str, str]:
         """Write the rows of the document's own kind; return refusal codes by event id."""
         match kind:
             case DocumentKind.CASE:
@@ -170,7 +163,7 @@ class _View:
 
     # Kinds
 
-    def _visit(self, subject: "_Subject") -> None:
+    def _visit(self, subject: Subject) -> None:
         held = subject.first(VisitHeld)
         self._replace(
             "visits",
@@ -196,7 +189,7 @@ class _View:
                     link = (subject.id, event.petition, event.case)
                     self._rows_due.add("visit_petitions", link)
 
-    def _person(self, subject: "_Subject") -> None:
+    def _person(self, subject: Subject) -> None:
         birth_year = subject.values.get("birth_year")
         self._replace(
             "people",
@@ -213,7 +206,7 @@ class _View:
             },
         )
 
-    def _petition(self, subject: "_Subject") -> None:
+    def _petition(self, subject: Subject) -> None:
         lodged = subject.first(PetitionLodged)
         mode = lodged.identity_mode if lodged else None
         names = (
@@ -243,7 +236,7 @@ class _View:
             | {name: subject.value(name) for name in names},
         )
 
-    def _group(self, subject: "_Subject") -> None:
+    def _group(self, subject: Subject) -> None:
         formed = subject.first(GroupFormed)
         self._replace(
             "groups",
@@ -256,7 +249,7 @@ class _View:
             },
         )
 
-    def _directive(self, subject: "_Subject") -> None:
+    def _directive(self, subject: Subject) -> None:
         issued = subject.first(DirectiveIssued)
         reports = [event.text for event in subject.events() if isinstance(event, DirectiveReported)]
         self._replace(
@@ -280,7 +273,7 @@ class _View:
         for code in issued.to_codes if issued else ():
             self._rows_due.add("directive_offices", (subject.id, code))
 
-    def _case(self, subject: "_Subject") -> Mapping[str, str]:
+    def _case(self, subject: Subject) -> Mapping[str, str]:
         standing = fold(subject.facts)
         # Who stood may stand no more: an event that came late can make a denunciation of it.
         self._db.execute("DELETE FROM case_people WHERE case_id = ?", (subject.id,))
@@ -296,7 +289,7 @@ class _View:
 
     def _case_row(
         self,
-        subject: "_Subject",
+        subject: Subject,
         standing: CaseStanding,
         found: Sequence[Deadline],
         names: str,
@@ -360,7 +353,7 @@ class _View:
         )
         return ", ".join(row[0] for row in rows)
 
-    def _deadlines(self, subject: "_Subject", found: Sequence[Deadline]) -> None:
+    def _deadlines(self, subject: Subject, found: Sequence[Deadline]) -> None:
         self._db.execute("DELETE FROM case_deadlines WHERE case_id = ?", (subject.id,))
         for deadline in found:
             self._rows_due.add(
@@ -380,7 +373,7 @@ class _View:
             )
 
     def _search(
-        self, subject: "_Subject", standing: CaseStanding, number: int, names: str, summary: str
+        self, subject: Subject, standing: CaseStanding, number: int, names: str, summary: str
     ) -> None:
         petition: Sequence[str] | None = None
         if standing.petition:
@@ -404,7 +397,7 @@ class _View:
 
     # Every kind
 
-    def _timeline(self, subject: "_Subject", refused: Mapping[str, str]) -> None:
+    def _timeline(self, subject: Subject, refused: Mapping[str, str]) -> None:
         for fact in subject.facts:
             writer = fact.writer
             self._rows_due.add(
@@ -424,14 +417,14 @@ class _View:
                 ),
             )
 
-    def _attachments(self, subject: "_Subject") -> None:
+    def _attachments(self, subject: Subject) -> None:
         for fact in subject.facts:
             event = fact.event
             if isinstance(event, Attached):
                 file = (event.sha256, event.name, event.media_type, event.size_bytes)
                 self._rows_due.add("attachments", (subject.id, fact.id, *file))
 
-    def _rivals(self, subject: "_Subject") -> None:
+    def _rivals(self, subject: Subject) -> None:
         self._db.execute("DELETE FROM rivals WHERE document_id = ?", (subject.id,))
         for name, standing in subject.registers.fields.items():
             if len(standing) < 2:
@@ -450,7 +443,7 @@ class _View:
         ).fetchone()
         return bytes(row[0])
 
-    def _record_logs(self, subject: "_Subject") -> None:
+    def _record_logs(self, subject: Subject) -> None:
         self._rows_due.run(
             "INSERT OR REPLACE INTO record_logs SELECT ?, c.log, max(c.seq) FROM change c"
             " JOIN log l ON l.number = c.log WHERE c.document = ? AND l.purpose = 'up'"
@@ -462,44 +455,6 @@ class _View:
         self._rows_due.add(f"{table} ({', '.join(row)})", tuple(row.values()))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
-    """A document as the views see it."""
-
-    kind: DocumentKind
-    id: str
-    document: DocumentId
-    origin: str
-    changed_ms: int
-    registers: Registers
-    values: Mapping[str, Scalar]
-    texts: Mapping[str, str]
-    facts: Sequence[Fact]
-    bodies: Mapping[str, str]
-
-    def value(self, name: str) -> str:
-        value = self.values.get(name, "")
-        return "" if value is None else str(value)
-
-    def events(self) -> list[Event]:
-        return [fact.event for fact in self.facts]
-
-    def first(self, kind: type[E]) -> E | None:
-        return next((event for event in self.events() if isinstance(event, kind)), None)
-
-
-def directive_state(events: Iterable[Event]) -> DirectiveState:
-    """Return where a directive stands: the furthest of its events, whatever their order."""
-    reached = [_DIRECTIVE_STEPS[type(event)] for event in events if type(event) in _DIRECTIVE_STEPS]
-    return max(reached, default=(0, DirectiveState.ISSUED), key=lambda step: step[0])[1]
-
-
-_DIRECTIVE_STEPS: Final[dict[type[Event], tuple[int, DirectiveState]]] = {
-    DirectiveAcknowledged: (1, DirectiveState.ACKNOWLEDGED),
-    DirectiveReported: (2, DirectiveState.REPORTED),
-    DirectiveDone: (3, DirectiveState.DONE),
-    DirectiveWithdrawn: (4, DirectiveState.WITHDRAWN),
-}
 _KINDS: Final = {kind.value: kind for kind in DocumentKind}
 _SEARCHED: Final = (
     "title",
