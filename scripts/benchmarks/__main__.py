@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from scripts.benchmarks.local import FULL, QUICK, measure_local
 from scripts.benchmarks.measure import Progress
+from scripts.benchmarks.peers import scenarios, table
+from scripts.lab.lab import LabError
 
 # What the product wants to reach, and whether less is better.
 _AIMS: Final = {
@@ -23,16 +25,16 @@ def main() -> int:
     options = _parser().parse_args()
     progress = Progress()
     try:
-        figures = measure_local(QUICK if options.quick else FULL, options.data, progress)
+        figures = options.measure(options, progress)
     except KeyboardInterrupt:
         progress.close()
         return 130
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, LabError) as error:
         progress.close()
         print(f"bench: {error}", file=sys.stderr)
         return 1
     progress.close()
-    print(json.dumps(figures) if options.json else _table(figures))
+    print(json.dumps(figures) if options.json else options.table(figures))
     return 0
 
 
@@ -40,10 +42,32 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure the product.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     local = commands.add_parser("local", help="counter, search, intake and memory of one machine")
-    local.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    local.add_argument("--quick", action="store_true", help="less than a minute, with fewer cases")
     local.add_argument("--data", type=Path, help="folder that is kept and used again")
+    local.set_defaults(measure=_local, table=_table)
+    peers = commands.add_parser(
+        "peers", help="bytes and seconds over a line, beside automerge-repo and PouchDB"
+    )
+    peers.add_argument(
+        "--data", type=Path, help="folder that keeps their packages; else one in the user's cache"
+    )
+    peers.set_defaults(measure=_peers, table=table.table)
+    for command in (local, peers):
+        command.add_argument(
+            "--json", action="store_true", help="one JSON object on standard output"
+        )
+        command.add_argument(
+            "--quick", action="store_true", help="less than a minute, with fewer cases"
+        )
     return parser
+
+
+def _local(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    return measure_local(QUICK if options.quick else FULL, options.data, progress)
+
+
+def _peers(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    size = scenarios.QUICK if options.quick else scenarios.FULL
+    return table.measure_peers(size, options.data, progress)
 
 
 def _table(figures: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ FULL: Final = Size(
     memory_cases=1_000_000,
     memory_visits=500,
     memory_work_s=30.0,
-    bytes=18_000_000_000,
+    bytes=22_000_000_000,
 )
 QUICK: Final = Size(
     counter_cases=5_000,

@@ -33,6 +33,7 @@ from scripts.benchmarks.offices import (
 from sync.database import open_reader
 
 _ROOT: Final = Path(__file__).parents[2]
+_HOST: Final = "127.0.0.1"
 _PASSWORD: Final = "benchmark of the province"
 _PEOPLE: Final = 4
 _START_S_MAX: Final = 60.0
@@ -66,7 +67,7 @@ def fill_province(
 ) -> None:
     """Make a centre, a province with so many cases, and a commune that has news for it."""
     place, other, *_ = communes()
-    enrol_all(data, [place, other], now_ms, Config(web_port=0, sync_port=0))
+    enrol_all(data, [place, other], now_ms, Config(web_port=0, sync_host=_HOST, sync_port=0))
     with (
         at_work(data / PROVINCE.folder, rng) as province,
         at_work(data / other.folder, rng) as before,
@@ -118,16 +119,19 @@ def measure_memory(
         web_port, below_port, pid = stack.enter_context(_node(data / PROVINCE.folder, sync_port))
         time.sleep(1.0)
         idle_mb = _resident_mb(pid, "VmRSS")
+        started = _received(data)
         stack.enter_context(_node(data / place.folder, below_port))
         progress.show("working at the large province")
-        started = _received(data)
         requests, rss_mb = asyncio.run(_work(web_port, pid, rng, work_s))
+        received = _received(data) - started
+        if received == 0:
+            raise RuntimeError("the commune's records did not reach the province")
         return Memory(
             rss_mb=rss_mb,
             idle_mb=idle_mb,
             peak_mb=_resident_mb(pid, "VmHWM"),
             requests=requests,
-            received=_received(data) - started,
+            received=received,
         )
 
 
@@ -142,7 +146,7 @@ def _write_visits(folder: Path, place: Place, rng: random.Random, visits: int, n
 @contextmanager
 def _node(folder: Path, parent_port: int) -> Iterator[tuple[int, int, int]]:
     """Run a node as `tiepdan serve` does; yield its two ports and its process id."""
-    parent = f"127.0.0.1:{parent_port}" if parent_port else ""
+    parent = f"{_HOST}:{parent_port}" if parent_port else ""
     write_config(folder, replace(read_config(folder), parent=parent))
     ready = folder / "ready"
     ready.unlink(missing_ok=True)
@@ -187,7 +191,7 @@ async def _work(port: int, pid: int, rng: random.Random, work_s: float) -> tuple
 
 async def _person(port: int, rng: random.Random, ends_s: float) -> int:
     """Look at lists, search and open cases until the time is over; return how many answers."""
-    base = f"http://127.0.0.1:{port}"
+    base = f"http://{_HOST}:{port}"
     officer = PROVINCE.holder(Role.PROVINCIAL_RECEPTION_BOARD)
     answers = 0
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:

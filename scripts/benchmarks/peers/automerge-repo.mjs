@@ -66,16 +66,18 @@ function far() {
   const server = new WebSocketServer({ host, port: Number(port) });
   const repo = new Repo({ network: [new WebSocketServerAdapter(server)] });
   const known = new Map();
-  const expectation = new Expectation((id, field) => {
-    const handle = known.get(id);
-    return handle?.isReady() ? handle.doc()[field]?.toString() : undefined;
-  });
+  const expectation = new Expectation((id, field) => known.get(id)?.[field]);
+  const see = (id, doc) => {
+    const pairs = Object.entries(doc).map(([field, value]) => [field, value.toString()]);
+    known.set(id, Object.fromEntries(pairs));
+    expectation.look(id);
+  };
   const watch = (documentId) => {
     const [id, handle] = [caseId(documentId), repo.handles[documentId]];
     if (handle === undefined || known.has(id)) return;
-    known.set(id, handle);
-    handle.on("heads-changed", () => expectation.look(id));
-    expectation.look(id);
+    known.set(id, {});
+    handle.on("heads-changed", ({ doc }) => see(id, doc));
+    if (handle.isReady()) see(id, handle.doc());
   };
   // Nothing tells of a document that comes in by itself; it is there once its message is handled.
   repo.networkSubsystem.on("message", ({ documentId }) => setImmediate(watch, documentId));
@@ -84,15 +86,7 @@ function far() {
   return obey({
     expect: (edits) => expectation.expect(edits),
     arrived: () => expectation.arrived,
-    contents: () =>
-      Object.fromEntries(
-        [...known].map(([id, handle]) => [
-          id,
-          Object.fromEntries(
-            Object.entries(handle.doc()).map(([field, value]) => [field, value.toString()]),
-          ),
-        ]),
-      ),
+    contents: () => Object.fromEntries(known),
   });
 }
 
