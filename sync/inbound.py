@@ -61,7 +61,7 @@ class Inbound:
         if not self._may_send(peer, offer) or (log is not None and log.source is None):
             raise LinkError("offer_foreign", "the peer may not send this log")
         if log is None:
-            if self._store.unproved_logs(peer.peer_id) >= OFFERS_MAX:
+            if self._unproved_logs(peer.peer_id) >= OFFERS_MAX:
                 raise LinkError("offers_too_many", "too many logs were offered and none proved")
             log = self._store.create_log(
                 log_id=offer.log_id,
@@ -92,6 +92,13 @@ class Inbound:
         owner = self._store.peer(offer.owner)
         is_theirs = owner is None or owner.peer_id == peer.peer_id or is_within(owner.code, there)
         return offer.purpose == UP and is_within(there, here) and is_theirs
+
+    def _unproved_logs(self, source: bytes) -> int:
+        """Return how many logs of a sender have no owner by certificate yet."""
+        row = self._store.db.execute(
+            "SELECT count(*) FROM log WHERE source = ? AND code = ''", (source,)
+        ).fetchone()
+        return int(row[0])
 
     def keep(self, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         """Keep leaves that arrived; those under a tree head already are skipped.

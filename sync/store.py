@@ -217,13 +217,6 @@ class Store:
             self._log_ids = [bytes(row[0]) for row in rows]
         return [log for log_id in self._log_ids if (log := self.find_log(log_id))]
 
-    def unproved_logs(self, source: bytes) -> int:
-        """Return how many logs of a sender have no owner by certificate yet."""
-        row = self.db.execute(
-            "SELECT count(*) FROM log WHERE source = ? AND code = ''", (source,)
-        ).fetchone()
-        return int(row[0])
-
     def logs_unsigned(self) -> list[Log]:
         """Return the own logs that grew in this transaction and need a signed head."""
         return [log for log in self._logs.values() if log.unsigned]
