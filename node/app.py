@@ -25,6 +25,7 @@ from node.entropy import system_entropy, system_rng
 from node.errors import StartError
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
+from node.memory import share_heaps
 from node.station import Station, open_station
 from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
@@ -274,6 +275,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         loop.add_signal_handler(number, stop.set)
     rng = system_rng()
     raise_descriptor_limit()
+    share_heaps()
     async with AsyncExitStack() as stack:
         node = Node(open_station(path, rng), Clock(), rng)
         stack.push_async_callback(node.close)

@@ -565,7 +565,7 @@ class _Head(BaseModel):
 
 
 # The same event is read again and again while its change is judged, kept and shown.
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=2_048)
 def decode_event(text: str) -> KnownEvent | UnknownEvent:
     """Return the event in a JSON text.
 

@@ -37,7 +37,7 @@ from sync.store import UP, Log, Peer, Store
 
 Events = Sequence[KnownEvent | UnknownEvent]
 # Some kilobytes each; the cases that an office works on these days.
-_REGISTERS_MAX: Final = 2_000
+_REGISTERS_MAX: Final = 1_000
 # Some hundred bytes each; only changes made apart are asked for them.
 _STEPS_MAX: Final = 20_000
 
