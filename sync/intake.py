@@ -15,13 +15,15 @@ from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from crypto.identity import actor_id
 from schemas.errors import RecordError, SchemaError
-from schemas.events import Attached, KnownEvent, UnknownEvent, decode_event
+from schemas.event_text import KnownEvent, decode_event
+from schemas.events import Attached, UnknownEvent
 from schemas.hlc import observe
 from schemas.ids import DocumentId
 from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
 from sync.change import Action, Change, parse_change
 from sync.document import Documents
 from sync.errors import ChangeError
+from sync.log import UP, Log
 from sync.plain import plain_texts
 from sync.registers import (
     Effect,
@@ -33,7 +35,7 @@ from sync.registers import (
     judge,
     kind_of,
 )
-from sync.store import UP, Log, Peer, Store
+from sync.store import Peer, Store
 
 Events = Sequence[KnownEvent | UnknownEvent]
 # Some kilobytes each; the cases that an office works on these days.
@@ -142,10 +144,13 @@ class Intake:
         if len(self._registers) > _REGISTERS_MAX:
             self._registers.popitem(last=False)
 
-    def events(self, document: DocumentId) -> list[KnownEvent | UnknownEvent]:
-        """Return the events of a document in the order of their ids."""
+    def events(
+        self, document: DocumentId, types: Sequence[str] = ()
+    ) -> list[KnownEvent | UnknownEvent]:
+        """Return the events of a document, of some types or all, in the order of their ids."""
+        wanted = f" AND type IN ({_marks(types)})" if types else ""
         rows = self._store.db.execute(
-            "SELECT body FROM event WHERE document = ? ORDER BY id", (document,)
+            f"SELECT body FROM event WHERE document = ?{wanted} ORDER BY id", (document, *types)
         )
         return [decode_event(row[0]) for row in rows]
 

@@ -23,8 +23,9 @@ from sync.document import Edit
 from sync.errors import LogError
 from sync.inbound import Inbound
 from sync.intake import Admission, Intake
-from sync.scope import addressed_codes, companions, is_within
-from sync.store import HEAD_STEP, UP, Log, Peer, Store
+from sync.log import HEAD_STEP, UP, Log
+from sync.scope import TELLING, addressed_codes, companions, is_within
+from sync.store import Peer, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,7 +352,7 @@ class Replica:
         if row is None:
             # A companion that has not arrived; it takes its own along when it does.
             return set()
-        events = self.intake.events(document)
+        events = self.intake.events(document, TELLING)
         codes = {row[1]} | addressed_codes(events) | self._audience(document)
         self._add_audience(document, codes)
         gained: set[DocumentId] = set()

@@ -5,19 +5,26 @@ directives addressed to it, cases assigned or transferred to it, and what those 
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from schemas.codes import DocumentKind
+from schemas.event_text import KnownEvent
 from schemas.events import (
     Assigned,
     DirectiveIssued,
     GroupLinked,
-    KnownEvent,
     PersonJoined,
     Received,
     Transferred,
     UnknownEvent,
 )
 from schemas.ids import DocumentId, parse_document_id
+
+# All events that the two rules below look at.
+TELLING: Final = tuple(
+    event.model_fields["type"].default
+    for event in (Assigned, DirectiveIssued, GroupLinked, PersonJoined, Received, Transferred)
+)
 
 
 def is_within(code: str, ancestor: str) -> bool:
