@@ -20,6 +20,7 @@ from node.requests import CaseAction, DirectiveAction, EditFields, IssueDirectiv
 from node.sealing import Sealing, check_values, sealed_error
 from schemas.codes import CaseType, Channel, DocumentKind, Role, Tier
 from schemas.errors import RecordError
+from schemas.event_text import KnownEvent, decode_event, parse_event
 from schemas.events import (
     Attached,
     DirectiveAcknowledged,
@@ -29,15 +30,12 @@ from schemas.events import (
     DirectiveReported,
     DirectiveWithdrawn,
     Event,
-    KnownEvent,
     PersonJoined,
     PetitionLinked,
     Received,
     Registered,
     Split,
     StateEvent,
-    decode_event,
-    parse_event,
 )
 from schemas.fields import FIELDS, check_field
 from schemas.ids import DocumentId, EventId, document_text, mint_document_id, parse_document_id

@@ -21,6 +21,9 @@ def fold(text: str) -> str:
     """Return text in small letters without diacritics, đ as d; spaces and signs stay."""
     apart = unicodedata.normalize("NFKD", text.translate(_STROKED)).casefold()
     bare = _MARKS.sub("", apart)
+    if not bare.isascii():
+        # Other scripts have marks elsewhere; Vietnamese is plain by now.
+        bare = "".join(letter for letter in bare if not unicodedata.combining(letter))
     # Casefolding may bring new composed letters.
     return unicodedata.normalize("NFKC", bare)
 

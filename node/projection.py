@@ -17,6 +17,7 @@ from node.folding import fold as fold_text
 from node.rows import Rows
 from node.subjects import Subject, directive_state
 from schemas.codes import DocumentKind
+from schemas.event_text import decode_event
 from schemas.events import (
     Attached,
     DirectiveIssued,
@@ -26,14 +27,13 @@ from schemas.events import (
     PetitionLinked,
     PetitionLodged,
     VisitHeld,
-    decode_event,
 )
 from schemas.hlc import reading_ms
 from schemas.ids import DocumentId, EventId, document_text, event_hlc, parse_document_id
 from schemas.law.rules import Law
 from schemas.record import Writer, decode_leaf
+from sync.database import Connection
 from sync.intake import Intake
-from sync.store import Connection
 
 # People and petitions first: the rows of cases repeat some of their words.
 _ORDER: Final = (

@@ -13,12 +13,12 @@ from node.errors import RequestError
 from node.requests import PersonEntry, PetitionEntry, RegisterVisit
 from node.sealing import sealed_error
 from schemas.codes import CaseType, Channel, DocumentKind
+from schemas.event_text import KnownEvent
 from schemas.events import (
     Event,
     GroupFormed,
     GroupLinked,
     IdentityChecked,
-    KnownEvent,
     PersonJoined,
     PersonRecorded,
     PetitionLinked,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sync.store import Connection
+from sync.database import Connection
 
 Row = tuple[Any, ...]
 

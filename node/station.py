@@ -23,10 +23,10 @@ from node.views import VIEW_TABLES
 from node.views import migrations as view_migrations
 from schemas.ids import DocumentId
 from sync.blobs import BlobFiles
-from sync.database import open_database
+from sync.database import Connection, open_database
 from sync.migrations import migrations as sync_migrations
 from sync.replica import Replica
-from sync.store import Connection, Store
+from sync.store import Store
 
 MIGRATIONS = (sync_migrations, view_migrations)
 # Tables that a rebuild empties and fills again from the leaves.

@@ -10,10 +10,9 @@ Unknown types come from a newer program: they are kept and shown as unknown, nev
 
 import json
 from datetime import date
-from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from schemas.codes import (
     CaseType,
@@ -26,8 +25,7 @@ from schemas.codes import (
     ReceptionKind,
     RefusalGround,
 )
-from schemas.errors import RecordError
-from schemas.limits import ATTACHMENT_BYTES_MAX, EVENT_BYTES_MAX, SPLIT_CHILDREN_MAX
+from schemas.limits import ATTACHMENT_BYTES_MAX, SPLIT_CHILDREN_MAX
 
 DocumentRef = Annotated[
     str,
@@ -489,119 +487,3 @@ class DirectiveWithdrawn(Event):
 
     type: Literal["directive_withdrawn"] = "directive_withdrawn"
     reason: Sentence
-
-
-CaseEvent = (
-    Received
-    | Registered
-    | IdentityChecked
-    | Recorded
-    | ReadbackConfirmed
-    | RefusedReception
-    | Classified
-    | Split
-    | DeclaredIneligible
-    | Filed
-    | SupplementRequested
-    | Lapsed
-    | Guided
-    | Transferred
-    | TransferAcknowledged
-    | TransferReturned
-    | AcceptanceProposed
-    | Accepted
-    | NotAccepted
-    | VerificationStarted
-    | DialogueHeld
-    | Suspended
-    | Extended
-    | ConclusionDrafted
-    | Decided
-    | Handled
-    | Published
-    | ExecutionStarted
-    | Withdrawn
-    | Terminated
-    | SecondComplaintRaised
-    | LawsuitFiled
-    | Assigned
-    | Answered
-    | Closed
-    | Archived
-    | Reopened
-    | Settled
-)
-FactEvent = (
-    PersonJoined
-    | GroupLinked
-    | Attached
-    | Noted
-    | VisitHeld
-    | PetitionLinked
-    | PetitionLodged
-    | PersonRecorded
-    | GroupFormed
-    | DirectiveLinked
-    | DirectiveIssued
-    | DirectiveAcknowledged
-    | DirectiveReported
-    | DirectiveDone
-    | DirectiveWithdrawn
-)
-KnownEvent = CaseEvent | FactEvent
-
-_MODELS: dict[str, type[Event]] = {
-    model.model_fields["type"].default: model for model in get_args(KnownEvent)
-}
-_ADAPTER: TypeAdapter[KnownEvent] = TypeAdapter(Annotated[KnownEvent, Field(discriminator="type")])
-
-
-class _Head(BaseModel):
-    """The one key that every event has, known type or not."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
-
-    type: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,60}$")]
-
-
-# The same event is read again and again while its change is judged, kept and shown.
-@lru_cache(maxsize=2_048)
-def decode_event(text: str) -> KnownEvent | UnknownEvent:
-    """Return the event in a JSON text.
-
-    Raises:
-        RecordError: not JSON, no type, or a known type with the wrong shape.
-    """
-    size_bytes = len(text.encode(errors="surrogatepass"))
-    if size_bytes > EVENT_BYTES_MAX:
-        raise RecordError("event_too_long", f"an event of {size_bytes} bytes")
-    try:
-        return _ADAPTER.validate_json(text, strict=False)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        if problem["type"] == "union_tag_invalid":
-            return _unknown_event(text)
-        where = ".".join(str(part) for part in problem["loc"])
-        raise RecordError("event_malformed", f"{where}: {problem['msg']}") from error
-
-
-def event_models() -> dict[str, type[Event]]:
-    """Return the model of every known type, for documents and forms."""
-    return dict(_MODELS)
-
-
-def parse_event(body: dict[str, Any]) -> KnownEvent:
-    """Return the event that a program of ours or an API client describes.
-
-    Raises:
-        pydantic.ValidationError: with one entry for each wrong field.
-    """
-    return _ADAPTER.validate_python(body)
-
-
-def _unknown_event(text: str) -> UnknownEvent:
-    try:
-        head = _Head.model_validate_json(text)
-    except ValidationError as error:
-        raise RecordError("event_malformed", "an event has a type of small letters") from error
-    return UnknownEvent.model_validate(head.model_dump())

@@ -2,7 +2,7 @@
 
 import sqlite3
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
@@ -13,6 +13,20 @@ BUSY_TIMEOUT_MS: Final = 5_000
 # What is not in here is in the memory of the system, a microsecond away.
 _WRITER_CACHE_KIB: Final = 16 * 1024
 _READER_CACHE_KIB: Final = 4 * 1024
+
+
+class Connection(Protocol):
+    """What the store needs of sqlite3.Connection; the simulation crashes behind it."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether BEGIN came without COMMIT or ROLLBACK."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> sqlite3.Cursor:
+        """Run one statement."""
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        """Run one statement for each row."""
 
 
 def open_database(path: Path | str, migrations: tuple[Migrations, ...]) -> sqlite3.Connection:

@@ -23,8 +23,9 @@ from schemas.record import LeafType, decode_certificates, decode_leaf
 from schemas.wire import Head, Offer
 from sync.errors import LinkError, LogError
 from sync.intake import Intake
+from sync.log import HEAD_STEP, UP, Log
 from sync.scope import is_within
-from sync.store import HEAD_STEP, UP, Log, Store
+from sync.store import Store
 
 # Leaves that do not add up to their head are asked for once more before the log is stopped.
 _DOUBTS_MAX: Final = 2

@@ -43,8 +43,9 @@ from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_l
 from sync.change import Change, parse_change
 from sync.document import Documents
 from sync.errors import LogError, RecordFileError, SyncError
+from sync.log import UP, Log
 from sync.registers import Registers, Step, absorb, is_before, judge
-from sync.store import UP, Log, Store
+from sync.store import Store
 
 FORMAT: Final = "tiepdan-record/1"
 FILE_BYTES_MAX: Final = 64 << 20

@@ -39,9 +39,9 @@ from schemas.wire import (
 )
 from sync.blobs import BlobExchange, BlobFiles
 from sync.errors import LinkError, LogError
+from sync.log import HEAD_STEP, UP, Log
 from sync.ranges import Ranges
 from sync.replica import Replica
-from sync.store import HEAD_STEP, UP, Log
 
 # A reliable link answers within this time; a lossy one is asked again after it.
 RETRY_MS: Final = 20_000

@@ -7,89 +7,15 @@ rollback throws every Log away, so memory is never ahead of the disk.
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from crypto.merkle import Frontier, inclusion_proof, leaf_hash, parent_hash, root_at
-from crypto.note import Cosignature, TreeHead, key_name, log_origin
+from crypto.note import Cosignature, key_name
 from schemas.codes import Tier
-from sync.database import translated
+from sync.database import Connection, translated
 from sync.errors import LogError, StoreError
-
-# Every so many leaves the head on the way is kept, so that a long log can be taken in pieces.
-HEAD_STEP: Final = 4_096
-_SUBTREE_LEVEL: Final = 8
-UP: Final = "up"
-
-
-class Connection(Protocol):
-    """What the store needs of sqlite3.Connection; the simulation crashes behind it."""
-
-    @property
-    def in_transaction(self) -> bool:
-        """Whether BEGIN came without COMMIT or ROLLBACK."""
-
-    def execute(self, sql: str, parameters: Any = ..., /) -> sqlite3.Cursor:
-        """Run one statement."""
-
-    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
-        """Run one statement for each row."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Log:
-    """One log as it stands in the running transaction.
-
-    Attributes:
-        number: row number in this store.
-        source: the peer that sends it to us; None for our own logs.
-        tier: tier of the owner, empty until its certificate arrived.
-        frontier: covers all leaves; equals the signed head outside a transaction.
-        awaited: newest head received whose leaves are not all here: (size, root, signature).
-        fault: code of the alarm that stopped this log, or empty.
-        doubts: how often in a row the leaves that came did not add up to their head.
-        unsigned: own leaves were appended and the head is not signed yet.
-    """
-
-    number: int
-    log_id: bytes
-    owner: bytes
-    purpose: str
-    epoch: int
-    tier: str = ""
-    code: str = ""
-    source: bytes | None = None
-    frontier: Frontier = field(default_factory=Frontier)
-    head_signature: bytes = b""
-    awaited: tuple[int, bytes, bytes] | None = None
-    fault: str = ""
-    doubts: int = 0
-    unsigned: bool = False
-    dirty: bool = False
-    subtrees: list[tuple[int, int, bytes]] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        """Number of leaves."""
-        return self.frontier.size
-
-    @property
-    def origin(self) -> str:
-        """Origin line of its tree heads."""
-        return log_origin(self.code, self.log_id)
-
-    def head(self) -> TreeHead:
-        """Return the tree head over all leaves."""
-        return TreeHead(origin=self.origin, size=self.size, root=self.frontier.root())
-
-    def extend(self, leaf: bytes) -> int:
-        """Append a leaf to the tree and return its number."""
-        seq = self.frontier.size
-        for level, position, digest in self.frontier.append(leaf_hash(leaf)):
-            if level % _SUBTREE_LEVEL == 0:
-                self.subtrees.append((level, position, digest))
-        self.dirty = True
-        return seq
+from sync.log import SUBTREE_LEVEL, Log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,7 +261,7 @@ class Store:
         """Return the root of the perfect subtree of 2^level leaves at position."""
         if level == 0:
             return leaf_hash(self.leaf(log.number, position))
-        if level % _SUBTREE_LEVEL == 0:
+        if level % SUBTREE_LEVEL == 0:
             row = self.db.execute(
                 "SELECT hash FROM subtree WHERE log = ? AND level = ? AND position = ?",
                 (log.number, level, position),

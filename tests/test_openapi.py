@@ -16,7 +16,7 @@ from node.web.openapi import openapi_document
 from node.web.operations import OPERATIONS, PREFIX
 from node.web.pages import PAGES
 from node.web.server import add_operations
-from schemas.events import event_models
+from schemas.event_text import event_models
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from crypto.seal import from_text, recipients_of
 from node.cases.denunciation import is_denouncing, is_sealed, telling_fields, telling_part
 from schemas.codes import DocumentKind
 from schemas.errors import RecordError
-from schemas.events import KnownEvent, StateEvent, UnknownEvent, event_models
+from schemas.event_text import KnownEvent, event_models
+from schemas.events import StateEvent, UnknownEvent
 from schemas.fields import check_field
 
 Events = Sequence[KnownEvent | UnknownEvent]

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from node.cases.errors import GuardError
 from node.cases.standing import CaseStanding
 from schemas.codes import CaseType
-from schemas.events import Classified, KnownEvent, PetitionLodged, Received, UnknownEvent
+from schemas.event_text import KnownEvent
+from schemas.events import Classified, PetitionLodged, Received, UnknownEvent
 from schemas.fields import DENUNCIATION_FIELDS
 
 # Facts that name people, show their handwriting, or say anything in free words.

@@ -22,7 +22,8 @@ from node.cases.rights import HEADS, RIGHTS, may_record
 from node.cases.standing import CaseStanding, Position
 from schemas import events as ev
 from schemas.codes import CaseState, CaseType, RefusalGround, Role, Tier
-from schemas.events import KnownEvent, StateEvent
+from schemas.event_text import KnownEvent
+from schemas.events import StateEvent
 
 _FACTS = (
     "attached",

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from schemas.codes import Role, Tier
-from schemas.events import KnownEvent, UnknownEvent
+from schemas.event_text import KnownEvent
+from schemas.events import UnknownEvent
 from schemas.hlc import reading_ms
 from schemas.ids import EventId, event_hlc
 from schemas.record import Writer

@@ -25,7 +25,7 @@ from node.samples.texts import (
 )
 from node.samples.visits import Arrival, SampleVisit, compose_visit, visit_form
 from schemas.codes import CaseType, ReceptionKind, Role
-from schemas.events import event_models
+from schemas.event_text import event_models
 from schemas.ids import document_text, mint_document_id
 
 _MINUTE_MS: Final = 60_000

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Final, Literal
 
 from schemas.codes import DocumentKind
-from schemas.events import event_models
+from schemas.event_text import event_models
 from schemas.fields import FIELDS
 
 Shape = Literal["line", "area", "date", "check", "choice", "number", "file", "case", "office"]

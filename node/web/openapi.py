@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 from node.permissions import ROLES
 from node.web.operations import OPERATIONS, PREFIX, Operation
 from node.web.problems import Problem
-from schemas.events import event_models
+from schemas.event_text import event_models
 
 _PATH_PART = re.compile(r"\{(\w+)\}")
 _UPLOAD = {

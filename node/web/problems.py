@@ -17,7 +17,7 @@ from node.errors import NodeError
 from node.web.errors import WebError
 from node.web.languages import Language
 from schemas.errors import SchemaError
-from schemas.events import event_models
+from schemas.event_text import event_models
 from sync.errors import ChangeError, StoreError, SyncError
 
 # Errors that the table of classes below would give the wrong status.

@@ -17,8 +17,8 @@ from crypto.note import cosign, key_name, sign_head
 from node.samples.texts import Place
 from node.station import Station
 from scripts.benchmarks.families import Copy, Family, Names, copy_of, families
+from sync.log import HEAD_STEP, Log
 from sync.replica import Replica
-from sync.store import HEAD_STEP, Log
 
 _COPIES_A_TRANSACTION: Final = 500
 

@@ -8,7 +8,8 @@ from node.cases.history import Fact
 from node.cases.standing import CaseStanding
 from schemas import events as ev
 from schemas.codes import CaseType, Channel, ClosingReason, IdentityType, Outcome, Role, Tier
-from schemas.events import KnownEvent, StateEvent, UnknownEvent
+from schemas.event_text import KnownEvent
+from schemas.events import StateEvent, UnknownEvent
 from schemas.hlc import reading
 from schemas.ids import EventId, event_id
 from schemas.record import Writer

@@ -12,7 +12,8 @@ from node.cases.admission import EVENTS_OF, admit_change
 from schemas import events as ev
 from schemas.codes import CaseType, Channel, DocumentKind, IdentityMode
 from schemas.errors import RecordError
-from schemas.events import KnownEvent, UnknownEvent
+from schemas.event_text import KnownEvent, event_models
+from schemas.events import UnknownEvent
 from schemas.fields import DENUNCIATION_FIELDS, FIELDS
 from tests.cases.histories import DIGEST, OTHER, PERSON, classified, received
 
@@ -42,7 +43,7 @@ def test_an_event_of_another_kind_of_document_is_set_aside() -> None:
 
 
 def test_every_known_event_has_a_document() -> None:
-    assert set().union(*EVENTS_OF.values()) == set(ev.event_models())
+    assert set().union(*EVENTS_OF.values()) == set(event_models())
     assert set(EVENTS_OF) == set(DocumentKind)
 
 

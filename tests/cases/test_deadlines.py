@@ -22,7 +22,7 @@ from node.cases.workdays import Calendar
 from node.law import load_law
 from schemas import events as ev
 from schemas.codes import CaseType, Channel, ClosingReason
-from schemas.events import KnownEvent
+from schemas.event_text import KnownEvent
 from schemas.law.rules import DeadlineRule, Law, RuleKind, Trigger, Unit
 from tests.cases.histories import (
     ACCEPTANCE,

@@ -13,7 +13,8 @@ from node.cases.fold import fold
 from node.cases.history import Fact, event_date, in_order
 from schemas import events as ev
 from schemas.codes import CaseState, CaseType, Channel, ClosingReason, IdentityType, Outcome, Role
-from schemas.events import KnownEvent, StateEvent, UnknownEvent
+from schemas.event_text import KnownEvent
+from schemas.events import StateEvent, UnknownEvent
 from schemas.hlc import reading
 from schemas.ids import EventId, event_id
 from tests.cases.histories import (

@@ -21,7 +21,8 @@ from schemas.codes import (
     Role,
     Tier,
 )
-from schemas.events import CaseEvent, KnownEvent, StateEvent
+from schemas.event_text import CaseEvent, KnownEvent, event_models
+from schemas.events import StateEvent
 from tests.cases.histories import (
     ACCEPTANCE,
     DIGEST,
@@ -353,7 +354,7 @@ def test_a_role_of_one_tier_has_no_say_at_another() -> None:
 
 
 def test_every_event_of_a_case_has_its_roles() -> None:
-    models = ev.event_models()
+    models = event_models()
     wanted = {name for name, model in models.items() if issubclass(model, StateEvent)}
     assert wanted <= set(RIGHTS) <= set(models)
 

@@ -18,7 +18,8 @@ from schemas.codes import (
     IdentityType,
     RefusalGround,
 )
-from schemas.events import KnownEvent, StateEvent, event_models
+from schemas.event_text import KnownEvent, event_models
+from schemas.events import StateEvent
 from tests.cases.histories import (
     ACCEPTANCE,
     OTHER,

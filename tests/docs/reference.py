@@ -12,7 +12,8 @@ from sqlite_utils import Database
 
 from node.views import VIEW_TABLES
 from node.views import migrations as view_migrations
-from schemas.events import StateEvent, event_models
+from schemas.event_text import event_models
+from schemas.events import StateEvent
 from schemas.fields import DENUNCIATION_FIELDS, FIELDS
 from sync.migrations import migrations as sync_migrations
 

@@ -22,7 +22,7 @@ from node.samples.papers import river_photo, scanned_page
 from node.samples.texts import agenda_rows, communes, courses, find_place, places, stories
 from node.samples.visits import Arrival, SampleVisit, case_stream, compose_visit, visit_form
 from schemas.codes import CaseType, Tier
-from schemas.events import parse_event
+from schemas.event_text import parse_event
 
 TODAY = date(2026, 11, 24)
 NOW_MS = int(datetime(2026, 11, 24, 9, 30, tzinfo=PLACE).timestamp() * 1000)

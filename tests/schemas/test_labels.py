@@ -15,7 +15,7 @@ import pytest
 import node.cases.deadlines as notices
 from node.law import load_law
 from schemas import codes
-from schemas.events import event_models
+from schemas.event_text import event_models
 from schemas.fields import FIELDS
 from schemas.law.rules import Period, RuleKind, Trigger, Unit
 
@@ -111,7 +111,21 @@ def test_every_list_of_codes_has_its_section() -> None:
     enums = [item for item in lists if issubclass(item, StrEnum) and item is not StrEnum]
     assert len(enums) == 14
     assert all(values(item) in EXPECTED.values() for item in enums)
-    assert set(LABELS) == set(EXPECTED) | {"error_hint"}
+    assert set(LABELS) == set(EXPECTED) | {"error_hint", "step", "trouble"}
+
+
+def test_a_step_is_an_event_that_english_says_in_another_way_on_a_button() -> None:
+    assert set(LABELS["step"]) <= set(LABELS["event"])
+    assert all(set(label) == {"en"} for label in LABELS["step"].values())
+
+
+def test_every_trouble_with_a_link_or_a_log_is_one_that_the_program_reports() -> None:
+    sources = "".join(
+        path.read_text(encoding="utf-8")
+        for package in ("crypto", "schemas", "sync", "node")
+        for path in (ROOT / package).rglob("*.py")
+    )
+    assert [code for code in LABELS["trouble"] if f'"{code}"' not in sources] == []
 
 
 def test_a_hint_belongs_to_an_error() -> None:
@@ -120,6 +134,8 @@ def test_a_hint_belongs_to_an_error() -> None:
 
 def test_every_label_is_there_in_both_languages() -> None:
     for section, labels in LABELS.items():
+        if section == "step":
+            continue  # only where English differs
         for code, label in labels.items():
             assert set(label) == {"vi", "en"}, (section, code)
             assert all(text == text.strip() != "" for text in label.values()), (section, code)
@@ -127,8 +143,8 @@ def test_every_label_is_there_in_both_languages() -> None:
 
 def test_a_section_gives_no_two_codes_one_name() -> None:
     for section, labels in LABELS.items():
-        if section == "event_field":
-            continue  # names of entries of different forms
+        if section in ("event_field", "step"):
+            continue  # names of entries of different forms; buttons of which few stand together
         for language in ("vi", "en"):
             names = [label[language] for label in labels.values()]
             assert len(set(names)) == len(names), (section, language)

@@ -12,7 +12,7 @@ from node.cases.fold import fold
 from schemas.codes import DocumentKind
 from schemas.ids import DocumentId
 from schemas.record import LeafType, decode_leaf
-from sync.store import UP, Log
+from sync.log import UP, Log
 from tests.simulation.identities import CENTRE
 from tests.simulation.ledger import BrokenPromise, Concerns, Ledger
 from tests.simulation.nodes import SimulatedNode

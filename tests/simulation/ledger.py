@@ -21,7 +21,7 @@ from schemas.events import (
 from schemas.ids import DocumentId, EventId, parse_document_id
 from schemas.record import LeafType, decode_leaf
 from schemas.wire import Ack
-from sync.store import Log
+from sync.log import Log
 from tests.simulation.nodes import SimulatedNode
 
 

@@ -27,11 +27,12 @@ from schemas.codes import (
     Role,
     Tier,
 )
-from schemas.events import Event, decode_event
+from schemas.event_text import decode_event
+from schemas.events import Event
 from schemas.ids import DocumentId, EventId, document_text, mint_document_id
 from schemas.record import decode_writer
+from sync.database import Connection
 from sync.replica import Author
-from sync.store import Connection
 from tests.simulation.identities import PLACES
 from tests.simulation.ledger import Deed
 from tests.simulation.nodes import SimulatedNode

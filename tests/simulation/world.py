@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.wire import Message
-from sync import document, inbound, replica, session, store
+from sync import document, inbound, log, replica, session, store
 from sync.errors import StoreError, SyncError
 from tests.simulation.checks import check_all
 from tests.simulation.identities import START_MS, offices
@@ -432,12 +432,13 @@ def as_they_are() -> Iterator[None]:
 @contextmanager
 def small_limits(rng: random.Random) -> Iterator[None]:
     """Shrink limits of the product, so that a short story crosses them often."""
-    head_step = rng.choice((4, 16, 4_096))
+    head_step, subtree_level = rng.choice((4, 16, 4_096)), rng.choice((1, 2, 8))
     chosen = (
-        (store, "HEAD_STEP", head_step),
         (replica, "HEAD_STEP", head_step),
         (inbound, "HEAD_STEP", head_step),
-        (store, "_SUBTREE_LEVEL", rng.choice((1, 2, 8))),
+        (session, "HEAD_STEP", head_step),
+        (store, "SUBTREE_LEVEL", subtree_level),
+        (log, "SUBTREE_LEVEL", subtree_level),
         (session, "FRAME_LEAVES_MAX", rng.choice((2, 8, 512))),
         (session, "FRAME_BYTES_TARGET", rng.choice((600, 4_000, 16 << 10))),
         (session, "WINDOW_BYTES", rng.choice((1_500, 8_000, 256 << 10))),

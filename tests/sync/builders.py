@@ -23,13 +23,14 @@ from schemas.record import Leaf, LeafType, Writer, encode_certificates
 from schemas.wire import Head, Hello, Message, Offer, decode_message, encode_message
 from sync.blobs import BlobFiles
 from sync.change import Change, parse_change
-from sync.database import open_database
+from sync.database import Connection, open_database
 from sync.document import Documents, Edit
 from sync.intake import Admission, Events
+from sync.log import UP, Log
 from sync.migrations import migrations
 from sync.replica import Author, Replica
 from sync.session import Session
-from sync.store import UP, Connection, Log, Peer, Store
+from sync.store import Peer, Store
 
 NOW_MS: Final = 1_790_000_000_000
 NOW: Final = reading(NOW_MS)

@@ -11,8 +11,9 @@ import pytest
 import sync.inbound
 from schemas.wire import Ack, Frame, Hello
 from sync.errors import LinkError
+from sync.log import Log
 from sync.session import Session
-from sync.store import Log, Store
+from sync.store import Store
 from tests.sync.builders import (
     COMMUNE,
     NOW_MS,

@@ -18,7 +18,7 @@ from schemas.ids import DocumentId, event_id
 from sync.change import parse_change
 from sync.document import Edit
 from sync.errors import StoreError
-from sync.store import Log
+from sync.log import Log
 from tests.sync.builders import (
     CASE,
     CENTRE,

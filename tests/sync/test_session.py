@@ -18,8 +18,8 @@ from schemas.ids import DocumentId
 from schemas.limits import FRAME_LEAVES_MAX, OFFERS_MAX, WINDOW_BYTES
 from schemas.wire import Ack, Frame, Head, Hello, Message, encode_message
 from sync.errors import LinkError
+from sync.log import HEAD_STEP
 from sync.session import POLL_MS, RETRY_MS, Session
-from sync.store import HEAD_STEP
 from tests.sync.builders import (
     CENTRE,
     COMMUNE,

@@ -21,8 +21,9 @@ from schemas.events import Noted
 from schemas.ids import DocumentId
 from sync.database import open_database, open_reader, translated
 from sync.errors import LogError, StoreError
+from sync.log import HEAD_STEP, Log
 from sync.migrations import migrations
-from sync.store import HEAD_STEP, Log, Store
+from sync.store import Store
 from tests.sync.builders import (
     COMMUNE,
     DERIVED,

@@ -17,7 +17,7 @@ from jinja2.ext import babel_extract
 from node.web.forms import document_form, event_form
 from node.web.languages import LANGUAGES, choose, languages, script_msgids
 from schemas.codes import DocumentKind
-from schemas.events import event_models
+from schemas.event_text import event_models
 from schemas.fields import FIELDS
 
 ROOT = Path(__file__).parents[2]

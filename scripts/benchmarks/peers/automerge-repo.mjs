@@ -2,7 +2,7 @@
 //
 // node automerge-repo.mjs near|far HOST:PORT [CASES]; both keep their documents in memory only.
 
-import { ImmutableString, change, init, save } from "@automerge/automerge";
+import { ImmutableString, change, free, getLastLocalChange, init } from "@automerge/automerge";
 import { Repo, documentIdToBinary, interpretAsDocumentId } from "@automerge/automerge-repo";
 import {
   WebSocketClientAdapter,
@@ -26,24 +26,27 @@ const caseId = (documentId) =>
     .replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 
 // The same change at both ends, so that they can start with the same documents.
-function saved({ id, at_ms, fields }) {
+function firstChange({ id, at_ms, fields }) {
   const options = { time: Math.floor(at_ms / 1000) };
   const document = change(init({ actor: bytes(id).toString("hex") }), options, (draft) => {
     for (const [field, value] of Object.entries(fields)) draft[field] = shaped(field, value);
   });
-  return save(document);
+  const made = getLastLocalChange(document);
+  free(document);
+  return made;
 }
 
-const handles = new Map();
 function load(repo) {
+  const handles = new Map();
   for (const item of readCases(path)) {
-    handles.set(item.id, repo.import(saved(item), { docId: documentId(item.id) }));
+    handles.set(item.id, repo.import(firstChange(item), { docId: documentId(item.id) }));
   }
+  return handles;
 }
 
 function near() {
   const repo = new Repo({ network: [] });
-  load(repo);
+  const handles = load(repo);
   const adapter = new WebSocketClientAdapter(`ws://${address}`);
   let isAdded = false;
   return obey({
@@ -82,7 +85,6 @@ function far() {
   // Nothing tells of a document that comes in by itself; it is there once its message is handled.
   repo.networkSubsystem.on("message", ({ documentId }) => setImmediate(watch, documentId));
   load(repo);
-  Object.keys(repo.handles).forEach(watch);
   return obey({
     expect: (edits) => expectation.expect(edits),
     arrived: () => expectation.arrived,

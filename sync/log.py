@@ -1,0 +1,68 @@
+"""One log as it stands in the running transaction."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from crypto.merkle import Frontier, leaf_hash
+from crypto.note import TreeHead, log_origin
+
+# Every so many leaves the head on the way is kept, so that a long log can be taken in pieces.
+HEAD_STEP: Final = 4_096
+SUBTREE_LEVEL: Final = 8
+UP: Final = "up"
+
+
+@dataclass(slots=True, kw_only=True)
+class Log:
+    """One log as it stands in the running transaction.
+
+    Attributes:
+        number: row number in this store.
+        source: the peer that sends it to us; None for our own logs.
+        tier: tier of the owner, empty until its certificate arrived.
+        frontier: covers all leaves; equals the signed head outside a transaction.
+        awaited: newest head received whose leaves are not all here: (size, root, signature).
+        fault: code of the alarm that stopped this log, or empty.
+        doubts: how often in a row the leaves that came did not add up to their head.
+        unsigned: own leaves were appended and the head is not signed yet.
+    """
+
+    number: int
+    log_id: bytes
+    owner: bytes
+    purpose: str
+    epoch: int
+    tier: str = ""
+    code: str = ""
+    source: bytes | None = None
+    frontier: Frontier = field(default_factory=Frontier)
+    head_signature: bytes = b""
+    awaited: tuple[int, bytes, bytes] | None = None
+    fault: str = ""
+    doubts: int = 0
+    unsigned: bool = False
+    dirty: bool = False
+    subtrees: list[tuple[int, int, bytes]] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return self.frontier.size
+
+    @property
+    def origin(self) -> str:
+        """Origin line of its tree heads."""
+        return log_origin(self.code, self.log_id)
+
+    def head(self) -> TreeHead:
+        """Return the tree head over all leaves."""
+        return TreeHead(origin=self.origin, size=self.size, root=self.frontier.root())
+
+    def extend(self, leaf: bytes) -> int:
+        """Append a leaf to the tree and return its number."""
+        seq = self.frontier.size
+        for level, position, digest in self.frontier.append(leaf_hash(leaf)):
+            if level % SUBTREE_LEVEL == 0:
+                self.subtrees.append((level, position, digest))
+        self.dirty = True
+        return seq
