@@ -4,7 +4,6 @@ SyncError
 ├── ChangeError      an Automerge change that must not enter a document
 ├── LogError         a log, tree head or cursor that does not fit what is stored
 ├── LinkError        the peer broke the protocol: costs the link, never the node
-├── NegentropyError  a reconciliation message that cannot be read
 ├── StoreError       the database or a file cannot do what was asked
 └── RecordFileError  an exported record does not verify
 """
@@ -43,7 +42,3 @@ class StoreError(SyncError):
 
 class RecordFileError(SyncError):
     """An exported record does not verify."""
-
-
-class NegentropyError(SyncError):
-    """A reconciliation message is malformed or of a version we do not speak."""
