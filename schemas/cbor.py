@@ -23,6 +23,19 @@ def read_item(data: bytes) -> Any:
     return item
 
 
+def read_items(data: bytes) -> list[Any]:
+    """Return the items that fill data one after the other: a CBOR sequence (RFC 8742).
+
+    Raises:
+        ValueError: data is no such sequence.
+    """
+    items, at = [], 0
+    while at < len(data):
+        item, at = _read(data, at, _DEPTH_MAX)
+        items.append(item)
+    return items
+
+
 def _read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
     """Return the item at a position, and the position behind it."""
     if at >= len(data):

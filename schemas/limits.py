@@ -4,11 +4,15 @@
 LEAF_BYTES_MAX = 1 << 20
 # One message holds one leaf of the largest size plus its envelope.
 MESSAGE_BYTES_MAX = LEAF_BYTES_MAX + (64 << 10)
-# Leaves are packed up to about this size; small enough that a cut wastes little.
-FRAME_BYTES_TARGET = 16 << 10
+# One packet of any line with its headers; so much waits at most before something more urgent.
+FRAME_BYTES_MAX = 1_200
 FRAME_LEAVES_MAX = 512
-# Bytes in flight per log before an acknowledgement must arrive.
-WINDOW_BYTES = 256 << 10
+# The largest leaf, packed as badly as can be.
+PACKED_BYTES_MAX = LEAF_BYTES_MAX + (8 << 10)
+# Bytes in flight before an acknowledgement must arrive: as much as is sent again after a cut, until
+# the line is known to carry more.
+WINDOW_BYTES_MIN = 6_000
+WINDOW_BYTES_MAX = 256 << 10
 # A log that has this many leaves waiting for their tree head refuses more until it comes.
 PENDING_LEAVES_MAX = 100_000
 OFFERS_MAX = 4_096
@@ -28,9 +32,11 @@ EVENT_BYTES_MAX = 16 << 10
 # The issue of paper: a scan of a long file at 300 dpi; the law of physics: a slow uplink.
 ATTACHMENT_BYTES_MAX = 50 << 20
 ATTACHMENT_NAME_CHARS_MAX = 200
-CHUNK_BYTES = 16 << 10
-# Asked for at a time: at 64 kbit/s a record waits at most some seconds behind it.
-WANT_BYTES = 64 << 10
+CHUNK_BYTES = 1_152
+CHUNK_NAME_BYTES = 8
+# Asked for at a time: as much waits before a record, until the line is known to carry more.
+WANT_BYTES_MIN = 4 << 10
+WANT_BYTES_MAX = 256 << 10
 
 PEOPLE_PER_VISIT_MAX = 20
 PETITIONS_PER_VISIT_MAX = 20

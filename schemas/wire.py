@@ -1,6 +1,7 @@
-"""Messages between two nodes: each is one CBOR array `[kind, ...]` in one WebSocket message.
+"""Messages between two nodes: each is one CBOR array `[kind, ...]`; one WebSocket message holds some.
 
 The set is closed: a kind that is not listed here costs the link. docs/PROTOCOL.md describes each.
+A log is named by its id, or shorter by a reference: the number of its offer in this session.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,21 +11,28 @@ from typing import Any
 
 import cbor2
 
-from schemas.errors import MessageError, RecordError
+from schemas.cbor import read_items
+from schemas.errors import MessageError
 from schemas.limits import (
     ATTACHMENT_BYTES_MAX,
     CHUNK_BYTES,
     COSIGNATURES_MAX,
+    CHUNK_NAME_BYTES,
     FRAME_LEAVES_MAX,
     GAPS_MAX,
     LEAF_BYTES_MAX,
     MESSAGE_BYTES_MAX,
     OFFERS_MAX,
+    PACKED_BYTES_MAX,
 )
-from schemas.record import decode_cbor
 
 PROTOCOL_VERSION = 1
-PLAIN_LEAVES = 0
+# How a frame holds its leaves: one by one; packed; packed with the sender's n-th dictionary (2 + n).
+PLAIN = 0
+PACKED = 1
+WITH_DICTIONARY = 2
+REFERENCE_BYTES_MAX = 4
+DICTIONARY_NAME_BYTES = 8
 _SEQ_MAX = 1 << 53
 
 
@@ -42,14 +50,12 @@ class Offer:
     """A log that the sender will send.
 
     Attributes:
-        log_id: 16 bytes, checked against owner, purpose and epoch.
-        owner: public key that signs its tree heads.
-        purpose: "up", or "down/<hex of the reader's key>".
+        owner: public key that signs its tree heads; empty for the sender's own.
+        purpose: "up", or "down" for a log of the sender that the receiver reads.
         from_seq: first leaf the sender believes the receiver lacks.
         size: leaves it holds under a tree head.
     """
 
-    log_id: bytes
     owner: bytes
     purpose: str
     epoch: int
@@ -64,8 +70,8 @@ class Hello:
     Attributes:
         version: protocol version of the sender.
         now_ms: the sender's wall clock, for warnings only.
-        offers: logs the sender will send.
-        dictionaries: digests of compression dictionaries the sender understands.
+        offers: logs the sender will send; the first of a session has the reference 0, and so on.
+        dictionaries: first 8 bytes of the digests of the dictionaries that the sender understands.
     """
 
     version: int
@@ -76,24 +82,35 @@ class Hello:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """Consecutive leaves of one log.
+    """Consecutive leaves of one log, or a part of one packed leaf that is too large for a frame.
 
     Attributes:
-        coding: how `leaves` is laid out; 0 is one CBOR array of byte strings.
+        log: id or reference.
+        leaves: as they are, when the coding is PLAIN.
+        coding: PLAIN, PACKED, or WITH_DICTIONARY plus the number of one in the sender's HELLO.
+        data: the packed leaves (sync/framing.py), or the part of them from `offset`.
+        total: bytes of the whole.
     """
 
-    log_id: bytes
+    log: bytes
     priority: int
     first_seq: int
-    leaves: tuple[bytes, ...]
-    coding: int = PLAIN_LEAVES
+    leaves: tuple[bytes, ...] = ()
+    coding: int = PLAIN
+    data: bytes = b""
+    offset: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """A signed tree head; also asks for an acknowledgement with all cosignatures."""
+    """A signed tree head; also asks for an acknowledgement with all cosignatures.
 
-    log_id: bytes
+    Attributes:
+        root: empty where the receiver computes it from the leaves.
+    """
+
+    log: bytes
     size: int
     root: bytes
     signature: bytes
@@ -101,7 +118,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cosigned:
-    """One cosignature over the head of `size` leaves."""
+    """One cosignature over the head of `size` leaves; peer_id is empty for the sender's own."""
 
     peer_id: bytes
     size: int
@@ -116,10 +133,10 @@ class Ack:
     Attributes:
         have_seq: every leaf below is stored.
         gaps: (first, count) ranges missing between have_seq and the highest leaf stored.
-        cosignatures: newest of each cosigner that the receiver knows.
+        cosignatures: the newest of each cosigner, if it was not told in this session.
     """
 
-    log_id: bytes
+    log: bytes
     have_seq: int
     gaps: tuple[tuple[int, int], ...]
     cosignatures: tuple[Cosigned, ...]
@@ -136,7 +153,11 @@ class Want:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Bytes of a blob; empty data with total 0 says that the sender does not hold it."""
+    """Bytes of a blob; empty data with total 0 says that the sender does not hold it.
+
+    Attributes:
+        sha256: the first 8 bytes tell enough: only what was asked for is taken.
+    """
 
     sha256: bytes
     offset: int
@@ -150,7 +171,7 @@ class Problem:
 
     code: str
     detail: str
-    log_id: bytes = b""
+    log: bytes = b""
 
 
 Message = Hello | Frame | Head | Ack | Want | Chunk | Problem
@@ -159,41 +180,36 @@ _KINDS: tuple[type[Message], ...] = (Hello, Frame, Head, Ack, Want, Chunk, Probl
 
 
 def encode_message(message: Message) -> bytes:
-    """Return the bytes of one WebSocket message."""
+    """Return the bytes of one message; several joined make one WebSocket message."""
     kind = _KINDS.index(type(message)) + 1
     match message:
         case Hello():
-            offers = [
-                [o.log_id, o.owner, o.purpose, o.epoch, o.from_seq, o.size] for o in message.offers
-            ]
+            offers = [[o.owner, o.purpose, o.epoch, o.from_seq, o.size] for o in message.offers]
             body = [message.version, message.now_ms, offers, list(message.dictionaries)]
         case Frame():
-            body = [
-                message.log_id,
-                message.priority,
-                message.first_seq,
-                message.coding,
-                list(message.leaves),
-            ]
+            body = [message.log, message.priority, message.first_seq, message.coding]
+            body.append(list(message.leaves) if message.coding == PLAIN else message.data)
+            if message.coding != PLAIN and message.total != len(message.data):
+                body += [message.offset, message.total]
         case Head():
-            body = [message.log_id, message.size, message.root, message.signature]
+            body = [message.log, message.size, message.root, message.signature]
         case Ack():
             cosignatures = [
                 [c.peer_id, c.size, c.timestamp_s, c.signature] for c in message.cosignatures
             ]
             gaps = [list(gap) for gap in message.gaps]
-            body = [message.log_id, message.have_seq, gaps, cosignatures]
+            body = [message.log, message.have_seq, gaps, cosignatures]
         case Want():
             body = [message.sha256, message.offset, message.length]
         case Chunk():
             body = [message.sha256, message.offset, message.total, message.data]
         case Problem():
-            body = [message.code, message.detail[:500], message.log_id]
+            body = [message.code, message.detail[:500], message.log]
     return cbor2.dumps([kind, *body])
 
 
-def decode_message(data: bytes) -> Message:
-    """Return the message in one WebSocket message.
+def decode_messages(data: bytes) -> list[Message]:
+    """Return the messages in one WebSocket message: a CBOR sequence (RFC 8742), at least one.
 
     Raises:
         MessageError: malformed, beyond a limit, or of an unknown kind.
@@ -201,9 +217,15 @@ def decode_message(data: bytes) -> Message:
     if len(data) > MESSAGE_BYTES_MAX:
         raise MessageError("message_too_long", f"a message of {len(data)} bytes")
     try:
-        items = decode_cbor(data, "message")
-    except RecordError as error:
-        raise MessageError(error.code, str(error)) from error
+        items = read_items(data)
+    except ValueError as error:
+        raise MessageError("message_malformed", f"this message is not CBOR: {error}") from error
+    if not items:
+        raise MessageError("message_malformed", "a message without content")
+    return [_message(item) for item in items]
+
+
+def _message(items: Any) -> Message:
     if not isinstance(items, list) or not items:
         raise MessageError("message_malformed", "a message is an array")
     kind, *body = items
@@ -218,15 +240,16 @@ def _hello(body: list[Any]) -> Hello:
         version=_uint(version, 255),
         now_ms=_uint(now_ms, _SEQ_MAX),
         offers=tuple(_offer(offer) for offer in _list(offers, OFFERS_MAX)),
-        dictionaries=tuple(_bytes(item, 32) for item in _list(dictionaries, 16)),
+        dictionaries=tuple(
+            _bytes(item, DICTIONARY_NAME_BYTES) for item in _list(dictionaries, 16)
+        ),
     )
 
 
 def _offer(item: Any) -> Offer:
-    log_id, owner, purpose, epoch, from_seq, size = _items(item, 6)
+    owner, purpose, epoch, from_seq, size = _items(item, 5)
     offer = Offer(
-        log_id=_bytes(log_id, 16),
-        owner=_bytes(owner, 32),
+        owner=b"" if owner == b"" else _bytes(owner, 32),
         purpose=_text(purpose, 80),
         epoch=_uint(epoch, 1 << 32),
         from_seq=_uint(from_seq),
@@ -238,34 +261,45 @@ def _offer(item: Any) -> Offer:
 
 
 def _frame(body: list[Any]) -> Frame:
-    log_id, priority, first_seq, coding, leaves = _items(body, 5)
-    if _uint(coding) != PLAIN_LEAVES:
-        raise MessageError("coding_unknown", f"unknown coding of a frame {coding}")
-    frame = Frame(
-        log_id=_bytes(log_id, 16),
-        priority=_uint(priority, 3),
-        first_seq=_uint(first_seq),
-        leaves=tuple(_blob(leaf, LEAF_BYTES_MAX) for leaf in _list(leaves, FRAME_LEAVES_MAX)),
-    )
-    if not frame.leaves:
-        raise MessageError("message_malformed", "a frame holds at least one leaf")
-    return frame
+    if len(body) not in (5, 7):
+        raise MessageError("message_malformed", "a frame has five items, a part of one has seven")
+    log, priority, first_seq, coding, content = body[:5]
+    shared = {
+        "log": _reference(log),
+        "priority": _uint(priority, 3),
+        "first_seq": _uint(first_seq),
+        "coding": _uint(coding, WITH_DICTIONARY + 15),
+    }
+    if coding == PLAIN:
+        leaves = tuple(_blob(leaf, LEAF_BYTES_MAX) for leaf in _list(content, FRAME_LEAVES_MAX))
+        if not leaves or len(body) != 5:
+            raise MessageError("message_malformed", "a frame holds at least one leaf")
+        return Frame(**shared, leaves=leaves)
+    data = _blob(content, PACKED_BYTES_MAX)
+    offset, total = (0, len(data)) if len(body) == 5 else map(_packed_size, body[5:])
+    if not data or offset + len(data) > total:
+        raise MessageError("message_malformed", "a part of a frame lies outside of it")
+    return Frame(**shared, data=data, offset=offset, total=total)
+
+
+def _packed_size(value: Any) -> int:
+    return _uint(value, PACKED_BYTES_MAX)
 
 
 def _head(body: list[Any]) -> Head:
-    log_id, size, root, signature = _items(body, 4)
+    log, size, root, signature = _items(body, 4)
     return Head(
-        log_id=_bytes(log_id, 16),
+        log=_reference(log),
         size=_uint(size),
-        root=_bytes(root, 32),
+        root=b"" if root == b"" else _bytes(root, 32),
         signature=_bytes(signature, 64),
     )
 
 
 def _ack(body: list[Any]) -> Ack:
-    log_id, have_seq, gaps, cosignatures = _items(body, 4)
+    log, have_seq, gaps, cosignatures = _items(body, 4)
     return Ack(
-        log_id=_bytes(log_id, 16),
+        log=_reference(log),
         have_seq=_uint(have_seq),
         gaps=tuple(_gap(gap) for gap in _list(gaps, GAPS_MAX)),
         cosignatures=tuple(_cosigned(c) for c in _list(cosignatures, COSIGNATURES_MAX)),
@@ -280,7 +314,7 @@ def _gap(item: Any) -> tuple[int, int]:
 def _cosigned(item: Any) -> Cosigned:
     peer_id, size, timestamp_s, signature = _items(item, 4)
     return Cosigned(
-        peer_id=_bytes(peer_id, 32),
+        peer_id=b"" if peer_id == b"" else _bytes(peer_id, 32),
         size=_uint(size),
         timestamp_s=_uint(timestamp_s),
         signature=_bytes(signature, 64),
@@ -299,7 +333,7 @@ def _want(body: list[Any]) -> Want:
 def _chunk(body: list[Any]) -> Chunk:
     sha256, offset, total, data = _items(body, 4)
     return Chunk(
-        sha256=_bytes(sha256, 32),
+        sha256=_bytes(sha256, CHUNK_NAME_BYTES),
         offset=_uint(offset, ATTACHMENT_BYTES_MAX),
         total=_uint(total, ATTACHMENT_BYTES_MAX),
         data=_blob(data, CHUNK_BYTES),
@@ -307,8 +341,9 @@ def _chunk(body: list[Any]) -> Chunk:
 
 
 def _problem(body: list[Any]) -> Problem:
-    code, detail, log_id = _items(body, 3)
-    return Problem(code=_text(code, 60), detail=_text(detail, 500), log_id=_blob(log_id, 16))
+    code, detail, log = _items(body, 3)
+    named = b"" if log == b"" else _reference(log)
+    return Problem(code=_text(code, 60), detail=_text(detail, 500), log=named)
 
 
 _DECODERS: tuple[Callable[[list[Any]], Message], ...] = (
@@ -326,6 +361,12 @@ def _items(value: object, count: int) -> Sequence[Any]:
     if not isinstance(value, list) or len(value) != count:
         raise MessageError("message_malformed", f"expected an array of {count} items")
     return value
+
+
+def _reference(value: object) -> bytes:
+    if isinstance(value, bytes) and (len(value) == 16 or 1 <= len(value) <= REFERENCE_BYTES_MAX):
+        return value
+    raise MessageError("message_malformed", "expected the id of a log or the number of its offer")
 
 
 def _list(value: object, count_max: int) -> list[Any]:

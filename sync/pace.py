@@ -1,0 +1,70 @@
+"""How much may be on its way: what the line carries in one round trip, and a little more.
+
+The rate is the best of the last deliveries, the round trip the shortest of all, in the manner of BBR
+(draft-cardwell-iccrg-bbr-congestion-control); what a cut loses is never much more than that.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+_SAMPLES: Final = 10
+_GAIN: Final = 1.25
+# A sample longer than this tells of a clock that was set, not of a line.
+_TRIP_MS_MAX: Final = 120_000
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """When something left, and how much had been delivered by then."""
+
+    at_ms: int
+    delivered_bytes: int
+
+
+class Pace:
+    """The line in one direction.
+
+    Attributes:
+        delivered_bytes: acknowledged since the start.
+    """
+
+    def __init__(self, window_min: int, window_max: int) -> None:
+        """Know nothing: the smallest window."""
+        self._window_min = window_min
+        self._window_max = window_max
+        self._rates: deque[float] = deque(maxlen=_SAMPLES)
+        # Of all: what waits in a queue, ours included, must not count as the length of the way.
+        self._trip_ms: int | None = None
+        self.delivered_bytes = 0
+
+    def depart(self, now_ms: int) -> Departure:
+        """Return the mark that something leaves with."""
+        return Departure(now_ms, self.delivered_bytes)
+
+    def arrive(self, left: Departure, size_bytes: int, now_ms: int) -> None:
+        """Learn from what was delivered."""
+        self.delivered_bytes += size_bytes
+        trip_ms = now_ms - left.at_ms
+        if 0 <= trip_ms < _TRIP_MS_MAX:
+            trip_ms = max(1, trip_ms)
+            self._trip_ms = trip_ms if self._trip_ms is None else min(self._trip_ms, trip_ms)
+            self._rates.append((self.delivered_bytes - left.delivered_bytes) * 1_000 / trip_ms)
+
+    @property
+    def rate_bytes_s(self) -> float | None:
+        """What the line carries; None before anything was delivered."""
+        return max(self._rates, default=None)
+
+    @property
+    def trip_ms(self) -> int | None:
+        """The round trip; None before anything was delivered."""
+        return self._trip_ms
+
+    @property
+    def window_bytes(self) -> int:
+        """What may be on its way together."""
+        if self._trip_ms is None:
+            return self._window_min
+        carried = max(self._rates) * self._trip_ms / 1_000
+        return int(min(max(carried * _GAIN, self._window_min), self._window_max))

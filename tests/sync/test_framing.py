@@ -1,0 +1,289 @@
+"""Goal: frames give back the very leaves, whatever those are, and refuse everything else in order.
+
+Method: logs of real changes and of nonsense; histories that know all, little or nothing; hypothesis
+alters, cuts and invents frames.
+"""
+
+import hashlib
+import random
+from collections.abc import Sequence
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.events import Noted, PersonJoined
+from schemas.ids import document_text, event_id, mint_document_id
+from schemas.limits import FRAME_LEAVES_MAX
+from schemas.record import Leaf, LeafType, Writer, decode_leaf, decode_writer
+from sync.document import Edit
+from sync.errors import FrameError
+from sync.framing import FRAME_BYTES_MAX, Growing, dictionaries, pack, unpack
+from sync.stripping import History, Tag, strip
+from tests.sync.builders import (
+    CASE,
+    COMMUNE,
+    DOCUMENT,
+    NEIGHBOUR,
+    NOW,
+    NOW_MS,
+    LogBuilder,
+    Pen,
+    actor_of,
+    place,
+    writer_of,
+)
+
+DICTIONARY = zstandard.train_dictionary(
+    1_024,
+    [f'{{"follows":["{n}"],"type":"classified","title":"Đơn {n}"}}'.encode() for n in range(999)],
+).as_bytes()
+
+
+class Known:
+    """The history of a log of which the first leaves have arrived."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._leaves = [decode_leaf(leaf) for leaf in leaves]
+        self._writers = {
+            leaf.writer: decode_writer(leaf.body)
+            for leaf in self._leaves
+            if leaf.type == LeafType.WRITER
+        }
+
+    def leaf(self, seq: int, /) -> Leaf | None:
+        return self._leaves[seq] if 0 <= seq < len(self._leaves) else None
+
+    def writer(self, number: int, /) -> Writer | None:
+        return self._writers.get(number)
+
+    def previous(self, document: bytes, seq: int, /) -> int | None:
+        found = [
+            number
+            for number, leaf in enumerate(self._leaves[:seq])
+            if leaf.type == LeafType.CHANGE and leaf.document == document
+        ]
+        return found[-1] if found else None
+
+
+def story() -> list[bytes]:
+    """Return a log in which two documents are made and worked on by two writers."""
+    builder = LogBuilder(place(COMMUNE))
+    lan, dung = writer_of(place(COMMUNE)), writer_of(place(COMMUNE), device=b"d" * 16, user="dung")
+    builder.declare(1, lan).declare(2, dung)
+    rng = random.Random(1)
+    other = mint_document_id(NOW_MS, rng)
+    first, second = Pen(), Pen(other)
+    clock = NOW
+    for number in range(12):
+        clock += 1 << 20
+        for pen, kind in ((first, "case"), (second, "person")):
+            writer, who = ((lan, 1), (dung, 2))[(number + (kind == "person")) % 2]
+            events: dict[str, str] = {
+                event_id(clock, writer.device): Noted(text=f"Ghi chú số {number}").encode(),
+                event_id(clock + 1, writer.device): PersonJoined(
+                    person=document_text(other)
+                ).encode(),
+            }
+            edit = Edit(
+                kind=kind if not pen.changes else None,
+                fields={"title": f"Vụ việc thứ {number}"},
+                texts={"summary": "Thửa đất này gia đình tôi canh tác." * number},
+                events=events,
+            )
+            change = pen.write(actor_of(writer, pen.document), edit)
+            builder.change(change.raw, writer=who, document=pen.document, hlc=clock)
+    return builder.leaves
+
+
+STORY = story()
+
+
+def frames(leaves: Sequence[bytes], history: History, dictionary: bytes = b"") -> list[bytes]:
+    made, seq = [], 0
+    while seq < len(leaves):
+        data, count = pack(seq, leaves[seq:], history, dictionary=dictionary)
+        made.append(data)
+        seq += count
+    return made
+
+
+@pytest.mark.parametrize("dictionary", [b"", DICTIONARY])
+def test_a_log_goes_through_frames_and_comes_out_the_same(dictionary: bytes) -> None:
+    received: list[bytes] = []
+    sizes = []
+    for data in frames(STORY, Known(STORY), dictionary):
+        sizes.append(len(data))
+        received += unpack(len(received), data, Known(received), dictionary=dictionary)
+    assert received == STORY
+    assert len(sizes) > 1
+    assert max(sizes) <= FRAME_BYTES_MAX
+
+
+def test_a_late_change_alone_is_small_and_builds_on_what_arrived() -> None:
+    last = len(STORY) - 1
+    data, count = pack(last, STORY[last:], Known(STORY))
+    assert count == 1
+    assert len(data) < len(STORY[last]) - 100
+    assert unpack(last, data, Known(STORY[:last])) == STORY[last:]
+
+
+def test_a_status_change_fits_the_byte_budget() -> None:
+    builder = LogBuilder(place(COMMUNE)).declare(1, writer_of(place(COMMUNE)))
+    pen, actor = Pen(), actor_of(writer_of(place(COMMUNE)))
+    device = writer_of(place(COMMUNE)).device
+    clock = NOW
+    builder.change(pen.write(actor, CASE).raw, hlc=clock)
+    closed = '{"document_number":"12/TB-UBND","follows":["%s"],"reason":"answered","type":"closed"}'
+    clock += 1 << 40
+    body = closed % event_id(NOW, device)
+    builder.change(pen.write(actor, Edit(events={event_id(clock, device): body})).raw, hlc=clock)
+    shipped = next(iter(dictionaries().values()))
+    data, _ = pack(3, builder.leaves[3:], Known(builder.leaves), dictionary=shipped)
+    assert len(data) <= 64
+    back = unpack(3, data, Known(builder.leaves[:3]), dictionary=shipped)
+    assert back == builder.leaves[3:]
+
+
+def test_a_frame_whose_past_has_not_arrived_waits() -> None:
+    last = len(STORY) - 1
+    data, _ = pack(last, STORY[last:], Known(STORY))
+    for known in (0, 3, last - 2):
+        with pytest.raises(FrameError) as early:
+            unpack(last, data, Known(STORY[:known]))
+        assert early.value.code == "frame_early"
+
+
+leaves = st.lists(
+    st.one_of(
+        st.sampled_from(STORY),
+        st.binary(max_size=300),
+        st.builds(
+            lambda kind, writer, hlc, body: Leaf(
+                type=kind, writer=writer, document=DOCUMENT, hlc=hlc, body=body
+            ).encode(),
+            st.integers(0, 255),
+            st.integers(0, 5),
+            st.integers(0, (1 << 63) - 1),
+            st.binary(max_size=100),
+        ),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(leaves, st.integers(0, len(STORY)))
+def test_any_leaves_come_out_the_same(some: list[bytes], known: int) -> None:
+    history = Known(STORY[:known])
+    data, count = pack(known, some, history)
+    assert unpack(known, data, history) == some[:count]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text(alphabet=st.sampled_from("0123456789abcdef-ÿđ"), min_size=10, max_size=200)
+    | st.binary(max_size=200)
+)
+def test_any_words_inside_a_change_come_out_the_same(words: str | bytes) -> None:
+    writer = writer_of(place(COMMUNE))
+    text = words if isinstance(words, str) else words.decode("latin-1")
+    raw = Pen().write(actor_of(writer), Edit(kind="case", fields={"title": text})).raw
+    builder = LogBuilder(place(COMMUNE)).declare(1, writer).change(raw)
+    stripped = strip(builder.leaves[2], 2, Known(builder.leaves))
+    assert stripped.tag != Tag.RAW
+    data, _ = pack(2, builder.leaves[2:], Known(builder.leaves))
+    assert unpack(2, data, Known(builder.leaves[:2])) == builder.leaves[2:]
+
+
+def readable(data: bytes) -> bool:
+    try:
+        unpack(5, data, Known(STORY[:5]))
+    except FrameError as error:
+        code = error.code
+    else:
+        return True
+    assert code in ("frame_malformed", "frame_early")
+    return False
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=400))
+def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
+    readable(data)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 255), st.booleans())
+def test_an_altered_or_truncated_frame_never_does_more_than_be_refused(
+    at: int, flip: int, is_plain: bool
+) -> None:
+    data, _ = pack(5, STORY[5:9], Known(STORY))
+    if is_plain:
+        # Altered before it was compressed, so that what stands behind zstd is reached too.
+        opened = zstandard.ZstdDecompressor(format=zstandard.FORMAT_ZSTD1_MAGICLESS)
+        plain = bytearray(opened.decompress(data, max_output_size=1 << 20))
+        plain[at % len(plain)] ^= flip
+        parameters = zstandard.ZstdCompressionParameters(
+            format=zstandard.FORMAT_ZSTD1_MAGICLESS, write_content_size=False
+        )
+        data = zstandard.ZstdCompressor(compression_params=parameters).compress(bytes(plain))
+    else:
+        changed = bytearray(data)
+        changed[at % len(data)] ^= flip
+        readable(data[: at % len(data)])
+        data = bytes(changed)
+    readable(data)
+
+
+def test_a_frame_that_inflates_beyond_all_bounds_is_refused() -> None:
+    parameters = zstandard.ZstdCompressionParameters(
+        format=zstandard.FORMAT_ZSTD1_MAGICLESS, write_content_size=False
+    )
+    bomb = zstandard.ZstdCompressor(compression_params=parameters).compress(bytes(100 << 20))
+    assert len(bomb) < 20_000
+    assert not readable(bomb)
+
+
+def test_dictionaries_are_named_by_their_content() -> None:
+    assert dictionaries()
+    for digest, data in dictionaries().items():
+        assert hashlib.sha256(data).digest() == digest
+        assert len(data) <= 16 << 10
+
+
+def test_a_frame_under_another_dictionary_is_refused() -> None:
+    data, _ = pack(0, STORY[:4], Known([]), dictionary=DICTIONARY)
+    with pytest.raises(FrameError):
+        unpack(0, data, Known([]))
+
+
+def test_a_foreign_actor_and_foreign_dependencies_are_sent_in_full() -> None:
+    lan, stranger = writer_of(place(COMMUNE)), writer_of(place(NEIGHBOUR))
+    pen = Pen()
+    pen.write(actor_of(lan), CASE)
+    change = pen.write(actor_of(stranger), Edit(fields={"title": "Của người khác"}))
+    builder = LogBuilder(place(COMMUNE)).declare(1, lan).change(change.raw)
+    stripped = strip(builder.leaves[2], 2, Known(builder.leaves))
+    assert stripped.tag == Tag.CHANGE | Tag.NEW_DOCUMENT | Tag.OWN_DEPS | Tag.OWN_ACTOR
+    data, _ = pack(2, builder.leaves[2:], Known(builder.leaves))
+    assert unpack(2, data, Known(builder.leaves[:2])) == builder.leaves[2:]
+
+
+def test_a_frame_holds_a_bounded_number_of_leaves() -> None:
+    many = [Leaf(type=7, writer=1, document=b"", hlc=5, body=b"").encode()] * 2_000
+    data, count = pack(0, many, Known([]))
+    assert count <= FRAME_LEAVES_MAX
+    assert unpack(0, data, Known([])) == many[:count]
+
+
+def test_a_growing_history_knows_what_was_added() -> None:
+    growing = Growing(Known(STORY[:1]), 1)
+    for leaf in STORY[1:6]:
+        growing.add(leaf)
+    assert growing.writer(2) is not None
+    assert growing.previous(decode_leaf(STORY[3]).document, 6) == 5
+    assert growing.leaf(4) == decode_leaf(STORY[4])
+    assert growing.leaf(6) is None
