@@ -196,7 +196,7 @@ class Node:
         return await self._writer.run(unit)
 
     async def step(
-        self, session: Session, messages: Sequence[Message], *, may_send: bool
+        self, session: Session, messages: Sequence[Message], *, room_bytes: int
     ) -> list[Message]:
         """Handle messages in one transaction and return what may leave after its commit."""
 
@@ -206,8 +206,8 @@ class Node:
             with self._station.replica.transaction():
                 for message in messages:
                     answers += session.receive(message, now_ms)
-                if may_send:
-                    answers += session.pump(now_ms)
+                if room_bytes:
+                    answers += session.pump(now_ms, room_bytes)
             return answers
 
         if any(isinstance(message, Frame) for message in messages):

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -22,8 +22,8 @@ from node.folder import NodeFolder, expiry_ms, is_directly_below
 from node.listening import Listener, listen
 from node.tls import client_context, peer_subject, server_context
 from schemas.errors import MessageError
-from schemas.limits import MESSAGE_BYTES_MAX
-from schemas.wire import Message, Problem, decode_message, encode_message
+from schemas.limits import FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, WINDOW_BYTES_MAX
+from schemas.wire import Message, Problem, decode_messages, encode_message
 from sync.errors import LinkError, StoreError
 from sync.session import Kinship, Session
 
@@ -42,7 +42,10 @@ _METER_BYTES_MIN: Final = 1_000
 _INBOX_MAX: Final = 64
 # A link that was up for less counts as a failed attempt.
 _LASTED_MS: Final = 10_000
-_OUTBOX_LOW: Final = 8
+# With what TLS, TCP and IP add, one packet of any line.
+_JOINED_BYTES: Final = FRAME_BYTES_MAX + 100
+# So long does something urgent wait, at the rate the line carries.
+_PUMP_S: Final = 0.1
 # Answers that a peer does not fetch; with more of them, nothing more of it is read.
 _OUTBOX_MAX: Final = 512
 BACK_OFF_FIRST_S: Final = 2.0
@@ -79,9 +82,12 @@ class Sessions(Protocol):
         """Remember the peer and return a session with it."""
 
     async def step(
-        self, session: Session, messages: Sequence[Message], *, may_send: bool
+        self, session: Session, messages: Sequence[Message], *, room_bytes: int
     ) -> list[Message]:
-        """Handle messages in one transaction and return what may leave after its commit."""
+        """Handle messages in one transaction and return what may leave after its commit.
+
+        With new leaves and files for about so many bytes.
+        """
 
     async def wait_for_news(self, after: int, timeout_s: float) -> int:
         """Return the count of commits once it is above `after`, or when time is up."""
@@ -143,8 +149,9 @@ class _Exchange:
         while True:
             message = await self._socket.receive()
             if message.type is aiohttp.WSMsgType.BINARY:
-                await self._inbox.put(decode_message(message.data))
-                self._wake.set()
+                for part in decode_messages(message.data):
+                    await self._inbox.put(part)
+                    self._wake.set()
             elif message.type in _CLOSED:
                 await self._inbox.put(None)
                 self._wake.set()
@@ -185,18 +192,37 @@ class _Exchange:
                     is_closed = True
                 else:
                     batch.append(message)
-            may_send = len(self._outbox) < _OUTBOX_LOW and not self._is_deaf
+            # What is pumped cannot be overtaken any more: little at a time, as the line carries.
+            may_send = not self._outbox and not self._is_deaf
+            room_bytes = self._room_bytes() if may_send else 0
             if batch or may_send:
-                answers = await self._sessions.step(self._session, batch, may_send=may_send)
+                answers = await self._sessions.step(self._session, batch, room_bytes=room_bytes)
                 if self._meter is not None:
                     self._meter.note(self.sent_bytes, waits=self._session.waits)
-                self._outbox.extend(encode_message(answer) for answer in answers)
+                self._outbox.extend(_together(answers))
                 if answers:
                     self._filled.set()
             if is_closed:
                 raise LinkError("link_closed", "the link was closed")
             await self._wake.wait()
             self._wake.clear()
+
+    def _room_bytes(self) -> int:
+        carried = (self._session.rate_bytes_s or 0.0) * _PUMP_S
+        return int(min(max(carried, 2 * FRAME_BYTES_MAX), WINDOW_BYTES_MAX))
+
+
+def _together(messages: Iterable[Message]) -> Iterator[bytes]:
+    """Yield WebSocket messages: a frame and the head behind it travel in one packet."""
+    joined = b""
+    for message in messages:
+        data = encode_message(message)
+        if joined and len(joined) + len(data) > _JOINED_BYTES:
+            yield joined
+            joined = b""
+        joined += data
+    if joined:
+        yield joined
 
 
 _CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED,

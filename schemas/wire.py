@@ -1,11 +1,11 @@
-"""Messages between two nodes: each is one CBOR array `[kind, ...]`; one WebSocket message holds some.
+"""Messages between two nodes: each is one CBOR array `[kind, ...]`, some in a WebSocket message.
 
 The set is closed: a kind that is not listed here costs the link. docs/PROTOCOL.md describes each.
 A log is named by its id, or shorter by a reference: the number of its offer in this session.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -16,8 +16,8 @@ from schemas.errors import MessageError
 from schemas.limits import (
     ATTACHMENT_BYTES_MAX,
     CHUNK_BYTES,
-    COSIGNATURES_MAX,
     CHUNK_NAME_BYTES,
+    COSIGNATURES_MAX,
     FRAME_LEAVES_MAX,
     GAPS_MAX,
     LEAF_BYTES_MAX,
@@ -27,7 +27,7 @@ from schemas.limits import (
 )
 
 PROTOCOL_VERSION = 1
-# How a frame holds its leaves: one by one; packed; packed with the sender's n-th dictionary (2 + n).
+# How a frame holds its leaves: one by one; packed; packed with the sender's dictionary n (2 + n).
 PLAIN = 0
 PACKED = 1
 WITH_DICTIONARY = 2
@@ -240,9 +240,7 @@ def _hello(body: list[Any]) -> Hello:
         version=_uint(version, 255),
         now_ms=_uint(now_ms, _SEQ_MAX),
         offers=tuple(_offer(offer) for offer in _list(offers, OFFERS_MAX)),
-        dictionaries=tuple(
-            _bytes(item, DICTIONARY_NAME_BYTES) for item in _list(dictionaries, 16)
-        ),
+        dictionaries=tuple(_bytes(item, DICTIONARY_NAME_BYTES) for item in _list(dictionaries, 16)),
     )
 
 
@@ -263,23 +261,23 @@ def _offer(item: Any) -> Offer:
 def _frame(body: list[Any]) -> Frame:
     if len(body) not in (5, 7):
         raise MessageError("message_malformed", "a frame has five items, a part of one has seven")
-    log, priority, first_seq, coding, content = body[:5]
-    shared = {
-        "log": _reference(log),
-        "priority": _uint(priority, 3),
-        "first_seq": _uint(first_seq),
-        "coding": _uint(coding, WITH_DICTIONARY + 15),
-    }
-    if coding == PLAIN:
+    frame = Frame(
+        log=_reference(body[0]),
+        priority=_uint(body[1], 3),
+        first_seq=_uint(body[2]),
+        coding=_uint(body[3], WITH_DICTIONARY + 15),
+    )
+    content = body[4]
+    if frame.coding == PLAIN:
         leaves = tuple(_blob(leaf, LEAF_BYTES_MAX) for leaf in _list(content, FRAME_LEAVES_MAX))
         if not leaves or len(body) != 5:
             raise MessageError("message_malformed", "a frame holds at least one leaf")
-        return Frame(**shared, leaves=leaves)
+        return replace(frame, leaves=leaves)
     data = _blob(content, PACKED_BYTES_MAX)
     offset, total = (0, len(data)) if len(body) == 5 else map(_packed_size, body[5:])
     if not data or offset + len(data) > total:
         raise MessageError("message_malformed", "a part of a frame lies outside of it")
-    return Frame(**shared, data=data, offset=offset, total=total)
+    return replace(frame, data=data, offset=offset, total=total)
 
 
 def _packed_size(value: Any) -> int:

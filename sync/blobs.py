@@ -7,15 +7,16 @@ where its partial file ends. A file counts only when its whole content has the h
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 from schemas.hlc import has_passed
-from schemas.limits import CHUNK_BYTES, WANT_BYTES
+from schemas.limits import CHUNK_BYTES, CHUNK_NAME_BYTES, WANT_BYTES_MAX, WANT_BYTES_MIN
 from schemas.wire import Chunk, Message, Want
 from sync.errors import LinkError, StoreError
+from sync.pace import Departure, Pace
 from sync.store import Store
 
 _READ_BYTES: Final = 1 << 20
@@ -148,12 +149,18 @@ def disk_error(error: OSError) -> StoreError:
 
 @dataclass(slots=True)
 class _Fetch:
-    """The blob that is being fetched."""
+    """The blob that is being fetched.
+
+    Attributes:
+        until: everything below was asked for.
+        wants: ends of the requests on their way, with when they left and their bytes.
+    """
 
     sha256: bytes
     total: int
     until: int
-    asked_at_ms: int
+    heard_at_ms: int
+    wants: deque[tuple[int, Departure, int]] = field(default_factory=deque)
 
 
 class BlobExchange:
@@ -168,8 +175,9 @@ class BlobExchange:
         self._peer_id = peer_id
         self._kinship = kinship
         self._fetch: _Fetch | None = None
+        self._pace = Pace(WANT_BYTES_MIN, WANT_BYTES_MAX)
         self._unavailable_at_ms: dict[bytes, int] = {}
-        self._serving: list[Want] = []
+        self._serving: deque[Want] = deque()
 
     def on_want(self, want: Want) -> None:
         """Note that the peer wants bytes.
@@ -180,43 +188,60 @@ class BlobExchange:
         if self._kinship == "child" and not self._store.blob_concerns(want.sha256, self._peer_id):
             raise LinkError("blob_foreign", "the peer may not have this file")
         if len(self._serving) < _MISSING_ASKED:
-            self._serving.append(want)
+            self._serving.append(replace(want, length=min(want.length, WANT_BYTES_MAX)))
 
     def on_chunk(self, chunk: Chunk, now_ms: int) -> None:
         """Keep bytes that were asked for."""
         fetch = self._fetch
-        if fetch is None or chunk.sha256 != fetch.sha256:
+        if fetch is None or chunk.sha256 != fetch.sha256[:CHUNK_NAME_BYTES]:
             return
         if chunk.total != fetch.total:
             self._unavailable_at_ms[fetch.sha256] = now_ms
             self._fetch = None
             return
-        if chunk.offset != self._files.part_size(chunk.sha256):
+        if chunk.offset != self._files.part_size(fetch.sha256) or not chunk.data:
             return
-        self._files.append(chunk.sha256, chunk.data)
-        fetch.asked_at_ms = now_ms
-        if chunk.offset + len(chunk.data) >= fetch.total:
-            if self._files.finish(chunk.sha256):
-                self._store.blob_arrived(chunk.sha256, fetch.total)
+        self._files.append(fetch.sha256, chunk.data)
+        fetch.heard_at_ms = now_ms
+        end = chunk.offset + len(chunk.data)
+        while fetch.wants and fetch.wants[0][0] <= end:
+            _, left, size_bytes = fetch.wants.popleft()
+            self._pace.arrive(left, size_bytes, now_ms)
+        if end >= fetch.total:
+            if self._files.finish(fetch.sha256):
+                self._store.blob_arrived(fetch.sha256, fetch.total)
             else:
                 # The peer's copy is damaged: asking again at once would fill the line with it.
                 self._unavailable_at_ms[fetch.sha256] = now_ms
             self._fetch = None
 
-    def pump(self, now_ms: int) -> list[Message]:
-        """Return bytes to send and the next request."""
-        messages: list[Message] = [chunk for want in self._serving for chunk in self._chunks(want)]
-        self._serving.clear()
-        fetch = self._fetch or self._next_fetch(now_ms)
-        if fetch is None:
-            return messages
-        offset = self._files.part_size(fetch.sha256)
-        if offset >= fetch.until or has_passed(_ANSWER_MS, fetch.asked_at_ms, now_ms):
-            length = min(WANT_BYTES, fetch.total - offset)
-            fetch.until, fetch.asked_at_ms = offset + length, now_ms
-            messages.append(Want(sha256=fetch.sha256, offset=offset, length=length))
-        self._fetch = fetch
+    def pump(self, now_ms: int, room_bytes: int) -> list[Message]:
+        """Return bytes to send, about so many, and the next request."""
+        messages: list[Message] = []
+        while self._serving and room_bytes > 0:
+            chunk = self._next_chunk()
+            room_bytes -= len(chunk.data)
+            messages.append(chunk)
+        fetch = self._fetch = self._fetch or self._next_fetch(now_ms)
+        if fetch is not None:
+            messages += self._wants(fetch, now_ms)
         return messages
+
+    def _wants(self, fetch: _Fetch, now_ms: int) -> list[Message]:
+        """Ask for more while less than a window is on its way, half a window at a time."""
+        here = self._files.part_size(fetch.sha256)
+        if has_passed(_ANSWER_MS, fetch.heard_at_ms, now_ms):
+            fetch.until, fetch.heard_at_ms = here, now_ms
+            fetch.wants.clear()
+        fetch.until = max(fetch.until, here)
+        window = self._pace.window_bytes
+        if fetch.until >= fetch.total or fetch.until - here > window // 2:
+            return []
+        length = min(max(window // 2, CHUNK_BYTES), fetch.total - fetch.until)
+        want = Want(sha256=fetch.sha256, offset=fetch.until, length=length)
+        fetch.until += length
+        fetch.wants.append((fetch.until, self._pace.depart(now_ms), length))
+        return [want]
 
     def _next_fetch(self, now_ms: int) -> _Fetch | None:
         count = min(_MISSING_ASKED + len(self._unavailable_at_ms), _LISTED_MAX)
@@ -224,7 +249,7 @@ class BlobExchange:
             if self._files.holds(sha256) or self._finished_earlier(sha256, total):
                 self._store.blob_arrived(sha256, total)
             elif self._may_ask(sha256, now_ms) and self._files.may_fetch(total):
-                return _Fetch(sha256=sha256, total=total, until=0, asked_at_ms=0)
+                return _Fetch(sha256=sha256, total=total, until=0, heard_at_ms=now_ms)
         return None
 
     def _may_ask(self, sha256: bytes, now_ms: int) -> bool:
@@ -235,11 +260,14 @@ class BlobExchange:
         """Finish a file whose last byte came, but whose check a crash prevented."""
         return 0 < total <= self._files.part_size(sha256) and self._files.finish(sha256)
 
-    def _chunks(self, want: Want) -> Iterator[Chunk]:
-        offset, end = want.offset, want.offset + min(want.length, WANT_BYTES)
-        while True:
-            total, data = self._files.read(want.sha256, offset, min(CHUNK_BYTES, end - offset))
-            yield Chunk(sha256=want.sha256, offset=offset, total=total, data=data)
-            offset += len(data)
-            if not data or offset >= end:
-                return
+    def _next_chunk(self) -> Chunk:
+        """Return the next bytes of the oldest request; it is done with when all have been read."""
+        want = self._serving.popleft()
+        size = min(CHUNK_BYTES, want.length)
+        total, data = self._files.read(want.sha256, want.offset, size)
+        left = want.length - len(data)
+        if data and left > 0:
+            rest = replace(want, offset=want.offset + len(data), length=left)
+            self._serving.appendleft(rest)
+        name = want.sha256[:CHUNK_NAME_BYTES]
+        return Chunk(sha256=name, offset=want.offset, total=total, data=data)

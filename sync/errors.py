@@ -4,6 +4,7 @@ SyncError
 ├── ChangeError      an Automerge change that must not enter a document
 ├── LogError         a log, tree head or cursor that does not fit what is stored
 ├── LinkError        the peer broke the protocol: costs the link, never the node
+├── FrameError       leaves on their way that cannot be read
 ├── StoreError       the database or a file cannot do what was asked
 └── RecordFileError  an exported record does not verify
 """
@@ -42,3 +43,7 @@ class StoreError(SyncError):
 
 class RecordFileError(SyncError):
     """An exported record does not verify."""
+
+
+class FrameError(SyncError):
+    """Leaves on their way that cannot be read, or not yet (`frame_early`)."""

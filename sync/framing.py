@@ -15,15 +15,14 @@ from typing import Final
 
 import zstandard
 
-from schemas.errors import RecordError
 from schemas.hlc import reading, reading_ms
-from schemas.limits import FRAME_LEAVES_MAX, LEAF_BYTES_MAX
-from schemas.record import Leaf, LeafType, Writer, decode_leaf, decode_writer
+from schemas.limits import FRAME_BYTES_MAX, FRAME_LEAVES_MAX, LEAF_BYTES_MAX
+from schemas.record import Leaf, LeafType, Writer
 from sync.change import uleb
 from sync.errors import FrameError
+from sync.history import read_leaf, read_writer
 from sync.stripping import History, Stripped, Tag, read_uleb, rebuild, strip
 
-FRAME_BYTES_MAX: Final = 1_200
 # Higher levels take four times as long for one byte in fifty.
 _LEVEL: Final = 12
 # What we write with; the others in the folder are for reading.
@@ -50,9 +49,9 @@ class Growing:
 
     def add(self, data: bytes) -> None:
         """Add the next leaf."""
-        leaf = _leaf(data)
+        leaf = read_leaf(data)
         if leaf is not None and leaf.type == LeafType.WRITER:
-            writer = _writer(leaf)
+            writer = read_writer(leaf)
             if writer is not None:
                 self._writers.setdefault(leaf.writer, writer)
         elif leaf is not None and leaf.type == LeafType.CHANGE:
@@ -122,6 +121,15 @@ def _guess(leaves: Sequence[bytes], size_max: int) -> int:
     return min(len(leaves), FRAME_LEAVES_MAX)
 
 
+def read_frame(data: bytes, dictionary: bytes = b"") -> list[Stripped]:
+    """Return the leaves in a frame as they were sent, which needs no history.
+
+    Raises:
+        FrameError: it is no frame.
+    """
+    return _entries(_inflate(data, dictionary))
+
+
 def unpack(
     first_seq: int, data: bytes, history: History, *, dictionary: bytes = b""
 ) -> list[bytes]:
@@ -130,10 +138,18 @@ def unpack(
     Raises:
         FrameError: it is not one, or builds on leaves that have not arrived (`frame_early`).
     """
-    plain = _inflate(data, dictionary)
+    return restore(first_seq, read_frame(data, dictionary), history)
+
+
+def restore(first_seq: int, entries: Sequence[Stripped], history: History) -> list[bytes]:
+    """Return the leaves of a frame that was read.
+
+    Raises:
+        FrameError: they are none, or build on leaves that have not arrived (`frame_early`).
+    """
     growing = Growing(history, first_seq)
     leaves: list[bytes] = []
-    for seq, stripped in enumerate(_entries(plain), first_seq):
+    for seq, stripped in enumerate(entries, first_seq):
         leaf = rebuild(stripped, seq, growing)
         if len(leaf) > LEAF_BYTES_MAX:
             raise FrameError("frame_malformed", "a leaf is too long")
@@ -268,20 +284,6 @@ class _Reader:
     def end(self) -> None:
         if self._at != len(self._data):
             raise FrameError("frame_malformed", "bytes follow the end of the frame")
-
-
-def _leaf(data: bytes) -> Leaf | None:
-    try:
-        return decode_leaf(data)
-    except RecordError:
-        return None
-
-
-def _writer(leaf: Leaf) -> Writer | None:
-    try:
-        return decode_writer(leaf.body)
-    except RecordError:
-        return None
 
 
 @cache

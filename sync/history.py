@@ -1,9 +1,11 @@
 """What a node knows of a log it holds, as frames need it."""
 
+from collections.abc import Sequence
+
 from schemas.errors import RecordError
-from schemas.record import Leaf, Writer, decode_leaf, decode_writer
-from sync.errors import LogError
-from sync.store import Log, Store
+from schemas.record import Leaf, LeafType, Writer, decode_leaf, decode_writer
+from sync.log import Log
+from sync.store import Store
 
 
 class LogHistory:
@@ -15,32 +17,56 @@ class LogHistory:
     def __init__(self, store: Store, log: Log) -> None:
         """Look into one log."""
         self._store = store
-        self._log = log
+        self._number = log.number
+        self._writers: dict[int, Writer] = {}
+        self.learn(store.pending_writers(log))
+
+    def learn(self, leaves: Sequence[bytes]) -> None:
+        """Note the writers that leaves declare which no head covers yet."""
+        for data in leaves:
+            leaf = read_leaf(data)
+            if leaf is not None and leaf.type == LeafType.WRITER:
+                writer = read_writer(leaf)
+                if writer is not None:
+                    self._writers.setdefault(leaf.writer, writer)
 
     def leaf(self, seq: int, /) -> Leaf | None:
         """Return an earlier leaf, None if it has not arrived or is none."""
-        try:
-            return decode_leaf(self._store.leaf(self._log.number, seq))
-        except LogError:
-            pending = self._store.pending(self._log, seq, seq + 1)
-        except RecordError:
-            return None
-        try:
-            return decode_leaf(pending[0]) if pending else None
-        except RecordError:
-            return None
+        data = self._store.any_leaf(self._number, seq)
+        return None if data is None else read_leaf(data)
 
     def writer(self, number: int, /) -> Writer | None:
         """Return a writer that an earlier leaf declared."""
-        row = self._store.db.execute(
-            "SELECT body FROM writer WHERE log = ? AND number = ?", (self._log.number, number)
-        ).fetchone()
-        return decode_writer(bytes(row[0])) if row else None
+        writer = self._writers.get(number)
+        if writer is None:
+            row = self._store.db.execute(
+                "SELECT body FROM writer WHERE log = ? AND number = ?", (self._number, number)
+            ).fetchone()
+            if row is None:
+                return None
+            writer = self._writers[number] = decode_writer(bytes(row[0]))
+        return writer
 
     def previous(self, document: bytes, seq: int, /) -> int | None:
         """Return the last leaf below seq that is a change of the document."""
         row = self._store.db.execute(
             "SELECT max(seq) FROM change WHERE document = ? AND log = ? AND seq < ?",
-            (document, self._log.number, seq),
+            (document, self._number, seq),
         ).fetchone()
         return None if row[0] is None else int(row[0])
+
+
+def read_leaf(data: bytes) -> Leaf | None:
+    """Return the leaf, None if it is none."""
+    try:
+        return decode_leaf(data)
+    except RecordError:
+        return None
+
+
+def read_writer(leaf: Leaf) -> Writer | None:
+    """Return the writer that a leaf declares, None if it does not."""
+    try:
+        return decode_writer(leaf.body)
+    except RecordError:
+        return None

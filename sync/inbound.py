@@ -20,7 +20,7 @@ from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.limits import OFFERS_MAX, PENDING_LEAVES_MAX
 from schemas.record import LeafType, decode_certificates, decode_leaf
-from schemas.wire import Head, Offer
+from schemas.wire import Head
 from sync.errors import LinkError, LogError
 from sync.intake import Intake
 from sync.log import HEAD_STEP, UP, Log
@@ -50,25 +50,30 @@ class Inbound:
         self._subject = subject
         self._verify_chain = verify_chain
 
-    def accept_offer(self, offer: Offer, peer: Subject) -> Log:
+    def accept_offer(self, owner: bytes, purpose: str, epoch: int, peer: Subject) -> Log:
         """Return the log that a peer may send us, new or known.
+
+        Args:
+            owner: peer id of its owner.
+            purpose: in full.
+            epoch: of its owner.
+            peer: who offers it.
 
         Raises:
             LinkError: the peer may not send this log.
         """
-        if log_id(offer.owner, offer.purpose, offer.epoch) != offer.log_id:
-            raise LinkError("offer_forged", "the id of an offered log does not match its owner")
-        log = self._store.find_log(offer.log_id)
-        if not self._may_send(peer, offer) or (log is not None and log.source is None):
+        named = log_id(owner, purpose, epoch)
+        log = self._store.find_log(named)
+        if not self._may_send(peer, owner, purpose) or (log is not None and log.source is None):
             raise LinkError("offer_foreign", "the peer may not send this log")
         if log is None:
             if self._unproved_logs(peer.peer_id) >= OFFERS_MAX:
                 raise LinkError("offers_too_many", "too many logs were offered and none proved")
             log = self._store.create_log(
-                log_id=offer.log_id,
-                owner=offer.owner,
-                purpose=offer.purpose,
-                epoch=offer.epoch,
+                log_id=named,
+                owner=owner,
+                purpose=purpose,
+                epoch=epoch,
                 source=peer.peer_id,
             )
         elif log.source != peer.peer_id:
@@ -78,7 +83,7 @@ class Inbound:
             log.source, log.awaited, log.dirty = peer.peer_id, None, True
         return log
 
-    def _may_send(self, peer: Subject, offer: Offer) -> bool:
+    def _may_send(self, peer: Subject, owner_id: bytes, purpose: str) -> bool:
         """Tell whether the log comes from where it must.
 
         The tier above sends only what it wrote for us; from below, such a log could put words into
@@ -88,11 +93,11 @@ class Inbound:
         if here == there:
             return False
         if is_within(here, there):
-            purpose = f"down/{self._subject.peer_id.hex()}"
-            return offer.owner == peer.peer_id and offer.purpose == purpose
-        owner = self._store.peer(offer.owner)
+            ours = f"down/{self._subject.peer_id.hex()}"
+            return owner_id == peer.peer_id and purpose == ours
+        owner = self._store.peer(owner_id)
         is_theirs = owner is None or owner.peer_id == peer.peer_id or is_within(owner.code, there)
-        return offer.purpose == UP and is_within(there, here) and is_theirs
+        return purpose == UP and is_within(there, here) and is_theirs
 
     def _unproved_logs(self, source: bytes) -> int:
         """Return how many logs of a sender have no owner by certificate yet."""
@@ -107,11 +112,33 @@ class Inbound:
         Raises:
             LinkError: too many leaves without a tree head.
         """
-        if first_seq + len(leaves) > log.size + PENDING_LEAVES_MAX:
-            raise LinkError("head_overdue", "too many leaves came without a tree head")
+        self.check_room(log, first_seq + len(leaves))
         skip = max(0, log.size - first_seq)
         if skip < len(leaves):
             self._store.put_pending(log, first_seq + skip, leaves[skip:])
+
+    def check_room(self, log: Log, end: int) -> None:
+        """Refuse leaves too far beyond the last tree head.
+
+        Raises:
+            LinkError: too many leaves without a tree head.
+        """
+        if end > log.size + PENDING_LEAVES_MAX:
+            raise LinkError("head_overdue", "too many leaves came without a tree head")
+
+    def root_of(self, log: Log, size: int, have_seq: int) -> bytes | None:
+        """Return the root over the first leaves, those no head covers too; None if some lack.
+
+        Args:
+            log: received log.
+            size: how many leaves.
+            have_seq: every leaf below is stored.
+        """
+        if size <= log.size:
+            return self._store.root_at(log, size)
+        if size > have_seq:
+            return None
+        return _extended(log, self._store.pending(log, log.size, size)).root()
 
     def await_head(self, log: Log, head: Head) -> None:
         """Remember a head until its leaves are here; an older one must be a prefix of ours.
@@ -205,10 +232,7 @@ class Inbound:
         log.tier, log.code, log.dirty = owner.tier.value, owner.code, True
 
     def _check_leaves(self, log: Log, leaves: Sequence[bytes], root: bytes) -> None:
-        frontier = Frontier.decode(log.frontier.size, log.frontier.encode())
-        for leaf in leaves:
-            frontier.append(leaf_hash(leaf))
-        if frontier.root() == root:
+        if _extended(log, leaves).root() == root:
             return
         log.doubts, log.dirty = log.doubts + 1, True
         if log.doubts < _DOUBTS_MAX:
@@ -231,3 +255,10 @@ class Inbound:
         self._store.put_cosignature(
             log, log.size, self._subject.tier.value, self._subject.code, made
         )
+
+
+def _extended(log: Log, leaves: Sequence[bytes]) -> Frontier:
+    frontier = Frontier.decode(log.frontier.size, log.frontier.encode())
+    for leaf in leaves:
+        frontier.append(leaf_hash(leaf))
+    return frontier

@@ -59,6 +59,17 @@ _LOG_TABLES = (
         data BLOB NOT NULL,
         PRIMARY KEY (log, seq)
     ) STRICT""",
+    # Frames that arrived but cannot be read yet, or parts of one; `count` leaves, 0 for a part.
+    """CREATE TABLE early_frame (
+        log INTEGER NOT NULL REFERENCES log(number),
+        first_seq INTEGER NOT NULL,
+        offset INTEGER NOT NULL,
+        total INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        dictionary BLOB NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (log, first_seq, offset)
+    ) STRICT""",
     # Roots of perfect subtrees of 2^level leaves, level a multiple of 8; the rest is recomputed.
     """CREATE TABLE subtree (
         log INTEGER NOT NULL REFERENCES log(number),

@@ -1,6 +1,6 @@
 """How much may be on its way: what the line carries in one round trip, and a little more.
 
-The rate is the best of the last deliveries, the round trip the shortest of all, in the manner of BBR
+The rate is the best of the last deliveries, the round trip the shortest of all, in BBR's manner
 (draft-cardwell-iccrg-bbr-congestion-control); what a cut loses is never much more than that.
 """
 

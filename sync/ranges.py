@@ -14,6 +14,12 @@ class Ranges:
         for number in numbers:
             self.add(number, number + 1)
 
+    def copy(self) -> "Ranges":
+        """Return another set of the same numbers."""
+        made = Ranges()
+        made._starts, made._ends = list(self._starts), list(self._ends)
+        return made
+
     def add(self, start: int, end: int) -> None:
         """Add all numbers from start up to, not including, end."""
         if start >= end:

@@ -14,6 +14,7 @@ from crypto.merkle import Frontier, inclusion_proof, leaf_hash, parent_hash, roo
 from crypto.note import Cosignature, key_name
 from schemas.codes import Tier
 from sync.database import Connection, translated
+from sync.early import EarlyFrames
 from sync.errors import LogError, StoreError
 from sync.log import SUBTREE_LEVEL, Log
 
@@ -37,6 +38,7 @@ class Store:
     def __init__(self, connection: Connection) -> None:
         """Work on a connection that open_database returned."""
         self.db = connection
+        self.early = EarlyFrames(connection)
         self._logs: dict[bytes, Log] = {}
         self._log_ids: list[bytes] | None = None
         # Counts news about cosignatures, so that sessions look only when there is some.
@@ -228,9 +230,29 @@ class Store:
         )
         return [row[0] for row in rows]
 
+    def pending_writers(self, log: Log) -> list[bytes]:
+        """Return the pending leaves that declare writers: arrays of five that begin with a 1."""
+        rows = self.db.execute(
+            "SELECT data FROM pending_leaf WHERE log = ? AND substr(data, 1, 2) = x'8501'"
+            " ORDER BY seq",
+            (log.number,),
+        )
+        return [row[0] for row in rows]
+
+    def any_leaf(self, log_number: int, seq: int) -> bytes | None:
+        """Return a leaf that is here, under a tree head or not."""
+        for table in ("leaf", "pending_leaf"):
+            row = self.db.execute(
+                f"SELECT data FROM {table} WHERE log = ? AND seq = ?", (log_number, seq)
+            ).fetchone()
+            if row is not None:
+                return bytes(row[0])
+        return None
+
     def drop_pending(self, log: Log) -> None:
-        """Forget the leaves of a log that no tree head covers; their sender has them."""
+        """Forget what came of a log and no tree head covers; its sender has it."""
         self.db.execute("DELETE FROM pending_leaf WHERE log = ?", (log.number,))
+        self.early.drop_all(log)
 
     def promote(self, log: Log, start: int, end: int) -> None:
         """Move pending leaves, now covered by a tree head, to the log."""

@@ -14,7 +14,7 @@ from node.folder import NODE_LIFETIME_DAYS, init_folder, install_chain, sign_req
 from node.samples.texts import Place, find_place
 from node.station import Station, open_station
 from schemas.codes import Role, Tier
-from schemas.wire import decode_message, encode_message
+from schemas.wire import decode_messages, encode_message
 from sync.replica import Author
 from sync.session import Kinship, Session
 from sync.store import Peer
@@ -107,7 +107,7 @@ class End:
 
     def step(self, inbox: list[bytes], now_ms: int) -> list[bytes]:
         """Handle messages in one transaction and return the answers, as the running node does."""
-        messages = [decode_message(data) for data in inbox]
+        messages = [message for data in inbox for message in decode_messages(data)]
         with self._replica.transaction():
             answers = [a for message in messages for a in self._session.receive(message, now_ms)]
             answers += self._session.pump(now_ms)

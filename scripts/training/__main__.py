@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for seed in range(options.seed, options.seed + _PASTS):
         samples += _past(seed)
         print(f"{len(samples)} samples, {sum(map(len, samples))} bytes", file=sys.stderr)
-    trained = zstandard.train_dictionary(_BYTES, samples, level=12).as_bytes()
+    trained = zstandard.train_dictionary(_BYTES, list(samples), level=12).as_bytes()
     name = hashlib.sha256(trained).hexdigest()
     (_FOLDER / f"{name}.zdict").write_bytes(trained)
     print(name)

@@ -16,7 +16,7 @@ from crypto.identity import NodeKey
 from schemas.codes import CaseType, Tier
 from schemas.events import DirectiveIssued, Noted, Received, Registered
 from schemas.ids import DocumentId, mint_document_id
-from schemas.wire import decode_message, encode_message
+from schemas.wire import decode_messages, encode_message
 from sync.blobs import BlobFiles
 from sync.database import open_database
 from sync.errors import RecordFileError
@@ -140,13 +140,13 @@ class World:
         waiting: list[list[Any]] = []
         for session, end in zip(sessions, ends, strict=True):
             with end.replica.transaction():
-                waiting.append(session.open(NOW_MS))
+                waiting.append(session.pump(NOW_MS))
         while any(waiting):
             for mine, (session, end) in enumerate(zip(sessions, ends, strict=True)):
                 arrived, waiting[1 - mine] = waiting[1 - mine], []
                 with end.replica.transaction():
                     for message in arrived:
-                        read = decode_message(encode_message(message))
+                        (read,) = decode_messages(encode_message(message))
                         waiting[mine] += session.receive(read, NOW_MS)
                     waiting[mine] += session.pump(NOW_MS)
 

@@ -22,7 +22,7 @@ from sync.blobs import BlobFiles
 from sync.session import Session
 from tests.node.places import make_centre, make_commune, make_province, running, set_parent
 
-_ASKED = encode_message(Head(log_id=bytes(16), size=1, root=bytes(32), signature=bytes(64)))
+_ASKED = encode_message(Head(log=bytes(16), size=1, root=bytes(32), signature=bytes(64)))
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

@@ -36,7 +36,7 @@ from schemas.wire import (
     Priority,
     Problem,
     Want,
-    decode_message,
+    decode_messages,
     encode_message,
 )
 
@@ -100,28 +100,28 @@ messages: st.SearchStrategy[Message] = st.one_of(
 )
 
 LOG, KEY = b"l" * 16, b"k" * 32
-FRAME = Frame(log_id=LOG, priority=2, first_seq=7, leaves=(b"leaf",))
+FRAME = Frame(log=LOG, priority=2, first_seq=7, leaves=(b"leaf",))
 OFFER = Offer(log_id=LOG, owner=KEY, purpose="up", epoch=0, from_seq=0, size=1)
 SAMPLES: tuple[Message, ...] = (
     Hello(version=1, now_ms=0, offers=(OFFER,)),
     FRAME,
-    Head(log_id=LOG, size=1, root=KEY, signature=bytes(64)),
+    Head(log=LOG, size=1, root=KEY, signature=bytes(64)),
     Ack(
-        log_id=LOG,
+        log=LOG,
         have_seq=3,
         gaps=((3, 2),),
         cosignatures=(Cosigned(peer_id=KEY, size=1, timestamp_s=1, signature=bytes(64)),),
     ),
     Want(sha256=KEY, offset=0, length=1),
     Chunk(sha256=KEY, offset=0, total=4, data=b"data"),
-    Problem(code="log_forked", detail="Hai chuyện khác nhau", log_id=LOG),
+    Problem(code="log_forked", detail="Hai chuyện khác nhau", log=LOG),
 )
 
 
 def readable(data: bytes) -> bool:
     """Tell whether data is a message; any error but MessageError fails the test."""
     try:
-        decode_message(data)
+        decode_messages(data)
     except MessageError:
         return False
     return True
@@ -130,7 +130,7 @@ def readable(data: bytes) -> bool:
 @given(messages)
 @settings(max_examples=200)
 def test_a_message_is_read_as_it_was_written(message: Message) -> None:
-    assert decode_message(encode_message(message)) == message
+    assert decode_messages(encode_message(message)) == [message]
 
 
 @pytest.mark.parametrize("message", SAMPLES, ids=lambda message: type(message).__name__)
@@ -227,21 +227,21 @@ def test_every_limit_is_kept() -> None:
     assert [readable(cbor2.dumps(body)) for body in within] == [True] * len(within)
     assert [readable(cbor2.dumps(body)) for body in beyond] == [False] * len(beyond)
     with pytest.raises(MessageError, match="bytes") as refusal:
-        decode_message(bytes(MESSAGE_BYTES_MAX + 1))
+        decode_messages(bytes(MESSAGE_BYTES_MAX + 1))
     assert refusal.value.code == "message_too_long"
 
 
 def test_an_unknown_kind_and_an_unknown_coding_are_told_apart() -> None:
     with pytest.raises(MessageError) as refusal:
-        decode_message(cbor2.dumps([9]))
+        decode_messages(cbor2.dumps([9]))
     assert refusal.value.code == "message_unknown"
     with pytest.raises(MessageError) as refusal:
-        decode_message(encode_message(replace(FRAME, coding=3)))
+        decode_messages(encode_message(replace(FRAME, coding=3)))
     assert refusal.value.code == "coding_unknown"
 
 
 def test_a_long_explanation_is_cut_not_refused() -> None:
-    message = decode_message(encode_message(Problem(code="disk_full", detail="đ" * 900)))
+    (message,) = decode_messages(encode_message(Problem(code="disk_full", detail="đ" * 900)))
     assert isinstance(message, Problem)
     assert message.detail == "đ" * 500
 

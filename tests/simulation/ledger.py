@@ -198,18 +198,18 @@ class Ledger:
                     )
         self._look_for_trouble(node)
 
-    def sends_ack(self, node: SimulatedNode, ack: Ack) -> None:
+    def sends_ack(self, node: SimulatedNode, log_id: bytes, ack: Ack) -> None:
         """Check an acknowledgement that is about to leave.
 
         Raises:
             BrokenPromise: it takes back an earlier one, or claims what is not stored.
         """
-        key = (node.code, ack.log_id)
+        key = (node.code, log_id)
         if ack.have_seq < self._acked.get(key, 0):
             raise BrokenPromise(
                 "ack_back",
                 f"{node.code} acknowledged {self._acked[key]} leaves of"
-                f" {self._name(ack.log_id)} and now {ack.have_seq}",
+                f" {self._name(log_id)} and now {ack.have_seq}",
             )
         self._acked[key] = ack.have_seq
         held = self.held(*key)
@@ -217,12 +217,12 @@ class Ledger:
             stored = node.guard.disk.execute(
                 "SELECT count(*) FROM pending_leaf JOIN log ON number = log"
                 " WHERE log_id = ? AND seq >= ? AND seq < ?",
-                (ack.log_id, held, ack.have_seq),
+                (log_id, held, ack.have_seq),
             ).fetchone()[0]
             if stored != ack.have_seq - held:
                 raise BrokenPromise(
                     "ack_early",
-                    f"{node.code} acknowledged {ack.have_seq} leaves of {self._name(ack.log_id)}"
+                    f"{node.code} acknowledged {ack.have_seq} leaves of {self._name(log_id)}"
                     f" and holds {held + stored}",
                 )
 

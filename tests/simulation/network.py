@@ -8,7 +8,7 @@ from typing import Final
 
 from crypto.errors import CryptoError
 from schemas.errors import MessageError
-from schemas.wire import Ack, Message, decode_message, encode_message
+from schemas.wire import Ack, Message, decode_messages, encode_message
 from sync.errors import LinkError, StoreError
 from sync.session import Kinship, Session
 from tests.simulation.nodes import SimulatedNode
@@ -94,7 +94,8 @@ class Contact:
         def work() -> list[Message]:
             answers: list[Message] = []
             for data in raw:
-                answers += side.session.receive(decode_message(data), clock_ms)
+                for message in decode_messages(data):
+                    answers += side.session.receive(message, clock_ms)
             return answers + side.session.pump(clock_ms)
 
         return side.node.commit(work)

@@ -11,10 +11,10 @@ from typing import Any, Final
 import pytest
 
 from schemas.wire import Ack
-from sync import intake, replica, session
+from sync import intake, replica, sender
 from sync.inbound import Inbound
+from sync.receiver import Receiver
 from sync.replica import Replica
-from sync.session import Session
 from sync.store import Store
 from tests.simulation.ledger import BrokenPromise
 from tests.simulation.world import World
@@ -34,18 +34,18 @@ def forgets_leaves(patch: pytest.MonkeyPatch) -> None:
 
 def boasts(patch: pytest.MonkeyPatch) -> None:
     """Acknowledge one leaf more than arrived."""
-    honest = Session._ack
+    honest = Receiver._ack
 
-    def boast(self: Session, incoming: Any, log: Any) -> Ack:
+    def boast(self: Receiver, incoming: Any, log: Any) -> Ack:
         ack = honest(self, incoming, log)
         return Ack(
-            log_id=ack.log_id,
+            log=ack.log,
             have_seq=ack.have_seq + 1,
             gaps=ack.gaps,
             cosignatures=ack.cosignatures,
         )
 
-    patch.setattr(Session, "_ack", boast)
+    patch.setattr(Receiver, "_ack", boast)
 
 
 def tells_the_neighbour(patch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def drops_what_waits(patch: pytest.MonkeyPatch) -> None:
 
 def sends_once_only(patch: pytest.MonkeyPatch) -> None:
     """Never send again what was lost."""
-    patch.setattr(session, "has_passed", lambda span, since, now: False)
+    patch.setattr(sender, "has_passed", lambda span, since, now: False)
 
 
 def doubles(patch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.wire import Message
-from sync import document, inbound, log, replica, session, store
+from sync import document, inbound, log, receiver, replica, sender, session, store
 from sync.errors import StoreError, SyncError
 from tests.simulation.checks import check_all
 from tests.simulation.identities import START_MS, offices
@@ -358,7 +358,7 @@ class World:
             return
         self.ledger.look(node)
         for ack in acknowledgements(answers):
-            self.ledger.sends_ack(node, ack)
+            self.ledger.sends_ack(node, side.session.log_received(ack.log), ack)
         for message in answers:
             self._send(contact, side, message)
         if had_mail:
@@ -436,12 +436,12 @@ def small_limits(rng: random.Random) -> Iterator[None]:
     chosen = (
         (replica, "HEAD_STEP", head_step),
         (inbound, "HEAD_STEP", head_step),
-        (session, "HEAD_STEP", head_step),
+        (receiver, "HEAD_STEP", head_step),
         (store, "SUBTREE_LEVEL", subtree_level),
         (log, "SUBTREE_LEVEL", subtree_level),
-        (session, "FRAME_LEAVES_MAX", rng.choice((2, 8, 512))),
-        (session, "FRAME_BYTES_TARGET", rng.choice((600, 4_000, 16 << 10))),
-        (session, "WINDOW_BYTES", rng.choice((1_500, 8_000, 256 << 10))),
+        (sender, "FRAME_LEAVES_MAX", rng.choice((2, 8, 512))),
+        (sender, "FRAME_BYTES_MAX", rng.choice((150, 600, 1_200))),
+        (session, "WINDOW_BYTES_MIN", rng.choice((1_500, 8_000, 256 << 10))),
         (document, "_OPEN_DOCUMENTS_MAX", rng.choice((2, 2_000))),
     )
     before = [(module, name, getattr(module, name)) for module, name, _ in chosen]

@@ -20,7 +20,7 @@ from schemas.events import Event, Registered
 from schemas.hlc import reading
 from schemas.ids import DocumentId, mint_document_id
 from schemas.record import Leaf, LeafType, Writer, encode_certificates
-from schemas.wire import Head, Hello, Message, Offer, decode_message, encode_message
+from schemas.wire import Head, Hello, Message, Offer, decode_messages, encode_message
 from sync.blobs import BlobFiles
 from sync.change import Change, parse_change
 from sync.database import Connection, open_database
@@ -234,7 +234,10 @@ def handle(
     """Let a session handle messages in one transaction, as the program does."""
     with node.transaction():
         answers = [
-            answer for data in inbox for answer in session.receive(decode_message(data), now_ms)
+            answer
+            for data in inbox
+            for message in decode_messages(data)
+            for answer in session.receive(message, now_ms)
         ]
         return answers + session.pump(now_ms)
 
@@ -308,13 +311,12 @@ class LogBuilder:
     def head(self) -> Head:
         head = self.log().head()
         signature = sign_head(self.owner.key, head)
-        return Head(log_id=self.log_id, size=head.size, root=head.root, signature=signature)
+        return Head(log=self.log_id, size=head.size, root=head.root, signature=signature)
 
     def offer(self, **said: Any) -> Offer:
         honest = Offer(
-            log_id=self.log_id,
             owner=self.owner.key.peer_id,
-            purpose=self.purpose,
+            purpose=self.purpose.partition("/")[0],
             epoch=self.epoch,
             from_seq=0,
             size=len(self.leaves),

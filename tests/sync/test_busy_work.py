@@ -41,9 +41,7 @@ def test_a_log_offered_again_and_again_is_looked_through_once(tmp_path: Path) ->
     tell(province, session, log.hello())
     # Half of it is missing, so that there are gaps as well.
     for first in range(1, 20_000, 400):
-        tell(
-            province, session, Frame(log_id=log.log_id, priority=2, first_seq=first, leaves=leaves)
-        )
+        tell(province, session, Frame(log=log.log_id, priority=2, first_seq=first, leaves=leaves))
     offers = (log.offer(),) * 4_000
     began = time.monotonic()
     tell(province, session, Hello(version=1, now_ms=NOW_MS, offers=offers))
@@ -62,7 +60,7 @@ def test_logs_that_nobody_proves_do_not_pile_up(
         tell(province, session, LogBuilder(commune, epoch=3).hello())
     assert refused.value.code == "offers_too_many"
     proved = LogBuilder(commune, epoch=1)
-    frame = Frame(log_id=proved.log_id, priority=2, first_seq=0, leaves=tuple(proved.leaves))
+    frame = Frame(log=proved.log_id, priority=2, first_seq=0, leaves=tuple(proved.leaves))
     tell(province, session, proved.hello(), frame, proved.head())
     tell(province, session, LogBuilder(commune, epoch=3).hello())
 
@@ -79,7 +77,7 @@ def test_an_old_head_is_compared_once_and_answered_each_time(
         province,
         session,
         log.hello(),
-        Frame(log_id=log.log_id, priority=2, first_seq=0, leaves=tuple(log.leaves)),
+        Frame(log=log.log_id, priority=2, first_seq=0, leaves=tuple(log.leaves)),
         log.head(),
     )
     computed: list[int] = []

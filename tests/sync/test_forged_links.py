@@ -70,7 +70,7 @@ def case_log(code: str = COMMUNE, title: str = "một") -> LogBuilder:
 
 def frame(builder: LogBuilder, start: int = 0, end: int | None = None) -> Frame:
     leaves = tuple(builder.leaves[start:end])
-    return Frame(log_id=builder.log_id, priority=2, first_seq=start, leaves=leaves)
+    return Frame(log=builder.log_id, priority=2, first_seq=start, leaves=leaves)
 
 
 def all_of(builder: LogBuilder) -> tuple[Message, ...]:
@@ -234,7 +234,7 @@ def test_an_old_head_of_the_same_log_is_answered(province: Node) -> None:
     tell(province, session, *all_of(builder))
     older = LogBuilder(place(COMMUNE), leaves=[])
     older.leaves = builder.leaves[:2]
-    empty = Head(log_id=builder.log_id, size=0, root=bytes(32), signature=bytes(64))
+    empty = Head(log=builder.log_id, size=0, root=bytes(32), signature=bytes(64))
     for head in (older.head(), empty):
         (ack,) = tell(province, session, head)
         assert isinstance(ack, Ack)
@@ -261,7 +261,7 @@ def test_a_head_that_contradicts_what_is_stored_stops_the_log(province: Node) ->
     session = child_link(province)
     answers = tell(province, session, two.hello(), two.head())
     problems = [answer for answer in answers if isinstance(answer, Problem)]
-    assert [(p.code, p.log_id) for p in problems] == [("log_forked", one.log_id)]
+    assert [(p.code, p.log) for p in problems] == [("log_forked", one.log_id)]
     assert province.alarms() == ["log_forked"]
     evidence = province.rows("SELECT evidence FROM alarm")[0][0]
     assert two.head().signature.hex() in evidence
@@ -350,7 +350,7 @@ def test_the_first_copy_of_a_pending_leaf_stays(province: Node) -> None:
 
 
 def test_an_acknowledgement_of_a_log_that_was_not_offered_ends_the_link(province: Node) -> None:
-    ack = Ack(log_id=bytes(16), have_seq=0, gaps=(), cosignatures=())
+    ack = Ack(log=bytes(16), have_seq=0, gaps=(), cosignatures=())
     assert refused(province, child_link(province), ack) == "ack_foreign"
 
 
@@ -359,7 +359,7 @@ def commune_with_link(tmp_path: Path) -> tuple[Node, Session, bytes]:
     commune.open_case()
     session = parent_link(commune, PROVINCE)
     with commune.transaction():
-        session.open(NOW_MS)
+        session.pump(NOW_MS)
     return commune, session, log_id(commune.peer_id, "up", 0)
 
 
@@ -371,7 +371,7 @@ def cosigned_ack(commune: Node, log: bytes, by: str = PROVINCE, **said: Any) -> 
     honest = Cosigned(
         peer_id=made.peer_id, size=size, timestamp_s=made.timestamp_s, signature=made.signature
     )
-    return Ack(log_id=log, have_seq=size, gaps=(), cosignatures=(replace(honest, **said),))
+    return Ack(log=log, have_seq=size, gaps=(), cosignatures=(replace(honest, **said),))
 
 
 @pytest.mark.parametrize("said", [{"signature": bytes(64)}, {"timestamp_s": 5}, {"size": 2}])
@@ -423,7 +423,7 @@ def test_somebody_else_cannot_cosign_in_the_name_of_a_tier(tmp_path: Path) -> No
 
 def test_a_peer_that_claims_more_than_there_is_stops_the_log(tmp_path: Path) -> None:
     commune, session, log = commune_with_link(tmp_path)
-    tell(commune, session, Ack(log_id=log, have_seq=9, gaps=(), cosignatures=()))
+    tell(commune, session, Ack(log=log, have_seq=9, gaps=(), cosignatures=()))
     assert commune.alarms() == ["log_behind"]
     assert tell(commune, session) == []
 
@@ -431,7 +431,7 @@ def test_a_peer_that_claims_more_than_there_is_stops_the_log(tmp_path: Path) -> 
 def test_gaps_of_nonsense_hurt_nobody(tmp_path: Path) -> None:
     commune, session, log = commune_with_link(tmp_path)
     nonsense = ((0, 0), (1 << 50, 1 << 50), (2, 1 << 53), (0, 1))
-    tell(commune, session, Ack(log_id=log, have_seq=0, gaps=nonsense, cosignatures=()))
+    tell(commune, session, Ack(log=log, have_seq=0, gaps=nonsense, cosignatures=()))
     tell(commune, session, cosigned_ack(commune, log))
     assert commune.alarms() == []
     assert not session.waits
@@ -443,9 +443,9 @@ def test_a_problem_of_the_link_ends_it_and_one_of_a_log_stops_that(tmp_path: Pat
         tell(commune, session, Problem(code="clock_wrong", detail="x"))
     assert caught.value.code == "clock_wrong"
     with pytest.raises(LinkError):
-        tell(commune, session, Problem(code="x", detail="x", log_id=bytes(16)))
-    tell(commune, session, Problem(code="log_forked", detail="x", log_id=log))
-    tell(commune, session, Problem(code="log_forked", detail="again", log_id=log))
+        tell(commune, session, Problem(code="x", detail="x", log=bytes(16)))
+    tell(commune, session, Problem(code="log_forked", detail="x", log=log))
+    tell(commune, session, Problem(code="log_forked", detail="again", log=log))
     assert commune.alarms() == ["log_forked"]
 
 

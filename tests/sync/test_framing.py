@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from schemas.events import Noted, PersonJoined
 from schemas.ids import document_text, event_id, mint_document_id
-from schemas.limits import FRAME_LEAVES_MAX
+from schemas.limits import FRAME_BYTES_MAX, FRAME_LEAVES_MAX
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, decode_writer
 from sync.document import Edit
 from sync.errors import FrameError
-from sync.framing import FRAME_BYTES_MAX, Growing, dictionaries, pack, unpack
+from sync.framing import Growing, dictionaries, pack, unpack
 from sync.stripping import History, Tag, strip
 from tests.sync.builders import (
     CASE,

@@ -1,0 +1,328 @@
+"""The receiving half of a session: logs that the peer sends, and what we say of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from crypto.certificates import Subject
+from schemas.limits import COSIGNATURES_MAX, GAPS_MAX
+from schemas.wire import (
+    DICTIONARY_NAME_BYTES,
+    PACKED,
+    PLAIN,
+    WITH_DICTIONARY,
+    Ack,
+    Cosigned,
+    Frame,
+    Head,
+    Hello,
+    Message,
+    Offer,
+    Problem,
+)
+from sync.errors import FrameError, LinkError, LogError
+from sync.framing import dictionaries, read_frame, restore
+from sync.history import LogHistory
+from sync.log import HEAD_STEP, UP, Log
+from sync.ranges import Ranges
+from sync.replica import Replica
+
+_REFERENCES_MAX: Final = 1 << 16
+
+
+@dataclass(slots=True)
+class _Incoming:
+    """What this session knows about one log it receives.
+
+    Attributes:
+        arrived: what is stored, in frames that cannot be read yet too.
+        read: what is stored as leaves.
+        told: what the last acknowledgement said.
+        cosigned: size that was told of each cosigner.
+        is_compared: a head below what is here was compared with it.
+    """
+
+    log_id: bytes
+    reference: bytes
+    arrived: Ranges
+    read: Ranges
+    history: LogHistory
+    told: tuple[object, ...] = ()
+    cosigned: dict[bytes, int] = field(default_factory=dict)
+    is_news: bool = False
+    is_compared: bool = False
+
+
+class Receiver:
+    """All logs that come from one peer."""
+
+    def __init__(self, replica: Replica, peer: Subject) -> None:
+        """Receive from a peer."""
+        self._replica = replica
+        self._store = replica.store
+        self._peer = peer
+        self._incoming: list[_Incoming] = []
+        self._by_id: dict[bytes, _Incoming] = {}
+        # The peer's dictionaries in its order, None where we do not know one.
+        self._dictionaries: list[bytes | None] = []
+        self._cosignature_news = 0
+
+    # Offers
+
+    def on_hello(self, hello: Hello) -> list[Message]:
+        """Accept offers; answer those that start elsewhere than where we stand.
+
+        Raises:
+            LinkError: the peer may not send one of the logs.
+        """
+        known = {digest[:DICTIONARY_NAME_BYTES]: data for digest, data in dictionaries().items()}
+        self._dictionaries = [known.get(name) for name in hello.dictionaries]
+        answers: list[Message] = []
+        for offer in hello.offers:
+            log = self._accept(offer)
+            number = len(self._incoming)
+            if number >= _REFERENCES_MAX:
+                raise LinkError("offers_too_many", "too many logs were offered in one session")
+            incoming = self._by_id.get(log.log_id)
+            if incoming is None:
+                # Nobody of ours offers a log twice; looking through what waits of it takes long.
+                incoming = self._open(log, number)
+                self._by_id[log.log_id] = incoming
+                ack = self._ack(incoming, log)
+                if ack.have_seq != offer.from_seq or ack.gaps:
+                    answers.append(ack)
+            self._incoming.append(incoming)
+        return answers
+
+    def _accept(self, offer: Offer) -> Log:
+        purpose = offer.purpose
+        if purpose != UP:
+            purpose = f"{purpose}/{self._replica.subject.peer_id.hex()}"
+        owner = offer.owner or self._peer.peer_id
+        return self._replica.inbound.accept_offer(owner, purpose, offer.epoch, self._peer)
+
+    def _open(self, log: Log, number: int) -> _Incoming:
+        read = Ranges(self._store.pending_numbers(log))
+        read.add(0, log.size)
+        arrived = self._arrived(log, read)
+        reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+        return _Incoming(log.log_id, reference, arrived, read, LogHistory(self._store, log))
+
+    def _arrived(self, log: Log, read: Ranges) -> Ranges:
+        arrived = read.copy()
+        for first, count in self._store.early.ranges(log):
+            arrived.add(first, first + count)
+        return arrived
+
+    # Frames
+
+    def on_frame(self, frame: Frame, now_ms: int) -> list[Message]:
+        """Keep what came; take it into use if a head covers it.
+
+        Raises:
+            LinkError: it is nothing that this peer may send.
+        """
+        incoming, log = self._find(frame.log)
+        if log.fault:
+            return []
+        if frame.coding == PLAIN:
+            self._keep(incoming, log, frame.first_seq, frame.leaves)
+            return self._settle(incoming, log, now_ms)
+        dictionary = self._dictionary(frame.coding)
+        data: bytes | None = frame.data
+        if frame.total != len(frame.data):
+            data = self._store.early.put_part(
+                log, frame.first_seq, frame.offset, frame.total, dictionary, frame.data
+            )
+        if data is None:
+            return []
+        try:
+            self._take(incoming, log, frame.first_seq, data, dictionary)
+        except FrameError as error:
+            raise LinkError(error.code, str(error)) from error
+        return self._read_early(incoming, log) or self._settle(incoming, log, now_ms)
+
+    def _dictionary(self, coding: int) -> bytes:
+        if coding == PACKED:
+            return b""
+        number = coding - WITH_DICTIONARY
+        found = self._dictionaries[number] if number < len(self._dictionaries) else None
+        if found is None:
+            raise LinkError("dictionary_unknown", "a frame under a dictionary that is not here")
+        return found
+
+    def _take(
+        self, incoming: _Incoming, log: Log, first_seq: int, data: bytes, dictionary: bytes
+    ) -> None:
+        """Read a frame, or keep it until what it builds on has come.
+
+        Raises:
+            FrameError: it is no frame.
+        """
+        entries = read_frame(data, dictionary)
+        end = first_seq + len(entries)
+        if incoming.arrived.covers(first_seq, end):
+            # Sent again: what we said of it was lost, so it must be said again.
+            incoming.told, incoming.is_news = (), True
+            return
+        try:
+            leaves = restore(first_seq, entries, incoming.history)
+        except FrameError as error:
+            if error.code != "frame_early" or first_seq <= incoming.read.contiguous_end(0):
+                raise
+            self._replica.inbound.check_room(log, end)
+            self._store.early.put(log, first_seq, len(entries), dictionary, data)
+            # Anew, because it may have taken the place of a longer one.
+            incoming.arrived = self._arrived(log, incoming.read)
+            incoming.is_news = True
+            return
+        self._keep(incoming, log, first_seq, leaves)
+
+    def _keep(self, incoming: _Incoming, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
+        self._replica.inbound.keep(log, first_seq, leaves)
+        end = first_seq + len(leaves)
+        if incoming.arrived.covers(first_seq, end):
+            incoming.told = ()
+        incoming.history.learn(leaves)
+        incoming.arrived.add(first_seq, end)
+        incoming.read.add(first_seq, end)
+        incoming.is_news = True
+
+    def _read_early(self, incoming: _Incoming, log: Log) -> list[Message]:
+        """Read frames that waited for what has come now."""
+        for first, data, digest in self._store.early.frames(log):
+            try:
+                entries = read_frame(data, dictionaries().get(digest, b""))
+                leaves = restore(first, entries, incoming.history)
+            except FrameError:
+                if first > incoming.read.contiguous_end(0):
+                    return []
+                # All that it could build on is here.
+                return [self._drop(incoming, log, "a frame cannot be read")]
+            self._store.early.drop(log, first)
+            self._keep(incoming, log, first, leaves)
+        return []
+
+    def _drop(self, incoming: _Incoming, log: Log, detail: str) -> Problem:
+        """Forget what no head covers; the peer ends the link and sends it in another."""
+        self._store.drop_pending(log)
+        incoming.arrived, incoming.read, incoming.is_news = Ranges(), Ranges(), False
+        incoming.arrived.add(0, log.size)
+        incoming.read.add(0, log.size)
+        return Problem(code="leaves_damaged", detail=detail)
+
+    # Heads
+
+    def on_head(self, head: Head, now_ms: int) -> list[Message]:
+        """Check a tree head, take the leaves under it into use, and acknowledge.
+
+        Raises:
+            LinkError: its signature or its owner's certificate is not acceptable.
+        """
+        incoming, log = self._find(head.log)
+        if log.fault:
+            return [self._stopped(incoming, log.fault, "this log is stopped")]
+        if head.size < log.size and head.size % HEAD_STEP:
+            # Its root takes up to 255 leaves to compute, which is done once on a link.
+            if incoming.is_compared:
+                return [self._ack(incoming, log)]
+            incoming.is_compared = True
+        if not head.root:
+            root = self._replica.inbound.root_of(log, head.size, incoming.read.contiguous_end(0))
+            if root is None:
+                # Nothing tells yet whether it is genuine; a sender repeats it with its root.
+                return [self._ack(incoming, log)]
+            head = replace(head, root=root)
+        try:
+            self._replica.inbound.await_head(log, head)
+        except LogError as error:
+            return [self._fault(incoming, log, head, error, now_ms)]
+        return self._settle(incoming, log, now_ms) or [self._ack(incoming, log)]
+
+    def _settle(self, incoming: _Incoming, log: Log, now_ms: int) -> list[Message]:
+        """Take leaves into use if a head covers them; return what is wrong with them, if it is."""
+        size, root, signature = log.awaited or (0, b"", b"")
+        try:
+            self._replica.inbound.settle(log, incoming.read.contiguous_end(0), now_ms)
+        except LogError as error:
+            if error.code == "leaves_damaged":
+                return [self._drop(incoming, log, str(error))]
+            head = Head(log=incoming.reference, size=size, root=root, signature=signature)
+            return [self._fault(incoming, log, head, error, now_ms)]
+        return []
+
+    def _fault(
+        self, incoming: _Incoming, log: Log, head: Head, error: LogError, now_ms: int
+    ) -> Problem:
+        """Stop a log that tells two stories, and keep both."""
+        log.fault, log.dirty = error.code, True
+        evidence = f"{log.origin} {head.size} {head.root.hex()} {head.signature.hex()}"
+        self._store.raise_alarm(
+            now_ms=now_ms, code=error.code, log_id=log.log_id, detail=str(error), evidence=evidence
+        )
+        return self._stopped(incoming, error.code, str(error))
+
+    def _stopped(self, incoming: _Incoming, code: str, detail: str) -> Problem:
+        return Problem(code=code, detail=detail, log=incoming.reference)
+
+    # Acknowledgements
+
+    def acks(self) -> list[Message]:
+        """Return acknowledgements that would say something new."""
+        cosigned = self._store.cosignature_news != self._cosignature_news
+        self._cosignature_news = self._store.cosignature_news
+        messages: list[Message] = []
+        for incoming in self._by_id.values():
+            if cosigned or incoming.is_news:
+                told = incoming.told
+                ack = self._ack(incoming, self._log(incoming.log_id))
+                if incoming.told != told or ack.cosignatures:
+                    messages.append(ack)
+        return messages
+
+    def _ack(self, incoming: _Incoming, log: Log) -> Ack:
+        cosignatures = []
+        for size, _, made in self._store.cosignatures(log)[-COSIGNATURES_MAX:]:
+            if incoming.cosigned.get(made.peer_id, 0) < size:
+                incoming.cosigned[made.peer_id] = size
+                own = made.peer_id == self._replica.subject.peer_id
+                cosignatures.append(
+                    Cosigned(
+                        peer_id=b"" if own else made.peer_id,
+                        size=size,
+                        timestamp_s=made.timestamp_s,
+                        signature=made.signature,
+                    )
+                )
+        ack = Ack(
+            log=incoming.reference,
+            have_seq=incoming.arrived.contiguous_end(0),
+            gaps=tuple(incoming.arrived.gaps(0)[:GAPS_MAX]),
+            cosignatures=tuple(cosignatures),
+        )
+        incoming.told, incoming.is_news = (ack.have_seq, ack.gaps), False
+        return ack
+
+    def log_id(self, named: bytes) -> bytes:
+        """Return the id of a log by its id or reference.
+
+        Raises:
+            LinkError: it was not offered.
+        """
+        return self._find(named)[1].log_id
+
+    def _find(self, named: bytes) -> tuple[_Incoming, Log]:
+        incoming = self._by_id.get(named)
+        if len(named) != 16:
+            number = int.from_bytes(named, "big")
+            incoming = self._incoming[number] if number < len(self._incoming) else None
+        log = self._store.find_log(incoming.log_id) if incoming else None
+        if incoming is None or log is None or log.source != self._peer.peer_id:
+            raise LinkError("frame_foreign", "leaves of a log that was not offered")
+        return incoming, log
+
+    def _log(self, named: bytes) -> Log:
+        log = self._store.find_log(named)
+        if log is None:
+            raise LogError("log_unknown", "the log is not in the store")
+        return log

@@ -1,0 +1,365 @@
+"""The sending half of a session: logs on their way to the peer, and what it says of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from crypto.certificates import Subject
+from crypto.errors import CryptoError
+from crypto.note import Cosignature, key_name
+from schemas.codes import Tier
+from schemas.hlc import has_passed
+from schemas.limits import FRAME_BYTES_MAX, FRAME_LEAVES_MAX, OFFERS_MAX
+from schemas.wire import (
+    DICTIONARY_NAME_BYTES,
+    PACKED,
+    WITH_DICTIONARY,
+    Ack,
+    Cosigned,
+    Frame,
+    Head,
+    Message,
+    Offer,
+    Priority,
+    Problem,
+)
+from sync.errors import LinkError, LogError
+from sync.framing import dictionaries, pack
+from sync.history import LogHistory
+from sync.log import UP, Log
+from sync.pace import Departure, Pace
+from sync.replica import Replica
+
+# A reliable link answers within this time; a lossy one is asked again after it.
+RETRY_MS: Final = 20_000
+# How often to ask whether the tiers above have countersigned meanwhile.
+POLL_MS: Final = 300_000
+# Leaves looked at for the first frame of a log; the next looks at twice what fitted.
+_LEAVES_FIRST: Final = 16
+
+Kinship = Literal["parent", "child"]
+
+
+@dataclass(slots=True)
+class _Flight:
+    """Leaves first to first + count on their way, in one frame or in parts of one."""
+
+    first: int
+    count: int
+    size_bytes: int
+    left: Departure
+
+
+@dataclass(slots=True)
+class _Outgoing:
+    """What this session knows about one log it sends.
+
+    Attributes:
+        acked: the peer holds every leaf below.
+        sent: the next leaf to send for the first time.
+        confirmed: an acknowledgement came in this session.
+        is_rooted: a head with its root was sent in this session.
+        likely: leaves that the last frame held.
+    """
+
+    log_id: bytes
+    reference: bytes
+    acked: int
+    sent: int
+    confirmed: bool = False
+    is_rooted: bool = False
+    head_sent_at_ms: int = 0
+    likely: int = _LEAVES_FIRST // 2
+    flights: list[_Flight] = field(default_factory=list)
+
+
+class Sender:
+    """All logs that go to one peer.
+
+    Attributes:
+        pace: what the line carries.
+    """
+
+    def __init__(self, replica: Replica, peer: Subject, kinship: Kinship, pace: Pace) -> None:
+        """Send to a peer that is our parent or our child."""
+        self._replica = replica
+        self._store = replica.store
+        self._peer = peer
+        self._kinship = kinship
+        self.pace = pace
+        self._outgoing: list[_Outgoing] = []
+        self._by_id: dict[bytes, _Outgoing] = {}
+        self._coding, self._dictionary = PACKED, b""
+        self._choose_dictionary(self._store.meta(self._meta_key) or b"")
+
+    @property
+    def _meta_key(self) -> str:
+        return f"dictionaries {self._peer.peer_id.hex()}"
+
+    def learn_dictionaries(self, names: Sequence[bytes]) -> None:
+        """Remember which dictionaries the peer understands, for now and for the next session."""
+        known = b"".join(names)
+        if known != (self._store.meta(self._meta_key) or b""):
+            self._store.set_meta(self._meta_key, known)
+            self._choose_dictionary(known)
+
+    def _choose_dictionary(self, known: bytes) -> None:
+        size = DICTIONARY_NAME_BYTES
+        names = {known[at : at + size] for at in range(0, len(known), size)}
+        for number, (digest, data) in enumerate(dictionaries().items()):
+            if digest[:size] in names:
+                self._coding, self._dictionary = WITH_DICTIONARY + number, data
+                return
+        self._coding, self._dictionary = PACKED, b""
+
+    @property
+    def waits(self) -> bool:
+        """Whether something was sent that is not acknowledged yet."""
+        return any(out.flights and not self._log(out.log_id).fault for out in self._outgoing)
+
+    # Offers
+
+    def offers(self) -> tuple[Offer, ...]:
+        """Return offers of the logs that appeared since the last time."""
+        offers: list[Offer] = []
+        for log in self._logs_to_send():
+            if log.log_id in self._by_id or log.size == 0 or log.fault:
+                continue
+            if len(offers) == OFFERS_MAX:
+                break
+            acked = min(self._store.cursor(log, self._peer.peer_id), log.size)
+            number = len(self._outgoing)
+            reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+            outgoing = _Outgoing(log_id=log.log_id, reference=reference, acked=acked, sent=acked)
+            self._outgoing.append(outgoing)
+            self._by_id[log.log_id] = outgoing
+            offers.append(
+                Offer(
+                    owner=b"" if log.owner == self._replica.subject.peer_id else log.owner,
+                    purpose=log.purpose.partition("/")[0],
+                    epoch=log.epoch,
+                    from_seq=acked,
+                    size=log.size,
+                )
+            )
+        return tuple(offers)
+
+    def _logs_to_send(self) -> list[Log]:
+        reads = f"down/{self._peer.peer_id.hex()}"
+        mine = self._replica.subject.peer_id
+        if self._kinship == "child":
+            return [log for log in self._store.logs() if log.owner == mine and log.purpose == reads]
+        return [log for log in self._store.logs() if log.purpose == UP]
+
+    # Frames and heads
+
+    def pump(self, now_ms: int, room_bytes: int) -> list[Message]:
+        """Return what may be sent of all logs, new leaves for about so many bytes."""
+        messages: list[Message] = []
+        for outgoing in self._outgoing:
+            log = self._log(outgoing.log_id)
+            if not log.fault:
+                room_bytes -= self._new_leaves(messages, outgoing, log, now_ms, room_bytes)
+                self._again(messages, outgoing, log, now_ms)
+        return messages
+
+    def has_unsent(self) -> bool:
+        """Tell whether leaves wait for their first sending."""
+        return any(
+            not log.fault and out.sent < log.size
+            for out in self._outgoing
+            for log in (self._log(out.log_id),)
+        )
+
+    def _new_leaves(
+        self,
+        messages: list[Message],
+        outgoing: _Outgoing,
+        log: Log,
+        now_ms: int,
+        room_bytes: int,
+    ) -> int:
+        window = self.pace.window_bytes
+        in_flight = sum(f.size_bytes for out in self._outgoing for f in out.flights)
+        used = 0
+        while outgoing.sent < log.size and used < room_bytes and in_flight < window:
+            head = self._store.next_head(log, outgoing.sent)
+            frames, count = self._frames(outgoing, log, outgoing.sent, head[0])
+            size_bytes = sum(len(frame.data) for frame in frames)
+            if in_flight and in_flight + size_bytes > window:
+                break
+            left = self.pace.depart(now_ms)
+            outgoing.flights.append(_Flight(outgoing.sent, count, size_bytes, left))
+            outgoing.sent += count
+            in_flight += size_bytes
+            used += size_bytes
+            messages += frames
+            if outgoing.sent == head[0]:
+                messages.append(self._head(outgoing, head, now_ms))
+        return used
+
+    def _frames(
+        self, outgoing: _Outgoing, log: Log, start: int, end: int
+    ) -> tuple[list[Frame], int]:
+        """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
+        wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
+        data, count = pack(
+            start,
+            self._store.leaves(log, start, wanted),
+            LogHistory(self._store, log),
+            dictionary=self._dictionary,
+        )
+        outgoing.likely = max(count, _LEAVES_FIRST // 2)
+        parts = [
+            Frame(
+                log=outgoing.reference,
+                priority=Priority.RECORDS,
+                first_seq=start,
+                coding=self._coding,
+                data=data[at : at + FRAME_BYTES_MAX],
+                offset=at,
+                total=len(data),
+            )
+            for at in range(0, len(data), FRAME_BYTES_MAX)
+        ]
+        return parts, count
+
+    def _again(self, messages: list[Message], outgoing: _Outgoing, log: Log, now_ms: int) -> None:
+        """Add frames and the head again that nobody answered for too long."""
+        for flight in outgoing.flights:
+            if has_passed(RETRY_MS, flight.left.at_ms, now_ms):
+                flight.left = self.pace.depart(now_ms)
+                start, end = flight.first, flight.first + flight.count
+                while start < end:
+                    frames, count = self._frames(outgoing, log, start, end)
+                    messages += frames
+                    start += count
+        # The peer answers a head with its cosignatures: asking again costs little while one lacks.
+        if outgoing.sent == log.size:
+            unanswered = outgoing.acked < log.size or self._lacks_cosignature(log)
+            wait_ms = RETRY_MS if outgoing.acked < log.size else POLL_MS
+            if unanswered and has_passed(wait_ms, outgoing.head_sent_at_ms, now_ms):
+                whole = (log.size, log.frontier.root(), log.head_signature)
+                messages.append(self._head(outgoing, whole, now_ms, is_repeated=True))
+
+    def _lacks_cosignature(self, log: Log) -> bool:
+        tier = self._peer.tier if self._kinship == "child" else Tier.CENTRE
+        return self._store.cosigned_size(log, tier) < log.size
+
+    def _head(
+        self,
+        outgoing: _Outgoing,
+        head: tuple[int, bytes, bytes],
+        now_ms: int,
+        *,
+        is_repeated: bool = False,
+    ) -> Head:
+        """Return a head; the first of a session, and repeated ones, have their root."""
+        size, root, signature = head
+        if outgoing.is_rooted and not is_repeated:
+            root = b""
+        outgoing.is_rooted, outgoing.head_sent_at_ms = True, now_ms
+        return Head(log=outgoing.reference, size=size, root=root, signature=signature)
+
+    # Answers
+
+    def on_ack(self, ack: Ack, now_ms: int) -> None:
+        """Learn what the peer holds of a log.
+
+        Raises:
+            LinkError: it is none of ours, or a cosignature is forged.
+        """
+        outgoing = self._find(ack.log)
+        if outgoing is None:
+            raise LinkError("ack_foreign", "an acknowledgement for a log that was not offered")
+        log = self._log(outgoing.log_id)
+        if ack.have_seq > log.size and log.source is None:
+            # Of a log that we only pass on, its owner gives us again what we lost.
+            self._stop(log, "log_behind", "the peer holds more of this log than we do", now_ms)
+            return
+        if not outgoing.confirmed:
+            # The first answer is the truth: the peer may have lost data, or have more than we knew.
+            outgoing.confirmed = True
+            outgoing.acked = ack.have_seq
+            if ack.have_seq < outgoing.sent and not outgoing.flights:
+                outgoing.sent = ack.have_seq
+            elif outgoing.flights and ack.have_seq < outgoing.flights[0].first:
+                outgoing.sent, outgoing.flights = ack.have_seq, []
+        outgoing.acked = max(outgoing.acked, ack.have_seq)
+        outgoing.sent = max(outgoing.sent, outgoing.acked)
+        self._land(outgoing, ack, now_ms)
+        self._store.set_cursor(log, self._peer.peer_id, outgoing.acked)
+        self._take_cosignatures(log, ack.cosignatures, now_ms)
+
+    def _land(self, outgoing: _Outgoing, ack: Ack, now_ms: int) -> None:
+        """Forget frames that arrived, whole; those in a gap stay in flight."""
+        highest = max([ack.have_seq, *(first + count for first, count in ack.gaps)])
+        waiting = []
+        for flight in outgoing.flights:
+            end = flight.first + flight.count
+            is_missing = end > highest or any(
+                first < end and flight.first < first + count for first, count in ack.gaps
+            )
+            if end > ack.have_seq and is_missing:
+                waiting.append(flight)
+            else:
+                self.pace.arrive(flight.left, flight.size_bytes, now_ms)
+        outgoing.flights = waiting
+
+    def _take_cosignatures(self, log: Log, cosignatures: Iterable[Cosigned], now_ms: int) -> None:
+        for cosigned in cosignatures:
+            peer_id = cosigned.peer_id or self._peer.peer_id
+            signer = self._store.peer(peer_id)
+            if peer_id == self._replica.subject.peer_id or signer is None:
+                # Ours comes back, or the certificate of a tier above has not arrived yet.
+                continue
+            made = Cosignature(
+                peer_id=peer_id,
+                name=key_name(signer.code),
+                timestamp_s=cosigned.timestamp_s,
+                signature=cosigned.signature,
+            )
+            try:
+                self._replica.inbound.add_cosignature(
+                    log, cosigned.size, Tier(signer.tier), signer.code, made
+                )
+            except CryptoError as error:
+                if peer_id != self._peer.peer_id:
+                    raise LinkError("cosignature_forged", "a cosignature is wrong") from error
+                # It stores another log under this name: one of us was restored or cloned.
+                self._stop(log, "log_forked", "the peer cosigned another version", now_ms)
+                return
+
+    def on_problem(self, problem: Problem, now_ms: int) -> None:
+        """Stop a log that the peer takes no more of.
+
+        Raises:
+            LinkError: the problem is with the whole link.
+        """
+        outgoing = self._find(problem.log) if problem.log else None
+        if outgoing is None:
+            raise LinkError(problem.code, f"the peer reports: {problem.detail}")
+        log = self._log(outgoing.log_id)
+        self._stop(log, problem.code, f"the peer reports: {problem.detail}", now_ms)
+
+    def _stop(self, log: Log, code: str, detail: str, now_ms: int) -> None:
+        if log.fault:
+            # Stopped already: each further sign of it says nothing new.
+            return
+        code = code or "problem"
+        self._store.raise_alarm(
+            now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=""
+        )
+        log.fault, log.dirty = code, True
+
+    def _find(self, named: bytes) -> _Outgoing | None:
+        if len(named) == 16:
+            return self._by_id.get(named)
+        number = int.from_bytes(named, "big")
+        return self._outgoing[number] if number < len(self._outgoing) else None
+
+    def _log(self, log_id: bytes) -> Log:
+        log = self._store.find_log(log_id)
+        if log is None:
+            raise LogError("log_unknown", "the log is not in the store")
+        return log
