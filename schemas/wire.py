@@ -32,6 +32,7 @@ PLAIN = 0
 PACKED = 1
 WITH_DICTIONARY = 2
 REFERENCE_BYTES_MAX = 4
+REFERENCES_MAX = 1 << 20
 DICTIONARY_NAME_BYTES = 8
 _SEQ_MAX = 1 << 53
 
@@ -70,13 +71,15 @@ class Hello:
     Attributes:
         version: protocol version of the sender.
         now_ms: the sender's wall clock, for warnings only.
-        offers: logs the sender will send; the first of a session has the reference 0, and so on.
+        first: number of the first offer, counted over the session; those behind it follow.
+        offers: logs the sender will send.
         dictionaries: first 8 bytes of the digests of the dictionaries that the sender understands.
     """
 
     version: int
     now_ms: int
     offers: tuple[Offer, ...]
+    first: int = 0
     dictionaries: tuple[bytes, ...] = ()
 
 
@@ -185,7 +188,8 @@ def encode_message(message: Message) -> bytes:
     match message:
         case Hello():
             offers = [[o.owner, o.purpose, o.epoch, o.from_seq, o.size] for o in message.offers]
-            body = [message.version, message.now_ms, offers, list(message.dictionaries)]
+            names = list(message.dictionaries)
+            body = [message.version, message.now_ms, message.first, offers, names]
         case Frame():
             body = [message.log, message.priority, message.first_seq, message.coding]
             body.append(list(message.leaves) if message.coding == PLAIN else message.data)
@@ -235,10 +239,11 @@ def _message(items: Any) -> Message:
 
 
 def _hello(body: list[Any]) -> Hello:
-    version, now_ms, offers, dictionaries = _items(body, 4)
+    version, now_ms, first, offers, dictionaries = _items(body, 5)
     return Hello(
         version=_uint(version, 255),
         now_ms=_uint(now_ms, _SEQ_MAX),
+        first=_uint(first, REFERENCES_MAX),
         offers=tuple(_offer(offer) for offer in _list(offers, OFFERS_MAX)),
         dictionaries=tuple(_bytes(item, DICTIONARY_NAME_BYTES) for item in _list(dictionaries, 16)),
     )

@@ -75,6 +75,12 @@ class EarlyFrames:
             "DELETE FROM early_frame WHERE log = ? AND first_seq = ?", (log.number, first_seq)
         )
 
+    def drop_below(self, log: Log, seq: int) -> None:
+        """Forget what begins with a leaf that is in use by now."""
+        self._db.execute(
+            "DELETE FROM early_frame WHERE log = ? AND first_seq < ?", (log.number, seq)
+        )
+
     def drop_all(self, log: Log) -> None:
         """Forget all frames of a log."""
         self._db.execute("DELETE FROM early_frame WHERE log = ?", (log.number,))

@@ -187,6 +187,7 @@ class Inbound:
         self._check_leaves(log, leaves, root)
         start = log.size
         self._store.promote(log, start, size)
+        self._store.early.drop_below(log, size)
         for leaf in leaves:
             log.extend(leaf)
         log.head_signature, log.awaited, log.doubts = signature, None, 0

@@ -61,7 +61,8 @@ class Receiver:
         self._replica = replica
         self._store = replica.store
         self._peer = peer
-        self._incoming: list[_Incoming] = []
+        # By the number of the offer, which is what the peer calls a log.
+        self._incoming: dict[int, _Incoming] = {}
         self._by_id: dict[bytes, _Incoming] = {}
         # The peer's dictionaries in its order, None where we do not know one.
         self._dictionaries: list[bytes | None] = []
@@ -78,10 +79,9 @@ class Receiver:
         known = {digest[:DICTIONARY_NAME_BYTES]: data for digest, data in dictionaries().items()}
         self._dictionaries = [known.get(name) for name in hello.dictionaries]
         answers: list[Message] = []
-        for offer in hello.offers:
+        for number, offer in enumerate(hello.offers, hello.first):
             log = self._accept(offer)
-            number = len(self._incoming)
-            if number >= _REFERENCES_MAX:
+            if len(self._incoming) >= _REFERENCES_MAX:
                 raise LinkError("offers_too_many", "too many logs were offered in one session")
             incoming = self._by_id.get(log.log_id)
             if incoming is None:
@@ -91,7 +91,7 @@ class Receiver:
                 ack = self._ack(incoming, log)
                 if ack.have_seq != offer.from_seq or ack.gaps:
                     answers.append(ack)
-            self._incoming.append(incoming)
+            self._incoming[number] = incoming
         return answers
 
     def _accept(self, offer: Offer) -> Log:
@@ -131,6 +131,10 @@ class Receiver:
         dictionary = self._dictionary(frame.coding)
         data: bytes | None = frame.data
         if frame.total != len(frame.data):
+            if incoming.arrived.covers(frame.first_seq, frame.first_seq + 1):
+                # Of a leaf that is here: what we said of it was lost.
+                incoming.told, incoming.is_news = (), True
+                return []
             data = self._store.early.put_part(
                 log, frame.first_seq, frame.offset, frame.total, dictionary, frame.data
             )
@@ -222,6 +226,9 @@ class Receiver:
         incoming, log = self._find(head.log)
         if log.fault:
             return [self._stopped(incoming, log.fault, "this log is stopped")]
+        if head.size <= log.size:
+            # The peer asks again: what we told of cosignatures may have been lost.
+            incoming.cosigned.clear()
         if head.size < log.size and head.size % HEAD_STEP:
             # Its root takes up to 255 leaves to compute, which is done once on a link.
             if incoming.is_compared:
@@ -314,8 +321,7 @@ class Receiver:
     def _find(self, named: bytes) -> tuple[_Incoming, Log]:
         incoming = self._by_id.get(named)
         if len(named) != 16:
-            number = int.from_bytes(named, "big")
-            incoming = self._incoming[number] if number < len(self._incoming) else None
+            incoming = self._incoming.get(int.from_bytes(named, "big"))
         log = self._store.find_log(incoming.log_id) if incoming else None
         if incoming is None or log is None or log.source != self._peer.peer_id:
             raise LinkError("frame_foreign", "leaves of a log that was not offered")

@@ -90,7 +90,8 @@ class Sender:
         self._outgoing: list[_Outgoing] = []
         self._by_id: dict[bytes, _Outgoing] = {}
         self._coding, self._dictionary = PACKED, b""
-        self._choose_dictionary(self._store.meta(self._meta_key) or b"")
+        # What the peer understands, as it said in this or an earlier session; None: not looked up.
+        self._understood: bytes | None = None
 
     @property
     def _meta_key(self) -> str:
@@ -99,18 +100,28 @@ class Sender:
     def learn_dictionaries(self, names: Sequence[bytes]) -> None:
         """Remember which dictionaries the peer understands, for now and for the next session."""
         known = b"".join(names)
-        if known != (self._store.meta(self._meta_key) or b""):
+        if known != self._recall_dictionaries():
             self._store.set_meta(self._meta_key, known)
             self._choose_dictionary(known)
 
+    def _recall_dictionaries(self) -> bytes:
+        if self._understood is None:
+            self._choose_dictionary(self._store.meta(self._meta_key) or b"")
+        return self._understood or b""
+
     def _choose_dictionary(self, known: bytes) -> None:
-        size = DICTIONARY_NAME_BYTES
+        self._understood, size = known, DICTIONARY_NAME_BYTES
         names = {known[at : at + size] for at in range(0, len(known), size)}
         for number, (digest, data) in enumerate(dictionaries().items()):
             if digest[:size] in names:
                 self._coding, self._dictionary = WITH_DICTIONARY + number, data
                 return
         self._coding, self._dictionary = PACKED, b""
+
+    @property
+    def offered(self) -> int:
+        """How many logs were offered in this session."""
+        return len(self._outgoing)
 
     @property
     def waits(self) -> bool:
@@ -121,6 +132,7 @@ class Sender:
 
     def offers(self) -> tuple[Offer, ...]:
         """Return offers of the logs that appeared since the last time."""
+        self._recall_dictionaries()
         offers: list[Offer] = []
         for log in self._logs_to_send():
             if log.log_id in self._by_id or log.size == 0 or log.fault:
@@ -208,6 +220,7 @@ class Sender:
             self._store.leaves(log, start, wanted),
             LogHistory(self._store, log),
             dictionary=self._dictionary,
+            size_max=FRAME_BYTES_MAX,
         )
         outgoing.likely = max(count, _LEAVES_FIRST // 2)
         parts = [

@@ -102,7 +102,11 @@ class Session:
             self._greeted = True
             names = tuple(digest[:DICTIONARY_NAME_BYTES] for digest in dictionaries())
             hello = Hello(
-                version=PROTOCOL_VERSION, now_ms=now_ms, offers=offers, dictionaries=names
+                version=PROTOCOL_VERSION,
+                now_ms=now_ms,
+                first=self._sender.offered - len(offers),
+                offers=offers,
+                dictionaries=names,
             )
             messages.insert(0, hello)
         leaves = self._sender.pump(now_ms, room_bytes)
