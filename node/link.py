@@ -1,16 +1,14 @@
-"""The link to another node: WebSocket over TLS around a sans-IO session.
+"""The link to another node: a WebSocket over TLS that comes back by itself.
 
-What arrives is handled in batches, each in one transaction; what a session answers leaves only
-after the commit. A peer that breaks the protocol costs its link, which comes back by itself.
+A peer that breaks the protocol costs its link, and nothing else.
 """
 
 import asyncio
 import logging
 import random
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import aiohttp
 from aiohttp import web
@@ -18,14 +16,15 @@ from aiohttp import web
 from crypto.certificates import Subject
 from crypto.errors import CertificateError, CryptoError
 from node.clock import Clock
+from node.exchange import Exchange, Sessions
 from node.folder import NodeFolder, expiry_ms, is_directly_below
 from node.listening import Listener, listen
-from node.tls import client_context, peer_subject, server_context
+from node.tls import client_context, peer_subject, prefer_bbr, server_context
 from schemas.errors import MessageError
-from schemas.limits import FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, WINDOW_BYTES_MAX
-from schemas.wire import Message, Problem, decode_messages, encode_message
+from schemas.limits import MESSAGE_BYTES_MAX
+from schemas.wire import Problem, encode_message
 from sync.errors import LinkError, StoreError
-from sync.session import Kinship, Session
+from sync.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -33,21 +32,12 @@ PATH: Final = "/link/1"
 # Frequent pings cost a slow line; a dead one is noticed when bytes are due or after this.
 _PING_S: Final = 60.0
 _CONNECT_S: Final = 30.0
-_TICK_S: Final = 5.0
-# Commits that follow each other closely travel together.
-_GATHER_S: Final = 0.1
-# A long transfer is measured this often; one of fewer bytes says little about a line once known.
+# How often what the pages say of the line is brought up to date.
 _METER_S: Final = 1.0
-_METER_BYTES_MIN: Final = 1_000
-_INBOX_MAX: Final = 64
 # A link that was up for less counts as a failed attempt.
 _LASTED_MS: Final = 10_000
-# With what TLS, TCP and IP add, one packet of any line.
-_JOINED_BYTES: Final = FRAME_BYTES_MAX + 100
-# So long does something urgent wait, at the rate the line carries.
-_PUMP_S: Final = 0.1
-# Answers that a peer does not fetch; with more of them, nothing more of it is read.
-_OUTBOX_MAX: Final = 512
+# Headers that tell the parent nothing.
+_NEEDLESS: Final = ("User-Agent", "Accept", "Accept-Encoding")
 BACK_OFF_FIRST_S: Final = 2.0
 BACK_OFF_MAX_S: Final = 900.0
 
@@ -62,7 +52,7 @@ class LinkStatus:
         state: "none" at the centre, "cut" when a person cut it in the demo.
         since_ms: when the state began.
         last_error: stable code and sentence of why it is down.
-        rate_bytes_s: measured while records were waiting; None before.
+        rate_bytes_s: what the line was seen to carry; None before.
         clock_difference_ms: the parent's clock minus ours.
     """
 
@@ -73,207 +63,6 @@ class LinkStatus:
     retry_at_ms: int | None = None
     rate_bytes_s: float | None = None
     clock_difference_ms: int | None = None
-
-
-class Sessions(Protocol):
-    """What a link needs of the node."""
-
-    async def greet(self, peer: Subject, chain: list[bytes], kinship: Kinship) -> Session:
-        """Remember the peer and return a session with it."""
-
-    async def step(
-        self, session: Session, messages: Sequence[Message], *, room_bytes: int
-    ) -> list[Message]:
-        """Handle messages in one transaction and return what may leave after its commit.
-
-        With new leaves and files for about so many bytes.
-        """
-
-    async def wait_for_news(self, after: int, timeout_s: float) -> int:
-        """Return the count of commits once it is above `after`, or when time is up."""
-
-
-class _Transport(Protocol):
-    """A WebSocket of either side."""
-
-    async def send_bytes(self, data: bytes, /) -> None:
-        """Send one message, waiting while the line is full."""
-
-    async def receive(self) -> aiohttp.WSMessage:
-        """Return the next message."""
-
-
-class _Exchange:
-    """One open link: reads, handles, writes, until either side ends it."""
-
-    def __init__(
-        self,
-        socket: _Transport,
-        session: Session,
-        sessions: Sessions,
-        meter: "_Meter | None" = None,
-    ) -> None:
-        self._socket = socket
-        self._session = session
-        self._sessions = sessions
-        self._meter = meter
-        # None: the link was closed; what came before is still handled, as it may say why.
-        self._inbox: asyncio.Queue[Message | None] = asyncio.Queue(_INBOX_MAX)
-        # Bounded by the session's windows: nothing new is pumped while it is not almost empty.
-        self._outbox: deque[bytes] = deque()
-        self._wake = asyncio.Event()
-        self._filled = asyncio.Event()
-        self._is_deaf = False
-        self.sent_bytes = 0
-
-    async def run(self, beside: Coroutine[None, None, None] | None = None) -> None:
-        """Exchange until the link ends, with another task beside it.
-
-        Raises:
-            LinkError: the peer broke the protocol, or closed the link.
-            OSError: the line broke.
-            StoreError: what came cannot be stored.
-        """
-        try:
-            async with asyncio.TaskGroup() as group:
-                if beside is not None:
-                    group.create_task(beside, name="link meter")
-                group.create_task(self._read(), name="link read")
-                group.create_task(self._write(), name="link write")
-                group.create_task(self._listen(), name="link listen")
-                group.create_task(self._handle(), name="link handle")
-        except* _EXPECTED as errors:
-            raise _first(errors) from None
-
-    async def _read(self) -> None:
-        while True:
-            message = await self._socket.receive()
-            if message.type is aiohttp.WSMsgType.BINARY:
-                for part in decode_messages(message.data):
-                    await self._inbox.put(part)
-                    self._wake.set()
-            elif message.type in _CLOSED:
-                await self._inbox.put(None)
-                self._wake.set()
-                return
-            else:
-                raise LinkError("message_malformed", "the peer sent text")
-
-    async def _write(self) -> None:
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._outbox:
-                data = self._outbox.popleft()
-                try:
-                    await self._socket.send_bytes(data)
-                except (OSError, aiohttp.ClientError):
-                    # The reader meets the same end, after the last words of the peer.
-                    self._is_deaf = True
-                    self._wake.set()
-                    return
-                self.sent_bytes += len(data)
-            self._wake.set()
-
-    async def _listen(self) -> None:
-        seen = 0
-        while True:
-            seen = await self._sessions.wait_for_news(seen, _TICK_S)
-            self._wake.set()
-            await asyncio.sleep(_GATHER_S)
-
-    async def _handle(self) -> None:
-        while True:
-            batch: list[Message] = []
-            is_closed = False
-            while not self._inbox.empty() and (self._is_deaf or len(self._outbox) < _OUTBOX_MAX):
-                message = self._inbox.get_nowait()
-                if message is None:
-                    is_closed = True
-                else:
-                    batch.append(message)
-            # What is pumped cannot be overtaken any more: little at a time, as the line carries.
-            may_send = not self._outbox and not self._is_deaf
-            room_bytes = self._room_bytes() if may_send else 0
-            if batch or may_send:
-                answers = await self._sessions.step(self._session, batch, room_bytes=room_bytes)
-                if self._meter is not None:
-                    self._meter.note(self.sent_bytes, waits=self._session.waits)
-                self._outbox.extend(_together(answers))
-                if answers:
-                    self._filled.set()
-            if is_closed:
-                raise LinkError("link_closed", "the link was closed")
-            await self._wake.wait()
-            self._wake.clear()
-
-    def _room_bytes(self) -> int:
-        carried = (self._session.rate_bytes_s or 0.0) * _PUMP_S
-        return int(min(max(carried, 2 * FRAME_BYTES_MAX), WINDOW_BYTES_MAX))
-
-
-def _together(messages: Iterable[Message]) -> Iterator[bytes]:
-    """Yield WebSocket messages: a frame and the head behind it travel in one packet."""
-    joined = b""
-    for message in messages:
-        data = encode_message(message)
-        if joined and len(joined) + len(data) > _JOINED_BYTES:
-            yield joined
-            joined = b""
-        joined += data
-    if joined:
-        yield joined
-
-
-_CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED,
-           aiohttp.WSMsgType.ERROR)  # fmt: skip
-
-
-_EXPECTED = (LinkError, MessageError, StoreError, CryptoError, OSError, aiohttp.ClientError)
-
-
-def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
-    """Return the most telling of several errors that ended one link together."""
-    flat: list[Exception] = []
-    pending: list[BaseException] = [errors]
-    while pending:
-        error = pending.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            pending += error.exceptions
-        elif isinstance(error, Exception):
-            flat.append(error)
-    telling = [e for e in flat if isinstance(e, LinkError) and e.code != "link_closed"]
-    return (telling or flat)[0]
-
-
-class _Meter:
-    """Measures the rate upwards over the times in which records wait to be acknowledged."""
-
-    def __init__(self, status: LinkStatus, clock: Clock) -> None:
-        self._status = status
-        self._clock = clock
-        self._since_s: float | None = None
-        self._from_bytes = 0
-
-    def note(self, sent_bytes: int, *, waits: bool) -> None:
-        """Take in how many bytes the link has sent by now, and whether records still wait."""
-        now_s = self._clock.monotonic_s()
-        if self._since_s is not None:
-            moved, took_s = sent_bytes - self._from_bytes, now_s - self._since_s
-            if moved and took_s > 0 and (took_s >= _METER_S or not waits):
-                self._measured(moved, moved / took_s)
-                self._since_s, self._from_bytes = now_s, sent_bytes
-        if not waits:
-            self._since_s = None
-        elif self._since_s is None:
-            self._since_s, self._from_bytes = now_s, sent_bytes
-
-    def _measured(self, moved: int, rate: float) -> None:
-        old = self._status.rate_bytes_s
-        if old is None:
-            self._status.rate_bytes_s = rate
-        elif moved >= _METER_BYTES_MIN:
-            self._status.rate_bytes_s = 0.7 * old + 0.3 * rate
 
 
 class Uplink:
@@ -301,6 +90,8 @@ class Uplink:
         self._is_cut = False
         self._changed = asyncio.Event()
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        # Kept, because a session is resumed in the context that it began in.
+        self._context = client_context(folder)
         self.status = LinkStatus(state="down", since_ms=clock.now_ms())
 
     async def set_cut(self, is_cut: bool) -> None:
@@ -332,13 +123,17 @@ class Uplink:
         """Dial and exchange once; return why it ended and whether the link had been up."""
         since_ms = self._clock.now_ms()
         try:
-            async with aiohttp.ClientSession() as client:
+            async with aiohttp.ClientSession(skip_auto_headers=_NEEDLESS) as client:
                 async with asyncio.timeout(_CONNECT_S):
                     socket = await self._dial(client)
                 self._socket = socket
+                secured = socket.get_extra_info("ssl_object")
                 try:
+                    prefer_bbr(_transport(socket))
                     await self._talk(socket)
                 finally:
+                    # The parent named the session after the handshake.
+                    self._context.resumes = secured.session if secured else None
                     self._socket = None
                     self._abort(socket)
         except CertificateError as error:
@@ -357,7 +152,7 @@ class Uplink:
     async def _dial(self, client: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
         return await client.ws_connect(
             f"wss://{self._folder.config.parent}{PATH}",
-            ssl=client_context(self._folder),
+            ssl=self._context,
             max_msg_size=MESSAGE_BYTES_MAX,
             heartbeat=_PING_S,
             compress=0,
@@ -366,9 +161,7 @@ class Uplink:
     async def _talk(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         session = await self._sessions.greet(*self._parent(socket), "parent")
         await self._set_state("up", peer_name=session.peer.name)
-        meter = _Meter(self.status, self._clock)
-        exchange = _Exchange(socket, session, self._sessions, meter)
-        await exchange.run(self._watch(exchange, session, meter))
+        await Exchange(socket, session, self._sessions).run(self._watch(session))
 
     def _lasted(self, since_ms: int) -> bool:
         return self._clock.now_ms() - since_ms >= _LASTED_MS
@@ -392,11 +185,11 @@ class Uplink:
         is_plausible = own.not_valid_before_utc.timestamp() * 1000 <= now_ms < expiry_ms(own)
         return now_ms if is_plausible else None
 
-    async def _watch(self, exchange: _Exchange, session: Session, meter: _Meter) -> None:
-        """Keep the rate and the difference of the clocks up to date while nothing else happens."""
+    async def _watch(self, session: Session) -> None:
+        """Keep the rate and the difference of the clocks up to date."""
         while True:
             await self._clock.sleep(_METER_S)
-            meter.note(exchange.sent_bytes, waits=session.waits)
+            self.status.rate_bytes_s = session.rate_bytes_s or self.status.rate_bytes_s
             self.status.clock_difference_ms = session.peer_clock_ms
 
     async def _rest(self, error: tuple[str, str], failures: int) -> None:
@@ -425,11 +218,17 @@ class Uplink:
     @staticmethod
     def _abort(socket: aiohttp.ClientWebSocketResponse) -> None:
         # The library has no way to drop a connection without a farewell that a cut line never gets.
+        transport = _transport(socket)
+        if transport is not None:
+            transport.abort()
         connection = socket._response.connection
         if connection is not None:
-            if connection.transport is not None:
-                connection.transport.abort()
             connection.close()
+
+
+def _transport(socket: aiohttp.ClientWebSocketResponse) -> asyncio.Transport | None:
+    connection = socket._response.connection
+    return connection.transport if connection is not None else None
 
 
 class Downlink:
@@ -464,6 +263,7 @@ class Downlink:
         socket = web.WebSocketResponse(
             max_msg_size=MESSAGE_BYTES_MAX, heartbeat=_PING_S, compress=False
         )
+        prefer_bbr(request.transport)
         await socket.prepare(request)
         code = ""
         try:
@@ -475,7 +275,7 @@ class Downlink:
             code = subject.code
             self.connected[code] = self._clock.now_ms()
             log.info("child connected", extra={"code": code})
-            await _Exchange(socket, session, self._sessions).run()
+            await Exchange(socket, session, self._sessions).run()
         except (CryptoError, LinkError, MessageError) as error:
             detail = f"{error} {getattr(error, 'hint', '')}".strip()
             await self._say(socket, error.code, detail)

@@ -5,9 +5,13 @@ checked here, after the handshake, where a clear sentence can be given to both s
 whose clock was reset must still be able to call: it may not judge times by that clock.
 """
 
+import asyncio
+import socket
 import ssl
 import tempfile
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -27,19 +31,65 @@ from node.folder import NodeFolder
 
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL; Python names no constant for it.
 _NO_CHECK_TIME = 0x200000
+_BBR: Final = "bbr"
+# What a program may choose without being root.
+_ALLOWED: Final = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
+
+
+class DialContext(ssl.SSLContext):
+    """A client's context that resumes its last session: certificates then stay at home.
+
+    Attributes:
+        resumes: the session to go on with; None for a whole handshake. A server that does not know
+            it any more asks for a whole one by itself.
+    """
+
+    resumes: ssl.SSLSession | None = None
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Return a connection in memory, as asyncio asks for one."""
+        resumed = session or self.resumes
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, resumed)
 
 
 def server_context(folder: NodeFolder) -> ssl.SSLContext:
     """Return the context for the side that children dial."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # Sessions are remembered here and named to the child; in a ticket they would hold certificates.
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 1
     return _prepared(context, folder)
 
 
-def client_context(folder: NodeFolder) -> ssl.SSLContext:
+def client_context(folder: NodeFolder) -> DialContext:
     """Return the context for dialling the parent; names are not host names here."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = DialContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    return _prepared(context, folder)
+    _prepared(context, folder)
+    return context
+
+
+def prefer_bbr(transport: asyncio.BaseTransport | None) -> None:
+    """Let TCP measure the line instead of taking each loss for congestion, where the kernel can."""
+    connection = transport.get_extra_info("socket") if transport else None
+    if connection is None or _BBR not in _congestion_controls():
+        return
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _BBR.encode())
+
+
+@cache
+def _congestion_controls() -> frozenset[str]:
+    try:
+        return frozenset(_ALLOWED.read_text().split())
+    except OSError:
+        return frozenset()
 
 
 def peer_subject(

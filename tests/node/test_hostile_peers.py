@@ -15,7 +15,8 @@ import pytest
 from aiohttp import WSMessage, WSMsgType, web
 
 from node.folder import open_folder
-from node.link import PATH, Sessions, _Exchange
+from node.exchange import Exchange, Sessions
+from node.link import PATH
 from node.tls import server_context
 from schemas.wire import Head, Hello, Message, encode_message
 from sync.blobs import BlobFiles
@@ -134,6 +135,8 @@ def test_a_node_stops_when_it_is_told_even_while_its_link_breaks(tmp_path: Path)
 class _Flood:
     """A peer that asks without end and fetches no answer; also the node behind the link."""
 
+    rate_bytes_s = None
+
     def __init__(self) -> None:
         """Count what was asked."""
         self.asked = 0
@@ -147,9 +150,9 @@ class _Flood:
         await asyncio.Event().wait()
 
     async def step(
-        self, _: Session, messages: Sequence[Message], *, may_send: bool
+        self, _: Session, messages: Sequence[Message], *, room_bytes: int
     ) -> list[Message]:
-        assert may_send or messages
+        assert room_bytes or messages
         return list(messages)
 
     async def wait_for_news(self, after: int, timeout_s: float) -> int:
@@ -160,7 +163,7 @@ class _Flood:
 def test_a_peer_that_asks_and_never_listens_is_not_read_any_further() -> None:
     async def story() -> None:
         flood = _Flood()
-        link = _Exchange(flood, cast("Session", None), cast("Sessions", flood))
+        link = Exchange(flood, cast("Session", flood), cast("Sessions", flood))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await link.run()

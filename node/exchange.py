@@ -1,0 +1,196 @@
+"""One open link: reads, handles, writes around a sans-IO session, until either side ends it.
+
+What arrives is handled in batches, each in one transaction; what the session answers leaves only
+after the commit.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from typing import Final, Protocol
+
+import aiohttp
+
+from crypto.certificates import Subject
+from crypto.errors import CryptoError
+from schemas.errors import MessageError
+from schemas.limits import FRAME_BYTES_MAX, WINDOW_BYTES_MAX
+from schemas.wire import Message, decode_messages, encode_message
+from sync.errors import LinkError, StoreError
+from sync.session import Kinship, Session
+
+_TICK_S: Final = 5.0
+# Commits that follow each other closely travel together.
+_GATHER_S: Final = 0.1
+_INBOX_MAX: Final = 64
+# With what TLS, TCP and IP add, one packet of any line.
+_JOINED_BYTES: Final = FRAME_BYTES_MAX + 100
+# So long does something urgent wait, at the rate the line carries.
+_PUMP_S: Final = 0.1
+# Answers that a peer does not fetch; with more of them, nothing more of it is read.
+_OUTBOX_MAX: Final = 512
+
+
+class Sessions(Protocol):
+    """What a link needs of the node."""
+
+    async def greet(self, peer: Subject, chain: list[bytes], kinship: Kinship) -> Session:
+        """Remember the peer and return a session with it."""
+
+    async def step(
+        self, session: Session, messages: Sequence[Message], *, room_bytes: int
+    ) -> list[Message]:
+        """Handle messages in one transaction and return what may leave after its commit.
+
+        With new leaves and files for about so many bytes.
+        """
+
+    async def wait_for_news(self, after: int, timeout_s: float) -> int:
+        """Return the count of commits once it is above `after`, or when time is up."""
+
+
+class _Transport(Protocol):
+    """A WebSocket of either side."""
+
+    async def send_bytes(self, data: bytes, /) -> None:
+        """Send one message, waiting while the line is full."""
+
+    async def receive(self) -> aiohttp.WSMessage:
+        """Return the next message."""
+
+
+class Exchange:
+    """One open link: reads, handles, writes, until either side ends it."""
+
+    def __init__(
+        self,
+        socket: _Transport,
+        session: Session,
+        sessions: Sessions,
+    ) -> None:
+        self._socket = socket
+        self._session = session
+        self._sessions = sessions
+        # None: the link was closed; what came before is still handled, as it may say why.
+        self._inbox: asyncio.Queue[Message | None] = asyncio.Queue(_INBOX_MAX)
+        # Bounded by the session's windows: nothing new is pumped while it is not almost empty.
+        self._outbox: deque[bytes] = deque()
+        self._wake = asyncio.Event()
+        self._filled = asyncio.Event()
+        self._is_deaf = False
+
+    async def run(self, beside: Coroutine[None, None, None] | None = None) -> None:
+        """Exchange until the link ends, with another task beside it.
+
+        Raises:
+            LinkError: the peer broke the protocol, or closed the link.
+            OSError: the line broke.
+            StoreError: what came cannot be stored.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                if beside is not None:
+                    group.create_task(beside, name="link meter")
+                group.create_task(self._read(), name="link read")
+                group.create_task(self._write(), name="link write")
+                group.create_task(self._listen(), name="link listen")
+                group.create_task(self._handle(), name="link handle")
+        except* EXPECTED as errors:
+            raise _first(errors) from None
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message.type is aiohttp.WSMsgType.BINARY:
+                for part in decode_messages(message.data):
+                    await self._inbox.put(part)
+                    self._wake.set()
+            elif message.type in _CLOSED:
+                await self._inbox.put(None)
+                self._wake.set()
+                return
+            else:
+                raise LinkError("message_malformed", "the peer sent text")
+
+    async def _write(self) -> None:
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._outbox:
+                data = self._outbox.popleft()
+                try:
+                    await self._socket.send_bytes(data)
+                except (OSError, aiohttp.ClientError):
+                    # The reader meets the same end, after the last words of the peer.
+                    self._is_deaf = True
+                    self._wake.set()
+                    return
+            self._wake.set()
+
+    async def _listen(self) -> None:
+        seen = 0
+        while True:
+            seen = await self._sessions.wait_for_news(seen, _TICK_S)
+            self._wake.set()
+            await asyncio.sleep(_GATHER_S)
+
+    async def _handle(self) -> None:
+        while True:
+            batch: list[Message] = []
+            is_closed = False
+            while not self._inbox.empty() and (self._is_deaf or len(self._outbox) < _OUTBOX_MAX):
+                message = self._inbox.get_nowait()
+                if message is None:
+                    is_closed = True
+                else:
+                    batch.append(message)
+            # What is pumped cannot be overtaken any more: little at a time, as the line carries.
+            may_send = not self._outbox and not self._is_deaf
+            room_bytes = self._room_bytes() if may_send else 0
+            if batch or may_send:
+                answers = await self._sessions.step(self._session, batch, room_bytes=room_bytes)
+                self._outbox.extend(_together(answers))
+                if answers:
+                    self._filled.set()
+            if is_closed:
+                raise LinkError("link_closed", "the link was closed")
+            await self._wake.wait()
+            self._wake.clear()
+
+    def _room_bytes(self) -> int:
+        carried = (self._session.rate_bytes_s or 0.0) * _PUMP_S
+        return int(min(max(carried, 2 * FRAME_BYTES_MAX), WINDOW_BYTES_MAX))
+
+
+def _together(messages: Iterable[Message]) -> Iterator[bytes]:
+    """Yield WebSocket messages: a frame and the head behind it travel in one packet."""
+    joined = b""
+    for message in messages:
+        data = encode_message(message)
+        if joined and len(joined) + len(data) > _JOINED_BYTES:
+            yield joined
+            joined = b""
+        joined += data
+    if joined:
+        yield joined
+
+
+_CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED,
+           aiohttp.WSMsgType.ERROR)  # fmt: skip
+
+
+EXPECTED = (LinkError, MessageError, StoreError, CryptoError, OSError, aiohttp.ClientError)
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
+    """Return the most telling of several errors that ended one link together."""
+    flat: list[Exception] = []
+    pending: list[BaseException] = [errors]
+    while pending:
+        error = pending.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            pending += error.exceptions
+        elif isinstance(error, Exception):
+            flat.append(error)
+    telling = [e for e in flat if isinstance(e, LinkError) and e.code != "link_closed"]
+    return (telling or flat)[0]
