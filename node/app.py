@@ -25,7 +25,7 @@ from node.entropy import system_entropy, system_rng
 from node.errors import StartError
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
-from node.memory import share_heaps
+from node.memory import keep_what_is_loaded, share_heaps
 from node.station import Station, open_station
 from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
@@ -45,6 +45,8 @@ _READERS: Final = 4
 # The log is folded that often while there are commits.
 _FOLD_S: Final = 1.0
 _FOLD_IDLE_S: Final = 600.0
+# Some milliseconds of work.
+_MERGE_PAGES: Final = 64
 # Should folding not keep up, commits help from this size on: 64 MB.
 _LOG_PAGES_MAX: Final = 16_000
 
@@ -127,7 +129,7 @@ class Node:
         return result
 
     async def keep_folded(self) -> None:
-        """Bring commits from the log into the database file beside the work, until cancelled.
+        """Tidy the database up beside the work, until cancelled: its log and its search index.
 
         Else every so many commits one would have to do it, while somebody waits at the counter.
         """
@@ -137,9 +139,21 @@ class Node:
             while True:
                 seen = await self.changes.wait(seen, _FOLD_IDLE_S)
                 await asyncio.get_running_loop().run_in_executor(self._readers, _fold, folder)
+                await self._writer.run(self._merge_index)
                 await self.clock.sleep(_FOLD_S)
         finally:
             folder.close()
+
+    def _merge_index(self) -> None:
+        """Merge a bit of the search index; where there is nothing to merge, nothing is written."""
+        try:
+            with self._station.replica.transaction():
+                self._station.connection.execute(
+                    "INSERT INTO case_search (case_search, rank) VALUES ('merge', ?)",
+                    (_MERGE_PAGES,),
+                )
+        except StoreError as error:
+            log.error("index not merged", extra={"code": error.code})
 
     async def fold_log(self) -> None:
         """Bring the database file up to date and empty its log, which keeps what was deleted.
@@ -281,6 +295,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         stack.push_async_callback(node.close)
         sync_host, sync_port = await _listen_for_children(node, stack)
         web_host, web_port = await _listen_for_people(node, stack)
+        keep_what_is_loaded()
         node.is_ready = True
         ready(
             Addresses(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +68,8 @@ def _local(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
 def _peers(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     size = scenarios.QUICK if options.quick else scenarios.FULL
+    # So that whatever ends us lets us end the programs at the two ends, and remove their folders.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     return table.measure_peers(size, options.data, progress)
 
 

@@ -1,0 +1,272 @@
+"""The programs at the two ends of the line: tiepdan's own, automerge-repo's and PouchDB's."""
+
+import json
+import os
+import select
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from node.clock import Clock
+from node.config import Config, read_config, write_config
+from node.samples.texts import communes
+from scripts.benchmarks.offices import PROVINCE, enrol_all
+from scripts.lab.lab import FAR_ADDRESS, ROOT, Host, Lab
+
+_HERE: Final = Path(__file__).parent
+_INSTALL_S: Final = 600
+# A busy machine loads 26,000 documents of automerge-repo in ten minutes.
+_ANSWER_S: Final = 1_800
+_START_S: Final = 60
+# The hosts of the lab are new, so every port is free.
+_PORT: Final = 8443
+_FIELDS: Final = (
+    *("title", "topic", "location", "respondent_name", "respondent_code", "register_number"),
+    *("summary", "received_on", "channel", "case_type"),
+)
+
+
+class Driver:
+    """A program that obeys JSON lines; its last words are in a log beside its data.
+
+    Attributes:
+        pid: of the program itself.
+    """
+
+    def __init__(self, host: Host, command: Sequence[str], log: Path, cwd: Path = ROOT) -> None:
+        """Start it; ready says when it listens."""
+        self._name = log.stem
+        self._log = log
+        with log.open("wb") as stream, uninterrupted():
+            self._process = host.start(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, cwd=cwd
+            )
+        self.pid = self._process.pid
+
+    def ready(self) -> None:
+        """Wait until the program has loaded what it starts with."""
+        self._answer()
+
+    def wait_for(self, path: Path) -> None:
+        """Wait until the program has made a file."""
+        until_s = time.monotonic() + _START_S
+        while not path.exists():
+            if self._process.poll() is not None:
+                raise self._failure("ended")
+            if time.monotonic() > until_s:
+                raise self._failure(f"was not ready after {_START_S} s")
+            time.sleep(0.02)
+
+    def ask(self, name: str, argument: Any = None) -> Any:
+        """Give an order and return the answer.
+
+        Raises:
+            RuntimeError: the program ended or does not answer.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({name: argument}).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._failure("ended") from None
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], _ANSWER_S)[0]:
+            raise self._failure(f"said nothing for {_ANSWER_S} s")
+        line = self._process.stdout.readline()
+        if not line:
+            raise self._failure("ended")
+        return json.loads(line)
+
+    def _failure(self, what: str) -> RuntimeError:
+        said = self._log.read_text(encoding="utf-8", errors="replace").strip()
+        return RuntimeError(f"the program {self._name} {what}: {said[-500:] or 'no reason given'}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """One system at work at both ends, its link down at first.
+
+    Attributes:
+        near: writes, connects and disconnects.
+        witness: knows when something arrived: the far end itself, or a near end that is told so.
+        pids: of both programs.
+        contents: returns all cases at the far end by id.
+    """
+
+    near: Driver
+    witness: Driver
+    pids: tuple[int, int]
+    contents: Callable[[], Mapping[str, Mapping[str, str]]]
+
+
+class System(Protocol):
+    """One of the systems compared."""
+
+    @property
+    def name(self) -> str:
+        """Return its name as the keys of the figures have it."""
+
+    def start(self, lab: Lab, folder: Path, cases: Path, *, is_shared: bool) -> Ends:
+        """Start both ends in a folder.
+
+        Args:
+            lab: where.
+            folder: empty, for what they keep.
+            cases: that the near end starts with.
+            is_shared: the far end has them too; a system that cannot start so gets them over the
+                line once it is connected.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A system in JavaScript.
+
+    Attributes:
+        packages: folder that install made.
+    """
+
+    name: str
+    script: str
+    packages: Path
+
+    def start(self, lab: Lab, folder: Path, cases: Path, *, is_shared: bool) -> Ends:
+        """Start node processes at both ends."""
+        address = f"{FAR_ADDRESS}:{_PORT}"
+        known = {"near": [str(cases)], "far": [str(cases)] if is_shared else []}
+        drivers = {}
+        for end, host in (("far", lab.far), ("near", lab.near)):
+            place = folder / end
+            place.mkdir()
+            command = ["node", str(self.packages / self.script), end, address, *known[end]]
+            drivers[end] = Driver(host, command, folder / f"{self.name}-{end}.log", place)
+        near, far = drivers["near"], drivers["far"]
+        far.ready()
+        near.ready()
+        return Ends(
+            near=near,
+            witness=far,
+            pids=(near.pid, far.pid),
+            contents=lambda: dict(far.ask("contents")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """tiepdan: a commune near, its province far, TLS with certificates of both."""
+
+    name: str = "tiepdan"
+
+    def start(self, lab: Lab, folder: Path, cases: Path, *, is_shared: bool) -> Ends:
+        """Start a province that serves, and a commune; whatever is_shared, it has no case yet."""
+        place = communes()[0]
+        enrol_all(folder, [place], Clock().now_ms(), Config())
+        commune, province = folder / place.folder, folder / PROVINCE.folder
+        _configure(commune, Config(parent=f"{FAR_ADDRESS}:{_PORT}"))
+        _configure(province, Config(sync_host=FAR_ADDRESS, sync_port=_PORT))
+        ready = folder / "ready"
+        python = [sys.executable, "-P", "-m"]
+        serve = ["node.cli", "serve", f"--data={province}", "--stop-with-stdin"]
+        far = Driver(
+            lab.far, [*python, *serve, f"--ready-file={ready}"], folder / "tiepdan-far.log"
+        )
+        near = Driver(
+            lab.near,
+            [*python, "scripts.benchmarks.peers.commune", str(commune), str(cases)],
+            folder / "tiepdan-near.log",
+        )
+        near.ready()
+        far.wait_for(ready)
+        return Ends(
+            near=near,
+            witness=near,
+            pids=(near.pid, far.pid),
+            contents=lambda: _contents(province / "tiepdan.db"),
+        )
+
+
+def _configure(folder: Path, changed: Config) -> None:
+    assert read_config(folder) == Config()
+    write_config(folder, changed)
+
+
+def _contents(database: Path) -> dict[str, dict[str, str]]:
+    db = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)
+    try:
+        rows = db.execute(f"SELECT id, {', '.join(_FIELDS)} FROM cases")
+        return {row[0]: dict(zip(_FIELDS, row[1:], strict=True)) for row in rows}
+    finally:
+        db.close()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Start programs in this block that Ctrl-C does not reach: we end them, in order."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def install(folder: Path | None) -> Path:
+    """Return a folder with the peers' packages and our programs; fetch what is not there yet.
+
+    Args:
+        folder: to keep them in; None: one in the user's cache.
+
+    Raises:
+        RuntimeError: there is no node or npm, or a package cannot be had.
+    """
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise RuntimeError(f"{program} is missing; on Debian: apt-get install nodejs npm")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = (folder or cache / "tiepdan-bench").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = (_HERE / "package.json").read_text(encoding="utf-8")
+    stamp = folder / "installed"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        stamp.unlink(missing_ok=True)
+        (folder / "package.json").write_text(wanted, encoding="utf-8")
+        _npm_install(folder)
+        stamp.write_text(wanted, encoding="utf-8")
+    for script in _HERE.glob("*.mjs"):
+        # Beside the packages, because node looks for them above the program.
+        shutil.copy(script, folder)
+    return folder
+
+
+def _npm_install(folder: Path) -> None:
+    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)]
+    try:
+        done = subprocess.run(
+            ["npm", "install", *options],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"npm did not end within {_INSTALL_S} s") from error
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["no reason given"]
+        raise RuntimeError(f"npm could not install the packages: {said[-1]}")
+
+
+def versions() -> dict[str, str]:
+    """Return the packages compared with, as they are pinned."""
+    pinned = json.loads((_HERE / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    return {str(name): str(version) for name, version in pinned.items()}
