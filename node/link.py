@@ -19,7 +19,7 @@ from node.clock import Clock
 from node.exchange import Exchange, Sessions
 from node.folder import NodeFolder, expiry_ms, is_directly_below
 from node.listening import Listener, listen
-from node.tls import client_context, peer_subject, prefer_bbr, server_context
+from node.tls import client_context, keep_resumable, peer_subject, prefer_bbr, server_context
 from schemas.errors import MessageError
 from schemas.limits import MESSAGE_BYTES_MAX
 from schemas.wire import Problem, encode_message
@@ -133,7 +133,7 @@ class Uplink:
                     await self._talk(socket)
                 finally:
                     # The parent named the session after the handshake.
-                    self._context.resumes = secured.session if secured else None
+                    self._context.resumes = keep_resumable(secured)
                     self._socket = None
                     self._abort(socket)
         except CertificateError as error:
@@ -264,12 +264,11 @@ class Downlink:
             max_msg_size=MESSAGE_BYTES_MAX, heartbeat=_PING_S, compress=False
         )
         prefer_bbr(request.transport)
+        secured = request.get_extra_info("ssl_object")
         await socket.prepare(request)
         code = ""
         try:
-            subject, chain = peer_subject(
-                request.get_extra_info("ssl_object"), self._folder, self._clock.now_ms()
-            )
+            subject, chain = peer_subject(secured, self._folder, self._clock.now_ms())
             self._check_child(subject)
             session = await self._sessions.greet(subject, chain, "child")
             code = subject.code
@@ -290,6 +289,7 @@ class Downlink:
         finally:
             self.connected.pop(code, None)
             await socket.close()
+            keep_resumable(secured)
         return socket
 
     def _check_child(self, subject: Subject) -> None:

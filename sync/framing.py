@@ -25,9 +25,14 @@ from sync.stripping import History, Stripped, Tag, read_uleb, rebuild, strip
 
 # Higher levels take four times as long for one byte in fifty.
 _LEVEL: Final = 12
+# Further back, little is found that is not nearer too.
+PAST_BYTES_MAX: Final = 128 << 10
+PAST_LEAVES_MAX: Final = 256
 # What we write with; the others in the folder are for reading.
 _NEWEST: Final = bytes.fromhex("fbb61872e55285f6909f1eeeda0b39d7e64192b02bb92467edc0286b449861c1")
 _COUNTER: Final = 0xFFFF
+# How many leaves of the past, and how many in the frame.
+_HEAD_BYTES_MAX: Final = 4
 # The largest leaf alone, with its columns.
 _INFLATED_BYTES_MAX: Final = LEAF_BYTES_MAX + 4_096
 _WINDOW_BYTES_MAX: Final = 2 << 20
@@ -81,15 +86,20 @@ def pack(
     history: History,
     *,
     dictionary: bytes = b"",
+    past: Sequence[bytes] = (),
     size_max: int = FRAME_BYTES_MAX,
 ) -> tuple[bytes, int]:
     """Return a frame of the first leaves, as many as fit, and how many those are; at least one.
 
-    A leaf that is too large by itself makes a frame that is too large.
+    A leaf that is too large by itself makes a frame that is too large. With the leaves right before
+    it as its past, a frame holds two or three times as many.
     """
+    past = _near(past)
+    if past:
+        size_max -= _HEAD_BYTES_MAX
     growing = Growing(history, first_seq)
     stripped: list[Stripped] = []
-    compress = _compressor(dictionary).compress
+    compress = _compressor(dictionary, b"".join(past)).compress
     count = _guess(leaves, size_max)
     best: tuple[bytes, int] | None = None
     ceiling = len(leaves) + 1
@@ -108,9 +118,20 @@ def pack(
         if wanted <= floor:
             break
         count = wanted
-    if best is None:
-        return compress(columns(stripped[:1])), 1
-    return best
+    data, count = best or (compress(columns(stripped[:1])), 1)
+    head = uleb(len(past)) + uleb(count) if past else b"\x00"
+    return head + data, count
+
+
+def _near(leaves: Sequence[bytes]) -> Sequence[bytes]:
+    """Return the last of some leaves, as many as help."""
+    total, count = 0, 0
+    for leaf in reversed(leaves[-PAST_LEAVES_MAX:]):
+        total += len(leaf)
+        if total > PAST_BYTES_MAX:
+            break
+        count += 1
+    return leaves[len(leaves) - count :]
 
 
 def _guess(leaves: Sequence[bytes], size_max: int) -> int:
@@ -121,24 +142,56 @@ def _guess(leaves: Sequence[bytes], size_max: int) -> int:
     return min(len(leaves), FRAME_LEAVES_MAX)
 
 
-def read_frame(data: bytes, dictionary: bytes = b"") -> list[Stripped]:
-    """Return the leaves in a frame as they were sent, which needs no history.
+def past_needed(data: bytes) -> tuple[int, int]:
+    """Return how many leaves right before a frame it was packed with, and how many it then holds.
 
     Raises:
         FrameError: it is no frame.
     """
-    return _entries(_inflate(data, dictionary))
+    needed, at = read_uleb(data, 0)
+    if needed == 0:
+        return 0, 0
+    count, _ = read_uleb(data, at)
+    if needed > PAST_LEAVES_MAX or not 0 < count <= FRAME_LEAVES_MAX:
+        raise FrameError("frame_malformed", "a frame with a past or a count beyond all bounds")
+    return needed, count
+
+
+def read_frame(data: bytes, dictionary: bytes = b"", past: Sequence[bytes] = ()) -> list[Stripped]:
+    """Return the leaves in a frame as they were sent, which needs no more of the log than its past.
+
+    Args:
+        data: the frame.
+        dictionary: that it was packed with.
+        past: the leaves right before it, as many as past_needed says.
+
+    Raises:
+        FrameError: it is no frame.
+    """
+    needed, count = past_needed(data)
+    if len(past) != needed or sum(map(len, past)) > PAST_BYTES_MAX:
+        raise FrameError("frame_malformed", "a frame with another past")
+    packed = data[len(uleb(needed)) + (len(uleb(count)) if needed else 0) :]
+    entries = _entries(_inflate(packed, dictionary, b"".join(past)))
+    if needed and len(entries) != count:
+        raise FrameError("frame_malformed", "a frame that does not hold what it says")
+    return entries
 
 
 def unpack(
-    first_seq: int, data: bytes, history: History, *, dictionary: bytes = b""
+    first_seq: int,
+    data: bytes,
+    history: History,
+    *,
+    dictionary: bytes = b"",
+    past: Sequence[bytes] = (),
 ) -> list[bytes]:
     """Return the leaves in a frame.
 
     Raises:
         FrameError: it is not one, or builds on leaves that have not arrived (`frame_early`).
     """
-    return restore(first_seq, read_frame(data, dictionary), history)
+    return restore(first_seq, read_frame(data, dictionary, past), history)
 
 
 def restore(first_seq: int, entries: Sequence[Stripped], history: History) -> list[bytes]:
@@ -158,10 +211,10 @@ def restore(first_seq: int, entries: Sequence[Stripped], history: History) -> li
     return leaves
 
 
-def _inflate(data: bytes, dictionary: bytes) -> bytes:
+def _inflate(data: bytes, dictionary: bytes, past: bytes) -> bytes:
     # As a stream, because a frame may claim any size and have room made for it.
     try:
-        with _decompressor(dictionary).stream_reader(data) as stream:
+        with _decompressor(dictionary, past).stream_reader(data) as stream:
             plain = stream.read(_INFLATED_BYTES_MAX + 1)
     except zstandard.ZstdError as error:
         raise FrameError("frame_malformed", "the frame does not inflate") from error
@@ -286,10 +339,20 @@ class _Reader:
             raise FrameError("frame_malformed", "bytes follow the end of the frame")
 
 
+def _compressor(dictionary: bytes, past: bytes) -> zstandard.ZstdCompressor:
+    if past:
+        return _compressor_with(_together(dictionary, past))
+    return _made_compressor(dictionary)
+
+
 @cache
-def _compressor(dictionary: bytes) -> zstandard.ZstdCompressor:
+def _made_compressor(dictionary: bytes) -> zstandard.ZstdCompressor:
+    return _compressor_with(zstandard.ZstdCompressionDict(dictionary) if dictionary else None)
+
+
+def _compressor_with(help_: zstandard.ZstdCompressionDict | None) -> zstandard.ZstdCompressor:
     return zstandard.ZstdCompressor(
-        dict_data=_dictionary(dictionary),
+        dict_data=help_,
         compression_params=zstandard.ZstdCompressionParameters.from_level(
             _LEVEL,
             format=zstandard.FORMAT_ZSTD1_MAGICLESS,
@@ -299,17 +362,29 @@ def _compressor(dictionary: bytes) -> zstandard.ZstdCompressor:
     )
 
 
+def _decompressor(dictionary: bytes, past: bytes) -> zstandard.ZstdDecompressor:
+    if past:
+        return _decompressor_with(_together(dictionary, past))
+    return _made_decompressor(dictionary)
+
+
 @cache
-def _decompressor(dictionary: bytes) -> zstandard.ZstdDecompressor:
+def _made_decompressor(dictionary: bytes) -> zstandard.ZstdDecompressor:
+    return _decompressor_with(zstandard.ZstdCompressionDict(dictionary) if dictionary else None)
+
+
+def _decompressor_with(help_: zstandard.ZstdCompressionDict | None) -> zstandard.ZstdDecompressor:
     return zstandard.ZstdDecompressor(
-        dict_data=_dictionary(dictionary),
+        dict_data=help_,
         format=zstandard.FORMAT_ZSTD1_MAGICLESS,
         max_window_size=_WINDOW_BYTES_MAX,
     )
 
 
-def _dictionary(data: bytes) -> zstandard.ZstdCompressionDict | None:
-    return zstandard.ZstdCompressionDict(data) if data else None
+def _together(dictionary: bytes, past: bytes) -> zstandard.ZstdCompressionDict:
+    """Return words to look back at: the dictionary's, then the past, which is nearest."""
+    content = dictionary + past
+    return zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
 @cache

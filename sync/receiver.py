@@ -21,11 +21,12 @@ from schemas.wire import (
     Problem,
 )
 from sync.errors import FrameError, LinkError, LogError
-from sync.framing import dictionaries, read_frame, restore
+from sync.framing import dictionaries, past_needed, read_frame, restore
 from sync.history import LogHistory
 from sync.log import HEAD_STEP, UP, Log
 from sync.ranges import Ranges
 from sync.replica import Replica
+from sync.stripping import Stripped
 
 _REFERENCES_MAX: Final = 1 << 16
 
@@ -163,24 +164,41 @@ class Receiver:
         Raises:
             FrameError: it is no frame.
         """
-        entries = read_frame(data, dictionary)
-        end = first_seq + len(entries)
-        if incoming.arrived.covers(first_seq, end):
-            # Sent again: what we said of it was lost, so it must be said again.
-            incoming.told, incoming.is_news = (), True
-            return
+        _, count = past_needed(data)
         try:
+            entries = self._entries(log, first_seq, data, dictionary)
+            count = len(entries)
+            if incoming.arrived.covers(first_seq, first_seq + count):
+                # Sent again: what we said of it was lost, so it must be said again.
+                incoming.told, incoming.is_news = (), True
+                return
             leaves = restore(first_seq, entries, incoming.history)
         except FrameError as error:
             if error.code != "frame_early" or first_seq <= incoming.read.contiguous_end(0):
                 raise
-            self._replica.inbound.check_room(log, end)
-            self._store.early.put(log, first_seq, len(entries), dictionary, data)
+            self._replica.inbound.check_room(log, first_seq + count)
+            self._store.early.put(log, first_seq, count, dictionary, data)
             # Anew, because it may have taken the place of a longer one.
             incoming.arrived = self._arrived(log, incoming.read)
             incoming.is_news = True
             return
         self._keep(incoming, log, first_seq, leaves)
+
+    def _entries(self, log: Log, first_seq: int, data: bytes, dictionary: bytes) -> list[Stripped]:
+        """Return the leaves in a frame as they were sent.
+
+        Raises:
+            FrameError: it is no frame, or its past has not come (`frame_early`).
+        """
+        needed, _ = past_needed(data)
+        past: list[bytes] = []
+        if needed:
+            if needed > first_seq:
+                raise FrameError("frame_malformed", "a frame with more past than there is")
+            past = self._store.any_leaves(log, first_seq - needed, needed)
+            if len(past) < needed:
+                raise FrameError("frame_early", "the leaves before the frame have not arrived")
+        return read_frame(data, dictionary, past)
 
     def _keep(self, incoming: _Incoming, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         self._replica.inbound.keep(log, first_seq, leaves)
@@ -196,7 +214,8 @@ class Receiver:
         """Read frames that waited for what has come now."""
         for first, data, digest in self._store.early.frames(log):
             try:
-                entries = read_frame(data, dictionaries().get(digest, b""))
+                dictionary = dictionaries().get(digest, b"")
+                entries = self._entries(log, first, data, dictionary)
                 leaves = restore(first, entries, incoming.history)
             except FrameError:
                 if first > incoming.read.contiguous_end(0):

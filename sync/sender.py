@@ -24,7 +24,7 @@ from schemas.wire import (
     Problem,
 )
 from sync.errors import LinkError, LogError
-from sync.framing import dictionaries, pack
+from sync.framing import PAST_LEAVES_MAX, dictionaries, pack
 from sync.history import LogHistory
 from sync.log import UP, Log
 from sync.pace import Departure, Pace
@@ -36,6 +36,8 @@ RETRY_MS: Final = 20_000
 POLL_MS: Final = 300_000
 # Leaves looked at for the first frame of a log; the next looks at twice what fitted.
 _LEAVES_FIRST: Final = 16
+# From so many on, leaves are packed with the help of those before them; a lone one needs none.
+_LEAVES_MANY: Final = 8
 
 Kinship = Literal["parent", "child"]
 
@@ -215,11 +217,13 @@ class Sender:
     ) -> tuple[list[Frame], int]:
         """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
         wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
+        before = max(0, start - PAST_LEAVES_MAX) if end - start >= _LEAVES_MANY else start
         data, count = pack(
             start,
             self._store.leaves(log, start, wanted),
             LogHistory(self._store, log),
             dictionary=self._dictionary,
+            past=self._store.leaves(log, before, start - before),
             size_max=FRAME_BYTES_MAX,
         )
         outgoing.likely = max(count, _LEAVES_FIRST // 2)

@@ -249,6 +249,11 @@ class Store:
                 return bytes(row[0])
         return None
 
+    def any_leaves(self, log: Log, start: int, count: int) -> list[bytes]:
+        """Return leaves that are here, under a tree head or not, in order."""
+        leaves = self.leaves(log, start, count)
+        return leaves + self.pending(log, start + len(leaves), start + count)
+
     def drop_pending(self, log: Log) -> None:
         """Forget what came of a log and no tree head covers; its sender has it."""
         self.db.execute("DELETE FROM pending_leaf WHERE log = ?", (log.number,))
