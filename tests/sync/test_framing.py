@@ -19,7 +19,15 @@ from schemas.limits import FRAME_BYTES_MAX, FRAME_LEAVES_MAX
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, decode_writer
 from sync.document import Edit
 from sync.errors import FrameError
-from sync.framing import Growing, dictionaries, pack, unpack
+from sync.framing import (
+    PAST_BYTES_MAX,
+    PAST_LEAVES_MAX,
+    Growing,
+    dictionaries,
+    pack,
+    past_needed,
+    unpack,
+)
 from sync.stripping import History, Tag, strip
 from tests.sync.builders import (
     CASE,
@@ -224,12 +232,13 @@ def test_an_altered_or_truncated_frame_never_does_more_than_be_refused(
     if is_plain:
         # Altered before it was compressed, so that what stands behind zstd is reached too.
         opened = zstandard.ZstdDecompressor(format=zstandard.FORMAT_ZSTD1_MAGICLESS)
-        plain = bytearray(opened.decompress(data, max_output_size=1 << 20))
+        plain = bytearray(opened.decompress(data[1:], max_output_size=1 << 20))
         plain[at % len(plain)] ^= flip
         parameters = zstandard.ZstdCompressionParameters(
             format=zstandard.FORMAT_ZSTD1_MAGICLESS, write_content_size=False
         )
-        data = zstandard.ZstdCompressor(compression_params=parameters).compress(bytes(plain))
+        packed = zstandard.ZstdCompressor(compression_params=parameters).compress(bytes(plain))
+        data = b"\x00" + packed
     else:
         changed = bytearray(data)
         changed[at % len(data)] ^= flip
@@ -244,7 +253,7 @@ def test_a_frame_that_inflates_beyond_all_bounds_is_refused() -> None:
     )
     bomb = zstandard.ZstdCompressor(compression_params=parameters).compress(bytes(100 << 20))
     assert len(bomb) < 20_000
-    assert not readable(bomb)
+    assert not readable(b"\x00" + bomb)
 
 
 def test_dictionaries_are_named_by_their_content() -> None:
@@ -258,6 +267,42 @@ def test_a_frame_under_another_dictionary_is_refused() -> None:
     data, _ = pack(0, STORY[:4], Known([]), dictionary=DICTIONARY)
     with pytest.raises(FrameError):
         unpack(0, data, Known([]))
+
+
+@pytest.mark.parametrize("dictionary", [b"", DICTIONARY])
+def test_leaves_before_a_frame_make_room_for_more_in_it(dictionary: bytes) -> None:
+    start = len(STORY) // 2
+    _, alone = pack(start, STORY[start:], Known(STORY), dictionary=dictionary, size_max=600)
+    data, count = pack(
+        start,
+        STORY[start:],
+        Known(STORY),
+        dictionary=dictionary,
+        past=STORY[:start],
+        size_max=600,
+    )
+    assert len(data) <= 600
+    assert count > alone
+    needed, said = past_needed(data)
+    assert said == count
+    past = STORY[start - needed : start]
+    back = unpack(start, data, Known(STORY[:start]), dictionary=dictionary, past=past)
+    assert back == STORY[start : start + count]
+    for wrong in ([], past[1:], [*past, b"one more"]):
+        with pytest.raises(FrameError):
+            unpack(start, data, Known(STORY[:start]), dictionary=dictionary, past=wrong)
+
+
+def test_a_past_has_bounds() -> None:
+    long_ago = [STORY[-1]] * (2 * PAST_LEAVES_MAX)
+    data, _ = pack(len(long_ago), STORY[:1], Known([]), past=long_ago)
+    assert 0 < past_needed(data)[0] <= PAST_LEAVES_MAX
+    huge = [bytes(PAST_BYTES_MAX), *STORY[:2]]
+    data, _ = pack(3, STORY[3:5], Known(STORY), past=huge)
+    assert past_needed(data)[0] == 2
+    for claim in (b"", b"\x81", b"\xff\x7f\x01", b"\x01\x00", b"\x01\xff\x7f"):
+        with pytest.raises(FrameError):
+            past_needed(claim)
 
 
 def test_a_foreign_actor_and_foreign_dependencies_are_sent_in_full() -> None:
