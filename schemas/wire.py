@@ -55,6 +55,7 @@ class Offer:
         purpose: "up", or "down" for a log of the sender that the receiver reads.
         from_seq: first leaf the sender believes the receiver lacks.
         size: leaves it holds under a tree head.
+        cosigned: leaves of which it knows that the receiver and the top tier cosigned them.
     """
 
     owner: bytes
@@ -62,6 +63,7 @@ class Offer:
     epoch: int
     from_seq: int
     size: int
+    cosigned: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +189,10 @@ def encode_message(message: Message) -> bytes:
     kind = _KINDS.index(type(message)) + 1
     match message:
         case Hello():
-            offers = [[o.owner, o.purpose, o.epoch, o.from_seq, o.size] for o in message.offers]
+            offers = [
+                [o.owner, o.purpose, o.epoch, o.from_seq, o.size, o.cosigned]
+                for o in message.offers
+            ]
             names = list(message.dictionaries)
             body = [message.version, message.now_ms, message.first, offers, names]
         case Frame():
@@ -250,13 +255,14 @@ def _hello(body: list[Any]) -> Hello:
 
 
 def _offer(item: Any) -> Offer:
-    owner, purpose, epoch, from_seq, size = _items(item, 5)
+    owner, purpose, epoch, from_seq, size, cosigned = _items(item, 6)
     offer = Offer(
         owner=b"" if owner == b"" else _bytes(owner, 32),
         purpose=_text(purpose, 80),
         epoch=_uint(epoch, 1 << 32),
         from_seq=_uint(from_seq),
         size=_uint(size),
+        cosigned=_uint(cosigned),
     )
     if offer.from_seq > offer.size:
         raise MessageError("message_malformed", "an offer starts behind its end")

@@ -132,7 +132,7 @@ class Sender:
 
     # Offers
 
-    def offers(self) -> tuple[Offer, ...]:
+    def offers(self, now_ms: int) -> tuple[Offer, ...]:
         """Return offers of the logs that appeared since the last time."""
         self._recall_dictionaries()
         offers: list[Offer] = []
@@ -144,7 +144,14 @@ class Sender:
             acked = min(self._store.cursor(log, self._peer.peer_id), log.size)
             number = len(self._outgoing)
             reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
-            outgoing = _Outgoing(log_id=log.log_id, reference=reference, acked=acked, sent=acked)
+            outgoing = _Outgoing(
+                log_id=log.log_id,
+                reference=reference,
+                acked=acked,
+                sent=acked,
+                # The offer asks for cosignatures too.
+                head_sent_at_ms=now_ms,
+            )
             self._outgoing.append(outgoing)
             self._by_id[log.log_id] = outgoing
             offers.append(
@@ -154,6 +161,7 @@ class Sender:
                     epoch=log.epoch,
                     from_seq=acked,
                     size=log.size,
+                    cosigned=self._cosigned(log),
                 )
             )
         return tuple(offers)
@@ -260,8 +268,14 @@ class Sender:
                 messages.append(self._head(outgoing, whole, now_ms, is_repeated=True))
 
     def _lacks_cosignature(self, log: Log) -> bool:
-        tier = self._peer.tier if self._kinship == "child" else Tier.CENTRE
-        return self._store.cosigned_size(log, tier) < log.size
+        return self._cosigned(log) < log.size
+
+    def _cosigned(self, log: Log) -> int:
+        """Return how many leaves the peer, and above us the top tier too, have cosigned."""
+        by_peer = self._store.cosigned_by(log, self._peer.peer_id)
+        if self._kinship == "child":
+            return by_peer
+        return min(by_peer, self._store.cosigned_size(log, Tier.CENTRE))
 
     def _head(
         self,

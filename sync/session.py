@@ -97,7 +97,7 @@ class Session:
             room_bytes: for about so many bytes, so that what becomes urgent meanwhile can overtake.
         """
         messages = self._receiver.acks()
-        offers = self._sender.offers()
+        offers = self._sender.offers(now_ms)
         if offers or not self._greeted:
             self._greeted = True
             names = tuple(digest[:DICTIONARY_NAME_BYTES] for digest in dictionaries())
