@@ -1,11 +1,15 @@
 """What a node knows of a log it holds, as frames need it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from schemas.errors import RecordError
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, decode_writer
 from sync.log import Log
 from sync.store import Store
+
+# A leaf that declares a writer: an array of five that begins with a 1.
+_WRITER_START: Final = bytes([0x85, LeafType.WRITER])
 
 
 class LogHistory:
@@ -19,7 +23,11 @@ class LogHistory:
         self._store = store
         self._number = log.number
         self._writers: dict[int, Writer] = {}
-        self.learn(store.pending_writers(log))
+        rows = store.db.execute(
+            "SELECT data FROM pending_leaf WHERE log = ? AND substr(data, 1, 2) = ? ORDER BY seq",
+            (log.number, _WRITER_START),
+        )
+        self.learn([row[0] for row in rows])
 
     def learn(self, leaves: Sequence[bytes]) -> None:
         """Note the writers that leaves declare which no head covers yet."""
@@ -32,8 +40,13 @@ class LogHistory:
 
     def leaf(self, seq: int, /) -> Leaf | None:
         """Return an earlier leaf, None if it has not arrived or is none."""
-        data = self._store.any_leaf(self._number, seq)
-        return None if data is None else read_leaf(data)
+        for table in ("leaf", "pending_leaf"):
+            row = self._store.db.execute(
+                f"SELECT data FROM {table} WHERE log = ? AND seq = ?", (self._number, seq)
+            ).fetchone()
+            if row is not None:
+                return read_leaf(bytes(row[0]))
+        return None
 
     def writer(self, number: int, /) -> Writer | None:
         """Return a writer that an earlier leaf declared."""

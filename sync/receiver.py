@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from crypto.certificates import Subject
-from schemas.limits import COSIGNATURES_MAX, GAPS_MAX
+from schemas.limits import COSIGNATURES_MAX, EARLY_FRAMES_MAX, GAPS_MAX
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
     PACKED,
@@ -135,6 +135,7 @@ class Receiver:
                 # Of a leaf that is here: what we said of it was lost.
                 incoming.told, incoming.is_news = (), True
                 return []
+            self._replica.inbound.check_room(log, frame.first_seq + 1)
             data = self._store.early.put_part(
                 log, frame.first_seq, frame.offset, frame.total, dictionary, frame.data
             )
@@ -175,6 +176,9 @@ class Receiver:
             if error.code != "frame_early" or first_seq <= incoming.read.contiguous_end(0):
                 raise
             self._replica.inbound.check_room(log, end)
+            if len(self._store.early.ranges(log)) >= EARLY_FRAMES_MAX:
+                # As if the line had lost it: the sender repeats it.
+                return
             self._store.early.put(log, first_seq, len(entries), dictionary, data)
             # Anew, because it may have taken the place of a longer one.
             incoming.arrived = self._arrived(log, incoming.read)
@@ -194,13 +198,14 @@ class Receiver:
 
     def _read_early(self, incoming: _Incoming, log: Log) -> list[Message]:
         """Read frames that waited for what has come now."""
-        for first, data, digest in self._store.early.frames(log):
+        while frame := self._store.early.next_frame(log):
+            first, data, digest = frame
+            if first > incoming.read.contiguous_end(0):
+                break
             try:
                 entries = read_frame(data, dictionaries().get(digest, b""))
                 leaves = restore(first, entries, incoming.history)
             except FrameError:
-                if first > incoming.read.contiguous_end(0):
-                    return []
                 # All that it could build on is here.
                 return [self._drop(incoming, log, "a frame cannot be read")]
             self._store.early.drop(log, first)
