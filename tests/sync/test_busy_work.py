@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import sync.inbound
-from schemas.wire import Ack, Frame, Hello
+from schemas.limits import LEAF_BYTES_MAX, PART_BYTES_MIN
+from schemas.wire import PACKED, Ack, Frame, Hello
 from sync.errors import LinkError
 from sync.log import Log
 from sync.session import Session
@@ -46,6 +47,28 @@ def test_a_log_offered_again_and_again_is_looked_through_once(tmp_path: Path) ->
     began = time.monotonic()
     tell(province, session, Hello(version=1, now_ms=NOW_MS, offers=offers))
     assert time.monotonic() - began < 3
+
+
+def test_a_leaf_in_the_smallest_parts_does_not_take_long_to_put_together(tmp_path: Path) -> None:
+    province, session = _met(tmp_path)
+    log = LogBuilder(place(COMMUNE))
+    total = LEAF_BYTES_MAX
+    parts = [
+        Frame(
+            log=log.log_id,
+            priority=2,
+            first_seq=0,
+            coding=PACKED,
+            data=bytes(PART_BYTES_MIN),
+            offset=offset,
+            total=total,
+        )
+        for offset in range(PART_BYTES_MIN, total, PART_BYTES_MIN)
+    ]
+    began = time.monotonic()
+    tell(province, session, log.hello(), *parts)
+    assert time.monotonic() - began < 3
+    assert province.rows("SELECT count(*) FROM early_frame") == [(len(parts),)]
 
 
 def test_logs_that_nobody_proves_do_not_pile_up(
