@@ -15,7 +15,7 @@ from schemas.wire import PACKED, WITH_DICTIONARY, Ack, Frame, Head, Hello, Messa
 from sync.document import Edit
 from sync.errors import LinkError
 from sync.framing import dictionaries
-from sync.session import POLL_MS, Session
+from sync.session import POLL_MS, Kinship, Session
 from tests.sync.builders import (
     CENTRE,
     COMMUNE,
@@ -53,7 +53,7 @@ def met(node: Node, code: str) -> Session:
     is_child = len(code) > len(node.place.subject.code) and node.place.subject.code != CENTRE
     with node.transaction():
         node.replica.welcome(place(code).as_peer(is_child=is_child))
-    kin = "child" if is_child else "parent"
+    kin: Kinship = "child" if is_child else "parent"
     return Session(node.replica, place(code).subject, kin, node.files)
 
 
