@@ -7,6 +7,10 @@ MESSAGE_BYTES_MAX = LEAF_BYTES_MAX + (64 << 10)
 # One packet of any line with its headers; so much waits at most before something more urgent.
 FRAME_BYTES_MAX = 1_200
 FRAME_LEAVES_MAX = 512
+# Of a leaf in parts, each but the last: putting a leaf together takes work for every part.
+PART_BYTES_MIN = 512
+# Frames of a log that wait for what they build on; a line loses few of a window at once.
+EARLY_FRAMES_MAX = 1_024
 # The largest leaf, packed as badly as can be.
 PACKED_BYTES_MAX = LEAF_BYTES_MAX + (8 << 10)
 # Bytes in flight before an acknowledgement must arrive: as much as is sent again after a cut, until
@@ -35,7 +39,7 @@ ATTACHMENT_NAME_CHARS_MAX = 200
 CHUNK_BYTES = 1_152
 CHUNK_NAME_BYTES = 8
 # Asked for at a time: as much waits before a record, until the line is known to carry more.
-WANT_BYTES_MIN = 4 << 10
+WANT_BYTES_MIN = 4 * CHUNK_BYTES
 WANT_BYTES_MAX = 256 << 10
 
 PEOPLE_PER_VISIT_MAX = 20

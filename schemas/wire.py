@@ -24,6 +24,7 @@ from schemas.limits import (
     MESSAGE_BYTES_MAX,
     OFFERS_MAX,
     PACKED_BYTES_MAX,
+    PART_BYTES_MIN,
 )
 
 PROTOCOL_VERSION = 1
@@ -286,8 +287,11 @@ def _frame(body: list[Any]) -> Frame:
         return replace(frame, leaves=leaves)
     data = _blob(content, PACKED_BYTES_MAX)
     offset, total = (0, len(data)) if len(body) == 5 else map(_packed_size, body[5:])
-    if not data or offset + len(data) > total:
+    behind = total - offset - len(data)
+    if not data or behind < 0:
         raise MessageError("message_malformed", "a part of a frame lies outside of it")
+    if behind and len(data) < PART_BYTES_MIN:
+        raise MessageError("message_malformed", "a part of a frame is too small")
     return replace(frame, data=data, offset=offset, total=total)
 
 

@@ -199,7 +199,7 @@ class BlobExchange:
             self._unavailable_at_ms[fetch.sha256] = now_ms
             self._fetch = None
             return
-        if chunk.offset != self._files.part_size(fetch.sha256) or not chunk.data:
+        if chunk.offset != self._files.part_size(fetch.sha256) or (fetch.total and not chunk.data):
             return
         self._files.append(fetch.sha256, chunk.data)
         fetch.heard_at_ms = now_ms
@@ -234,10 +234,13 @@ class BlobExchange:
             fetch.until, fetch.heard_at_ms = here, now_ms
             fetch.wants.clear()
         fetch.until = max(fetch.until, here)
-        window = self._pace.window_bytes
-        if fetch.until >= fetch.total or fetch.until - here > window // 2:
+        # In whole chunks, because a packet costs the same when it is not full; rounded up, because
+        # the window would not grow otherwise.
+        step = -(-self._pace.window_bytes // (2 * CHUNK_BYTES)) * CHUNK_BYTES
+        is_all = fetch.until >= fetch.total and (fetch.total or fetch.wants)
+        if is_all or fetch.until - here > step:
             return []
-        length = min(max(window // 2, CHUNK_BYTES), fetch.total - fetch.until)
+        length = min(step, fetch.total - fetch.until)
         want = Want(sha256=fetch.sha256, offset=fetch.until, length=length)
         fetch.until += length
         fetch.wants.append((fetch.until, self._pace.depart(now_ms), length))

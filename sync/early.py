@@ -21,15 +21,23 @@ class EarlyFrames:
         Parts of the same leaf packed otherwise are of no use any more.
         """
         digest = sha256(dictionary).digest()
-        self._db.execute(
-            "DELETE FROM early_frame WHERE log = ? AND first_seq = ?"
-            " AND (total, dictionary, count) != (?, ?, 0)",
-            (log.number, first_seq, total, digest),
-        )
+        kind = self._db.execute(
+            "SELECT total, dictionary, count FROM early_frame WHERE log = ? AND first_seq = ?"
+            " LIMIT 1",
+            (log.number, first_seq),
+        ).fetchone()
+        if kind is not None and kind != (total, digest, 0):
+            self.drop(log, first_seq)
         self._db.execute(
             "INSERT OR IGNORE INTO early_frame VALUES (?, ?, ?, ?, 0, ?, ?)",
             (log.number, first_seq, offset, total, digest, data),
         )
+        here = self._db.execute(
+            "SELECT sum(length(data)) FROM early_frame WHERE log = ? AND first_seq = ?",
+            (log.number, first_seq),
+        ).fetchone()
+        if here[0] < total:
+            return None
         rows = self._db.execute(
             "SELECT offset, data FROM early_frame WHERE log = ? AND first_seq = ? ORDER BY offset",
             (log.number, first_seq),
@@ -61,13 +69,14 @@ class EarlyFrames:
             "SELECT first_seq, count FROM early_frame WHERE log = ? AND count > 0", (log.number,)
         ).fetchall()
 
-    def frames(self, log: Log) -> list[tuple[int, bytes, bytes]]:
-        """Return (first, data, digest of the dictionary) of the frames that wait to be read."""
-        return self._db.execute(
+    def next_frame(self, log: Log) -> tuple[int, bytes, bytes] | None:
+        """Return (first, data, digest of the dictionary) of the first that waits to be read."""
+        row: tuple[int, bytes, bytes] | None = self._db.execute(
             "SELECT first_seq, data, dictionary FROM early_frame WHERE log = ? AND count > 0"
-            " ORDER BY first_seq",
+            " ORDER BY first_seq LIMIT 1",
             (log.number,),
-        ).fetchall()
+        ).fetchone()
+        return row
 
     def drop(self, log: Log, first_seq: int) -> None:
         """Forget the frame, or the parts of it, that begin with a leaf."""

@@ -1,11 +1,15 @@
 """What a node knows of a log it holds, as frames need it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from schemas.errors import RecordError
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, decode_writer
 from sync.log import Log
 from sync.store import Store
+
+# A leaf that declares a writer: an array of five that begins with a 1.
+_WRITER_START: Final = bytes([0x85, LeafType.WRITER])
 
 
 class LogHistory:
@@ -17,9 +21,13 @@ class LogHistory:
     def __init__(self, store: Store, log: Log) -> None:
         """Look into one log."""
         self._store = store
-        self._number = log.number
+        self._log = log
         self._writers: dict[int, Writer] = {}
-        self.learn(store.pending_writers(log))
+        rows = store.db.execute(
+            "SELECT data FROM pending_leaf WHERE log = ? AND substr(data, 1, 2) = ? ORDER BY seq",
+            (log.number, _WRITER_START),
+        )
+        self.learn([row[0] for row in rows])
 
     def learn(self, leaves: Sequence[bytes]) -> None:
         """Note the writers that leaves declare which no head covers yet."""
@@ -32,15 +40,26 @@ class LogHistory:
 
     def leaf(self, seq: int, /) -> Leaf | None:
         """Return an earlier leaf, None if it has not arrived or is none."""
-        data = self._store.any_leaf(self._number, seq)
-        return None if data is None else read_leaf(data)
+        for table in ("leaf", "pending_leaf"):
+            row = self._store.db.execute(
+                f"SELECT data FROM {table} WHERE log = ? AND seq = ?", (self._log.number, seq)
+            ).fetchone()
+            if row is not None:
+                return read_leaf(bytes(row[0]))
+        return None
+
+    def before(self, seq: int, count: int) -> list[bytes]:
+        """Return so many leaves right before one; fewer if not all have arrived."""
+        start = seq - count
+        leaves = self._store.leaves(self._log, start, count)
+        return leaves + self._store.pending(self._log, start + len(leaves), seq)
 
     def writer(self, number: int, /) -> Writer | None:
         """Return a writer that an earlier leaf declared."""
         writer = self._writers.get(number)
         if writer is None:
             row = self._store.db.execute(
-                "SELECT body FROM writer WHERE log = ? AND number = ?", (self._number, number)
+                "SELECT body FROM writer WHERE log = ? AND number = ?", (self._log.number, number)
             ).fetchone()
             if row is None:
                 return None
@@ -51,7 +70,7 @@ class LogHistory:
         """Return the last leaf below seq that is a change of the document."""
         row = self._store.db.execute(
             "SELECT max(seq) FROM change WHERE document = ? AND log = ? AND seq < ?",
-            (document, self._number, seq),
+            (document, self._log.number, seq),
         ).fetchone()
         return None if row[0] is None else int(row[0])
 

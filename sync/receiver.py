@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from crypto.certificates import Subject
-from schemas.limits import COSIGNATURES_MAX, GAPS_MAX
+from schemas.limits import COSIGNATURES_MAX, EARLY_FRAMES_MAX, GAPS_MAX
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
     PACKED,
@@ -139,6 +139,7 @@ class Receiver:
                 # Of a leaf that is here: what we said of it was lost.
                 incoming.told, incoming.is_news = (), True
                 return []
+            self._replica.inbound.check_room(log, frame.first_seq + 1)
             data = self._store.early.put_part(
                 log, frame.first_seq, frame.offset, frame.total, dictionary, frame.data
             )
@@ -169,7 +170,7 @@ class Receiver:
         """
         _, count = past_needed(data)
         try:
-            entries = self._entries(log, first_seq, data, dictionary)
+            entries = _entries(incoming.history, first_seq, data, dictionary)
             count = len(entries)
             if incoming.arrived.covers(first_seq, first_seq + count):
                 # Sent again: what we said of it was lost, so it must be said again.
@@ -180,28 +181,15 @@ class Receiver:
             if error.code != "frame_early" or first_seq <= incoming.read.contiguous_end(0):
                 raise
             self._replica.inbound.check_room(log, first_seq + count)
+            if len(self._store.early.ranges(log)) >= EARLY_FRAMES_MAX:
+                # As if the line had lost it: the sender repeats it.
+                return
             self._store.early.put(log, first_seq, count, dictionary, data)
             # Anew, because it may have taken the place of a longer one.
             incoming.arrived = self._arrived(log, incoming.read)
             incoming.is_news = True
             return
         self._keep(incoming, log, first_seq, leaves)
-
-    def _entries(self, log: Log, first_seq: int, data: bytes, dictionary: bytes) -> list[Stripped]:
-        """Return the leaves in a frame as they were sent.
-
-        Raises:
-            FrameError: it is no frame, or its past has not come (`frame_early`).
-        """
-        needed, _ = past_needed(data)
-        past: list[bytes] = []
-        if needed:
-            if needed > first_seq:
-                raise FrameError("frame_malformed", "a frame with more past than there is")
-            past = self._store.any_leaves(log, first_seq - needed, needed)
-            if len(past) < needed:
-                raise FrameError("frame_early", "the leaves before the frame have not arrived")
-        return read_frame(data, dictionary, past)
 
     def _keep(self, incoming: _Incoming, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         self._replica.inbound.keep(log, first_seq, leaves)
@@ -215,14 +203,15 @@ class Receiver:
 
     def _read_early(self, incoming: _Incoming, log: Log) -> list[Message]:
         """Read frames that waited for what has come now."""
-        for first, data, digest in self._store.early.frames(log):
+        while frame := self._store.early.next_frame(log):
+            first, data, digest = frame
+            if first > incoming.read.contiguous_end(0):
+                break
             try:
                 dictionary = dictionaries().get(digest, b"")
-                entries = self._entries(log, first, data, dictionary)
+                entries = _entries(incoming.history, first, data, dictionary)
                 leaves = restore(first, entries, incoming.history)
             except FrameError:
-                if first > incoming.read.contiguous_end(0):
-                    return []
                 # All that it could build on is here.
                 return [self._drop(incoming, log, "a frame cannot be read")]
             self._store.early.drop(log, first)
@@ -355,3 +344,18 @@ class Receiver:
         if log is None:
             raise LogError("log_unknown", "the log is not in the store")
         return log
+
+
+def _entries(history: LogHistory, first_seq: int, data: bytes, dictionary: bytes) -> list[Stripped]:
+    """Return the leaves in a frame as they were sent.
+
+    Raises:
+        FrameError: it is no frame, or its past has not come (`frame_early`).
+    """
+    needed, _ = past_needed(data)
+    if needed > first_seq:
+        raise FrameError("frame_malformed", "a frame with more past than there is")
+    past = history.before(first_seq, needed) if needed else []
+    if len(past) < needed:
+        raise FrameError("frame_early", "the leaves before the frame have not arrived")
+    return read_frame(data, dictionary, past)

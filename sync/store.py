@@ -230,30 +230,6 @@ class Store:
         )
         return [row[0] for row in rows]
 
-    def pending_writers(self, log: Log) -> list[bytes]:
-        """Return the pending leaves that declare writers: arrays of five that begin with a 1."""
-        rows = self.db.execute(
-            "SELECT data FROM pending_leaf WHERE log = ? AND substr(data, 1, 2) = x'8501'"
-            " ORDER BY seq",
-            (log.number,),
-        )
-        return [row[0] for row in rows]
-
-    def any_leaf(self, log_number: int, seq: int) -> bytes | None:
-        """Return a leaf that is here, under a tree head or not."""
-        for table in ("leaf", "pending_leaf"):
-            row = self.db.execute(
-                f"SELECT data FROM {table} WHERE log = ? AND seq = ?", (log_number, seq)
-            ).fetchone()
-            if row is not None:
-                return bytes(row[0])
-        return None
-
-    def any_leaves(self, log: Log, start: int, count: int) -> list[bytes]:
-        """Return leaves that are here, under a tree head or not, in order."""
-        leaves = self.leaves(log, start, count)
-        return leaves + self.pending(log, start + len(leaves), start + count)
-
     def drop_pending(self, log: Log) -> None:
         """Forget what came of a log and no tree head covers; its sender has it."""
         self.db.execute("DELETE FROM pending_leaf WHERE log = ?", (log.number,))

@@ -8,9 +8,28 @@ import pytest
 from crypto.certificates import OFFICE_KEY_OID
 from node.cli import _parser
 from node.config import Config
-from schemas.limits import CHUNK_BYTES, FRAME_LEAVES_MAX, LEAF_BYTES_MAX, WANT_BYTES, WINDOW_BYTES
-from schemas.wire import _KINDS
+from schemas.limits import (
+    CHUNK_BYTES,
+    CHUNK_NAME_BYTES,
+    COSIGNATURES_MAX,
+    EARLY_FRAMES_MAX,
+    FRAME_BYTES_MAX,
+    FRAME_LEAVES_MAX,
+    GAPS_MAX,
+    LEAF_BYTES_MAX,
+    OFFERS_MAX,
+    PART_BYTES_MIN,
+    PENDING_LEAVES_MAX,
+    WANT_BYTES_MAX,
+    WANT_BYTES_MIN,
+    WINDOW_BYTES_MAX,
+    WINDOW_BYTES_MIN,
+)
+from schemas.wire import _KINDS, DICTIONARY_NAME_BYTES, REFERENCE_BYTES_MAX
+from sync.framing import _WINDOW_BYTES_MAX
+from sync.receiver import _REFERENCES_MAX
 from sync.session import POLL_MS, RETRY_MS
+from sync.stripping import _NEAR, Token
 from tests.docs.reference import ROOT, events_document, tables_document
 
 PROTOCOL = (ROOT / "docs" / "PROTOCOL.md").read_text(encoding="utf-8")
@@ -35,12 +54,31 @@ def test_every_message_is_in_the_protocol() -> None:
 def test_the_protocol_names_the_limits_in_force() -> None:
     assert f"at most {LEAF_BYTES_MAX >> 20} MiB" in PROTOCOL
     assert f"1 to {FRAME_LEAVES_MAX}" in PROTOCOL
-    assert f"{WINDOW_BYTES >> 10} KiB" in PROTOCOL
-    assert f"{WANT_BYTES >> 10} KiB" in PROTOCOL
-    assert f"{CHUNK_BYTES >> 10} KiB" in PROTOCOL
+    assert f"packed frames of at most {FRAME_BYTES_MAX:,} bytes" in PROTOCOL
+    assert f"at least {PART_BYTES_MIN} bytes" in PROTOCOL
+    assert f"keeps {EARLY_FRAMES_MAX:,} frames" in PROTOCOL
+    assert f"{PENDING_LEAVES_MAX:,} leaves" in PROTOCOL
+    assert f"at most {OFFERS_MAX:,} offers; one link, {_REFERENCES_MAX:,}." in PROTOCOL
+    assert f"`[first seq, count]`, at most {GAPS_MAX} of them" in PROTOCOL
+    assert f"at most {COSIGNATURES_MAX}, its peer id" in PROTOCOL
+    assert f"**reference** of 1 to {REFERENCE_BYTES_MAX} bytes" in PROTOCOL
+    assert f"at most 16 names, {DICTIONARY_NAME_BYTES} bytes each" in PROTOCOL
+    assert f"its window is at most {_WINDOW_BYTES_MAX >> 20} MiB" in PROTOCOL
+    assert f"{WINDOW_BYTES_MIN:,} bytes at first" in PROTOCOL
+    assert f"in one round trip, at most {WINDOW_BYTES_MAX >> 10} KiB" in PROTOCOL
+    assert f"at most {WANT_BYTES_MIN:,} bytes at first" in PROTOCOL
+    assert f"at most {WANT_BYTES_MAX >> 10} KiB for one WANT" in PROTOCOL
+    assert f"CHUNKs of at most {CHUNK_BYTES:,} bytes" in PROTOCOL
+    assert f"first {CHUNK_NAME_BYTES} bytes of the SHA-256" in PROTOCOL
     assert f"{RETRY_MS // 1000} s" in PROTOCOL
     assert f"{POLL_MS // 60_000} minutes" in PROTOCOL
     assert OFFICE_KEY_OID.dotted_string in PROTOCOL
+
+
+def test_every_token_of_packed_frames_is_in_the_protocol() -> None:
+    for token in Token:
+        assert f"| `FF {token.value:02X}` |" in PROTOCOL
+    assert f"1 byte k < {_NEAR} |" in PROTOCOL
 
 
 def test_every_setting_is_in_the_operations_guide() -> None:

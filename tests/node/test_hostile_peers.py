@@ -14,8 +14,8 @@ from typing import cast
 import pytest
 from aiohttp import WSMessage, WSMsgType, web
 
-from node.folder import open_folder
 from node.exchange import Exchange, Sessions
+from node.folder import open_folder
 from node.link import PATH
 from node.tls import server_context
 from schemas.wire import Head, Hello, Message, encode_message

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from schemas import wire
 from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.wire import Message
@@ -441,6 +442,8 @@ def small_limits(rng: random.Random) -> Iterator[None]:
         (log, "SUBTREE_LEVEL", subtree_level),
         (sender, "FRAME_LEAVES_MAX", rng.choice((2, 8, 512))),
         (sender, "FRAME_BYTES_MAX", rng.choice((150, 600, 1_200))),
+        (wire, "PART_BYTES_MIN", 1),
+        (receiver, "EARLY_FRAMES_MAX", head_step),
         (session, "WINDOW_BYTES_MIN", rng.choice((1_500, 8_000, 256 << 10))),
         (document, "_OPEN_DOCUMENTS_MAX", rng.choice((2, 2_000))),
     )

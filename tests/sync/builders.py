@@ -20,11 +20,21 @@ from schemas.events import Event, Registered
 from schemas.hlc import reading
 from schemas.ids import DocumentId, mint_document_id
 from schemas.record import Leaf, LeafType, Writer, encode_certificates
-from schemas.wire import Head, Hello, Message, Offer, decode_messages, encode_message
+from schemas.wire import (
+    WITH_DICTIONARY,
+    Frame,
+    Head,
+    Hello,
+    Message,
+    Offer,
+    decode_messages,
+    encode_message,
+)
 from sync.blobs import BlobFiles
 from sync.change import Change, parse_change
 from sync.database import Connection, open_database
 from sync.document import Documents, Edit
+from sync.framing import dictionaries, read_frame
 from sync.intake import Admission, Events
 from sync.log import UP, Log
 from sync.migrations import migrations
@@ -245,6 +255,18 @@ def handle(
 def tell(node: Node, session: Session, *messages: Message) -> list[Message]:
     """Hand a session messages that nobody of ours would send."""
     return handle(node, session, [encode_message(message) for message in messages])
+
+
+def leaf_count(frame: Frame) -> int:
+    """Return how many leaves a whole frame of ours holds."""
+    number = frame.coding - WITH_DICTIONARY
+    dictionary = list(dictionaries().values())[number] if number >= 0 else b""
+    return len(frame.leaves) or len(read_frame(frame.data, dictionary))
+
+
+def noise(count: int, seed: int) -> str:
+    """Return letters that no packing makes short."""
+    return "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz ăâđêôơư", k=count))
 
 
 def sync(child: Node, parent: Node) -> None:

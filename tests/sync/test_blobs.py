@@ -12,7 +12,7 @@ import pytest
 
 from schemas.events import Attached, Transferred
 from schemas.ids import DocumentId
-from schemas.limits import CHUNK_BYTES, WANT_BYTES
+from schemas.limits import CHUNK_BYTES, CHUNK_NAME_BYTES, WANT_BYTES_MAX, WANT_BYTES_MIN
 from schemas.wire import Chunk, Message, Want, encode_message
 from sync.blobs import BlobExchange, BlobFiles, disk_error
 from sync.errors import LinkError, StoreError
@@ -31,6 +31,7 @@ from tests.sync.builders import (
 )
 
 MINUTE_MS = 60_000
+ROOM_BYTES = 1 << 20
 SENDER, RECEIVER = b"s" * 32, b"r" * 32
 
 
@@ -46,6 +47,10 @@ def put(files: BlobFiles, data: bytes) -> bytes:
     files.append(sha(data), data)
     assert files.finish(sha(data))
     return sha(data)
+
+
+def named(data: bytes) -> bytes:
+    return sha(data)[:CHUNK_NAME_BYTES]
 
 
 def as_it_is(chunk: Chunk) -> Chunk | None:
@@ -77,17 +82,17 @@ class Pair:
         with self.store.transaction():
             self.store.want_blob(sha256, bytes(16), size, SENDER)
 
-    def run(self, rounds: int = 50) -> None:
+    def run(self, rounds: int = 200) -> None:
         """Exchange until nobody says anything, with no time passing."""
         for _ in range(rounds):
             with self.store.transaction():
-                asked = self.receiver.pump(self.now_ms)
+                asked = self.receiver.pump(self.now_ms, ROOM_BYTES)
             for message in asked:
                 assert isinstance(message, Want)
                 encode_message(message)
                 self.wants.append(message)
                 self.sender.on_want(message)
-            answers = self.sender.pump(self.now_ms)
+            answers = self.sender.pump(self.now_ms, ROOM_BYTES)
             if not answers:
                 return
             for answer in answers:
@@ -114,7 +119,7 @@ def pair(tmp_path: Path) -> Pair:
 
 @pytest.mark.parametrize(
     "size",
-    [1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, WANT_BYTES, WANT_BYTES + 1, 200_000],
+    [1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, WANT_BYTES_MIN, WANT_BYTES_MAX + 1, 400_000],
 )
 def test_a_file_arrives_as_it_is(pair: Pair, size: int) -> None:
     data = scan(size)
@@ -123,8 +128,11 @@ def test_a_file_arrives_as_it_is(pair: Pair, size: int) -> None:
     assert pair.ours.read(sha(data), 0, size + 1) == (size, data)
     assert pair.is_complete(sha(data))
     assert pair.ours.part_size(sha(data)) == 0
-    assert len(pair.wants) == -(-size // WANT_BYTES)
-    assert all(want.length <= WANT_BYTES for want in pair.wants)
+    ends = [want.offset + want.length for want in pair.wants]
+    assert [want.offset for want in pair.wants] == [0, *ends[:-1]]
+    assert ends[-1] == size
+    assert all(want.length <= WANT_BYTES_MAX // 2 + CHUNK_BYTES for want in pair.wants)
+    assert len(pair.wants) <= 1 + size // (WANT_BYTES_MIN // 2)
     assert all(len(chunk.data) <= CHUNK_BYTES for chunk in pair.chunks)
     assert sum(len(chunk.data) for chunk in pair.chunks) == size
 
@@ -152,7 +160,7 @@ def test_small_files_come_first(pair: Pair) -> None:
     assert [chunk.total for chunk in pair.chunks if chunk.offset == 0] == [10, 20_000, 30_000]
 
 
-@pytest.mark.parametrize("lost", range(13))
+@pytest.mark.parametrize("lost", [*range(8), 50, 100, 172, 173])
 def test_after_a_cut_the_file_goes_on_at_its_byte(pair: Pair, lost: int) -> None:
     data = scan(200_000)
     pair.want(put(pair.theirs, data), len(data))
@@ -176,12 +184,13 @@ def test_a_lost_chunk_is_asked_for_again_on_the_same_link_after_a_minute(pair: P
     pair.spoil = lambda chunk: chunk if len(pair.chunks) != 2 else None
     pair.run()
     assert not pair.is_complete(sha(data))
+    asked = len(pair.wants)
     pair.now_ms += MINUTE_MS - 1
     pair.run()
-    assert len(pair.wants) == 1
+    assert len(pair.wants) == asked
     pair.now_ms += 1
     pair.run()
-    assert [want.offset for want in pair.wants] == [0, CHUNK_BYTES]
+    assert pair.wants[asked].offset == CHUNK_BYTES
     assert pair.is_complete(sha(data))
 
 
@@ -231,13 +240,13 @@ def test_a_file_of_another_size_than_said_is_not_taken(pair: Pair) -> None:
 
 def test_chunks_that_nobody_asked_for_are_left_alone(pair: Pair) -> None:
     data = scan(30_000)
-    honest = Chunk(sha256=sha(data), offset=0, total=30_000, data=data[:100])
+    honest = Chunk(sha256=named(data), offset=0, total=30_000, data=data[:100])
     pair.receiver.on_chunk(honest, NOW_MS)
     pair.want(put(pair.theirs, data), len(data))
     wrong = [
-        Chunk(sha256=sha(b"other"), offset=0, total=30_000, data=b"x"),
-        Chunk(sha256=sha(data), offset=7, total=30_000, data=b"x"),
-        Chunk(sha256=sha(data), offset=29_999, total=30_000, data=b"x"),
+        Chunk(sha256=named(b"other"), offset=0, total=30_000, data=b"x"),
+        Chunk(sha256=named(data), offset=7, total=30_000, data=b"x"),
+        Chunk(sha256=named(data), offset=29_999, total=30_000, data=b"x"),
     ]
 
     def spoil(chunk: Chunk) -> Chunk | None:
@@ -292,6 +301,29 @@ def test_a_clock_that_was_set_back_does_not_stop_the_asking(pair: Pair) -> None:
     assert pair.is_complete(sha(data))
 
 
+def test_no_more_is_asked_for_than_the_line_was_seen_to_carry(pair: Pair) -> None:
+    data = scan(400_000)
+    pair.want(put(pair.theirs, data), len(data))
+    with pair.store.transaction():
+        first = pair.receiver.pump(pair.now_ms, ROOM_BYTES)
+        second = pair.receiver.pump(pair.now_ms, ROOM_BYTES)
+        third = pair.receiver.pump(pair.now_ms, ROOM_BYTES)
+    asked = [message for message in (*first, *second, *third) if isinstance(message, Want)]
+    assert sum(want.length for want in asked) <= WANT_BYTES_MIN
+    assert third == []
+
+
+def test_chunks_leave_room_for_what_becomes_urgent(pair: Pair) -> None:
+    data = put(pair.theirs, scan(40_000))
+    pair.sender.on_want(Want(sha256=data, offset=0, length=40_000))
+    sent = 0
+    while sent < 40_000:
+        chunks = pair.sender.pump(NOW_MS, 2 * CHUNK_BYTES)
+        assert 1 <= len(chunks) <= 2
+        sent += sum(len(chunk.data) for chunk in chunks if isinstance(chunk, Chunk))
+    assert pair.sender.pump(NOW_MS, 0) == []
+
+
 def test_reading_past_the_end_gives_nothing(tmp_path: Path) -> None:
     files = BlobFiles(tmp_path)
     data = put(files, b"0123456789")
@@ -306,12 +338,12 @@ def test_wants_of_nonsense_are_answered_briefly(pair: Pair) -> None:
     data = put(pair.theirs, scan(40_000))
     for offset, length in ((0, 0), (50_000, 10), (39_999, 1 << 25), (0, 1 << 25)):
         pair.sender.on_want(Want(sha256=data, offset=offset, length=length))
-    chunks = pair.sender.pump(NOW_MS)
+    chunks = pair.sender.pump(NOW_MS, ROOM_BYTES)
     assert sum(len(chunk.data) for chunk in chunks if isinstance(chunk, Chunk)) == 1 + 40_000
-    assert len(chunks) <= 8
+    assert len(chunks) <= 8 + 40_001 // CHUNK_BYTES
     for _ in range(1_000):
         pair.sender.on_want(Want(sha256=sha(b"?"), offset=0, length=1))
-    assert len(pair.sender.pump(NOW_MS)) <= 64
+    assert len(pair.sender.pump(NOW_MS, ROOM_BYTES)) <= 64
 
 
 def test_a_failing_disk_is_told_in_words(tmp_path: Path) -> None:
@@ -386,7 +418,7 @@ def test_a_child_gets_files_of_what_concerns_it_only(tmp_path: Path) -> None:
         province.replica.welcome(place(NEIGHBOUR).as_peer(is_child=True))
     own = BlobExchange(province.store, province.files, commune.peer_id, "child")
     own.on_want(want)
-    (chunk,) = own.pump(NOW_MS)
+    (chunk,) = own.pump(NOW_MS, ROOM_BYTES)
     assert isinstance(chunk, Chunk)
     assert chunk.data == data
     neighbour = place(NEIGHBOUR).key.peer_id
@@ -397,4 +429,4 @@ def test_a_child_gets_files_of_what_concerns_it_only(tmp_path: Path) -> None:
     # To the tier above everything goes.
     above = BlobExchange(province.store, province.files, bytes(32), "parent")
     above.on_want(want)
-    assert len(above.pump(NOW_MS)) == 1
+    assert len(above.pump(NOW_MS, ROOM_BYTES)) == 1

@@ -3,14 +3,15 @@
 Method: two real replicas; frames are altered between them, below what a session can see.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from schemas.wire import Frame, Message, encode_message
+from schemas.wire import PLAIN, Frame, Head, Message, encode_message
 from sync.errors import LinkError
-from tests.sync.builders import COMMUNE, PROVINCE, Link, Node, handle, new_node, sync
+from tests.sync.builders import COMMUNE, PROVINCE, Link, Node, handle, leaf_count, new_node, sync
 
 
 @pytest.fixture
@@ -23,13 +24,16 @@ def province(tmp_path: Path) -> Node:
     return new_node(PROVINCE, tmp_path)
 
 
-def spoilt(message: Message) -> Message:
-    """Return a frame with one bit of its last leaf flipped, and everything else as it is."""
+def spoilt(message: Message, commune: Node) -> Message:
+    """Return a frame of the commune's own log with one bit of its last leaf flipped."""
     if not isinstance(message, Frame):
         return message
-    last = bytearray(message.leaves[-1])
+    log, count = commune.log(commune.place), leaf_count(message)
+    leaves = commune.store.leaves(log, message.first_seq, count)
+    last = bytearray(leaves[-1])
     last[-1] ^= 1
-    return replace(message, leaves=(*message.leaves[:-1], bytes(last)))
+    damaged = (*leaves[:-1], bytes(last))
+    return replace(message, coding=PLAIN, data=b"", total=0, leaves=damaged)
 
 
 def talk_over_a_bad_line(commune: Node, province: Node) -> None:
@@ -37,7 +41,7 @@ def talk_over_a_bad_line(commune: Node, province: Node) -> None:
     link = Link(commune, province)
     heard: list[Message] = []
     for _ in range(5):
-        said = [spoilt(message) for message in handle(commune, link.up, map_bytes(heard))]
+        said = [spoilt(message, commune) for message in handle(commune, link.up, map_bytes(heard))]
         heard = handle(province, link.down, map_bytes(said))
 
 
@@ -79,3 +83,57 @@ def test_damage_long_ago_is_forgotten_once_the_log_added_up(commune: Node, provi
         sync(commune, province)
     assert province.alarms() == []
     assert province.log(commune.place).size == commune.log(commune.place).size
+
+
+def test_damage_under_a_head_without_its_root_costs_the_link_and_heals(
+    commune: Node, province: Node
+) -> None:
+    case = commune.open_case()
+    link = Link(commune, province).run()
+    commune.write(case, fields={"title": "mới"})
+    said = handle(commune, link.up, [])
+    assert [message.root for message in said if isinstance(message, Head)] == [b""]
+    # Each in a transaction of its own: the damaged leaves are stored when the head comes.
+    leaves, head = map_bytes([spoilt(message, commune) for message in said])
+    handle(province, link.down, [leaves])
+    with pytest.raises(LinkError) as ended:
+        handle(province, link.down, [head])
+    assert ended.value.code == "head_forged"
+    # The next link tells the root: those leaves are forgotten, and the one after brings them again.
+    for _ in range(2):
+        with suppress(LinkError):
+            sync(commune, province)
+    assert province.values(case) == commune.values(case) == {"title": "mới"}
+    assert province.alarms() == commune.alarms() == []
+
+
+def test_a_flipped_bit_anywhere_in_a_packed_frame_costs_links_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    size = 0
+    at = 0
+    while at == 0 or at < size:
+        commune, province = new_node(COMMUNE, tmp_path), new_node(PROVINCE, tmp_path)
+        case = commune.open_case()
+        sync(commune, province)
+        commune.write(case, fields={"title": "mới", "location": "Mỹ Lý"})
+        link = Link(commune, province)
+        said = handle(commune, link.up, [])
+        size = sum(len(message.data) for message in said if isinstance(message, Frame))
+        with suppress(LinkError):
+            for message in said:
+                handle(province, link.down, map_bytes([flipped(message, at)]))
+        with suppress(LinkError):
+            sync(commune, province)
+        sync(commune, province)
+        assert province.values(case) == commune.values(case), at
+        assert province.alarms() == commune.alarms() == []
+        at += 1
+
+
+def flipped(message: Message, at: int) -> Message:
+    if not isinstance(message, Frame):
+        return message
+    data = bytearray(message.data)
+    data[at] ^= 1 << at % 8
+    return replace(message, data=bytes(data))

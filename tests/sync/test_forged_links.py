@@ -98,43 +98,62 @@ def test_what_these_tests_build_on_is_accepted(province: Node) -> None:
 @pytest.mark.parametrize(
     ("said", "code"),
     [
-        ({"log_id": bytes(16)}, "offer_forged"),
-        ({"epoch": 1}, "offer_forged"),
-        ({"purpose": "down/" + "0" * 64}, "offer_forged"),
-        ({"owner": bytes(32)}, "offer_forged"),
+        ({"epoch": 1}, "head_forged"),
+        ({"owner": bytes(32)}, "log_unnamed"),
+        ({"purpose": "down"}, "offer_foreign"),
     ],
 )
-def test_an_offer_that_does_not_match_its_id_ends_the_link(
+def test_leaves_under_the_offer_of_another_log_end_the_link(
     province: Node, said: dict[str, Any], code: str
 ) -> None:
-    offer = case_log().offer(**said)
-    hello = Hello(version=1, now_ms=NOW_MS, offers=(offer,))
-    assert refused(province, child_link(province), hello) == code
+    builder = case_log()
+    hello = Hello(version=1, now_ms=NOW_MS, offers=(builder.offer(**said),))
+    leaves, head = replace(frame(builder), log=b"\0"), replace(builder.head(), log=b"\0")
+    assert refused(province, child_link(province), hello, leaves, head) == code
 
 
 def offer_of(owner: str, purpose: str = "up") -> Hello:
-    return LogBuilder(place(owner), purpose=purpose).hello()
+    offer = LogBuilder(place(owner)).offer(purpose=purpose)
+    return Hello(version=1, now_ms=NOW_MS, offers=(offer,))
 
 
 def down(reader: str) -> str:
     return f"down/{place(reader).key.peer_id.hex()}"
 
 
+@pytest.mark.parametrize("peer", [COMMUNE, CENTRE])
+@pytest.mark.parametrize(
+    "purpose", ["", "down/", down(PROVINCE), down(CENTRE), "up/", "UP", "down/x/y", "downs"]
+)
+def test_an_offer_of_a_purpose_that_nobody_has_ends_the_link(
+    province: Node, peer: str, purpose: str
+) -> None:
+    session = child_link(province, peer) if peer == COMMUNE else parent_link(province, peer)
+    assert refused(province, session, offer_of(peer, purpose)) == "offer_foreign"
+
+
+def test_an_owner_left_out_is_the_sender(province: Node) -> None:
+    builder, session = case_log(), child_link(province)
+    hello = Hello(version=1, now_ms=NOW_MS, offers=(builder.offer(owner=b""),))
+    tell(province, session, hello, frame(builder), builder.head())
+    assert province.values(DOCUMENT) == {"title": "một"}
+
+
 @pytest.mark.parametrize(
     ("here", "peer", "offer"),
     [
         (PROVINCE, COMMUNE, offer_of(PROVINCE)),
-        (PROVINCE, COMMUNE, offer_of(COMMUNE, down(PROVINCE))),
-        (PROVINCE, COMMUNE, offer_of(COMMUNE, down(COMMUNE))),
+        (PROVINCE, COMMUNE, offer_of(COMMUNE, "down")),
+        (PROVINCE, COMMUNE, offer_of(PROVINCE, "down")),
         (PROVINCE, CENTRE, offer_of(CENTRE)),
         (PROVINCE, CENTRE, offer_of(COMMUNE)),
         (PROVINCE, CENTRE, offer_of(CENTRE, down(COMMUNE))),
-        (PROVINCE, CENTRE, offer_of(PROVINCE, down(PROVINCE))),
+        (PROVINCE, CENTRE, offer_of(PROVINCE, "down")),
         (COMMUNE, PROVINCE, offer_of(PROVINCE)),
         (COMMUNE, PROVINCE, offer_of(NEIGHBOUR)),
-        (COMMUNE, PROVINCE, offer_of(CENTRE, down(COMMUNE))),
+        (COMMUNE, PROVINCE, offer_of(CENTRE, "down")),
         (COMMUNE, NEIGHBOUR, offer_of(NEIGHBOUR)),
-        (COMMUNE, NEIGHBOUR, offer_of(NEIGHBOUR, down(COMMUNE))),
+        (COMMUNE, NEIGHBOUR, offer_of(NEIGHBOUR, "down")),
         (COMMUNE, COMMUNE, offer_of(COMMUNE)),
     ],
 )
@@ -261,7 +280,8 @@ def test_a_head_that_contradicts_what_is_stored_stops_the_log(province: Node) ->
     session = child_link(province)
     answers = tell(province, session, two.hello(), two.head())
     problems = [answer for answer in answers if isinstance(answer, Problem)]
-    assert [(p.code, p.log) for p in problems] == [("log_forked", one.log_id)]
+    assert [p.code for p in problems] == ["log_forked"]
+    assert session.log_received(problems[0].log) == one.log_id
     assert province.alarms() == ["log_forked"]
     evidence = province.rows("SELECT evidence FROM alarm")[0][0]
     assert two.head().signature.hex() in evidence
