@@ -20,16 +20,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import NameOID
 
-from tests.independent.change_reader import (
-    PLAIN,
-    SET,
-    Entry,
-    Reader,
-    Refused,
-    need,
-    read_change,
-    read_document,
-)
+from tests.independent.change_reader import PLAIN, SET, Reader, Refused, need, read_change
+from tests.independent.document_reader import Entry, read_document
 
 ED25519 = bytes.fromhex("300506032b6570")
 OFFICE_KEY = x509.ObjectIdentifier("1.3.6.1.4.1.32473.1.1")
