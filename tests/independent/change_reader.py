@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate, islice
+from itertools import accumulate, islice, pairwise
 from typing import Any
 
 MAGIC = bytes.fromhex("856f4a83")
@@ -93,12 +93,14 @@ class Operation:
         key: of a map; None inside a text.
         place: inside a text, the letter that it works on, or after which it inserts one; None is
             the beginning.
+        insert: it makes a letter.
     """
 
     id: Id
     target: Id | None
     key: str | None
     place: Id | None
+    insert: bool
     action: int
     kind: int
     value: Value
@@ -111,10 +113,15 @@ class Change:
 
     hash: bytes
     deps: list[bytes]
-    actor: bytes
+    actors: list[bytes]
     seq: int
     start: int
     operations: list[Operation]
+
+    @property
+    def actor(self) -> bytes:
+        """Who made it; the others in its list are those that its operations may name."""
+        return self.actors[0]
 
     @property
     def last(self) -> int:
@@ -142,9 +149,10 @@ def read_change(chunk: bytes) -> Change:
     actors = [actor, *(reader.prefixed() for _ in range(reader.uleb(ACTORS_MAX)))]
     sizes = [(reader.uleb(), reader.uleb()) for _ in range(reader.uleb(COLUMNS_MAX))]
     columns = {spec: reader.take(size) for spec, size in sizes}
-    need(len(columns) == len(sizes) and columns.keys() <= COLUMNS, "columns are odd")
+    rising = all(one < other for (one, _), (other, _) in pairwise(sizes))
+    need(rising and columns.keys() <= COLUMNS, "columns are unknown, or do not rise")
     rows = list(read_operations(columns, actors, start))
-    return Change(digest, deps, actor, seq, start, rows)
+    return Change(digest, deps, actors, seq, start, rows)
 
 
 def uleb_bytes(number: int) -> bytes:
@@ -186,7 +194,7 @@ def sums(steps: list[int | None]) -> list[int | None]:
     return [None if step is None else total for step, total in zip(steps, totals, strict=True)]
 
 
-def read_value(kind: int, data: bytes) -> Value:
+def read_value(kind: int, data: bytes, *, in_map: bool) -> Value:
     part = Reader(data)
     value: Value = None
     if kind in (UNSIGNED, SIGNED):
@@ -197,7 +205,7 @@ def read_value(kind: int, data: bytes) -> Value:
         need(len(part.take(part.left)) == 8, "fraction has not 8 bytes")
     elif kind == TIME:
         part.sleb()
-    elif kind == BYTES:
+    elif kind == BYTES or not in_map:
         part.take(part.left)
     need(kind <= TIME and kind != COUNTER, "counter, or a value of an unknown kind")
     need(not part.left, "bytes follow a value")
@@ -227,6 +235,7 @@ def read_operations(
     rows += [column(KEY_ACTOR), sums(column(KEY_COUNTER, Reader.sleb))]
     rows += [booleans(columns.get(INSERT, b"")), column(VALUE_META), column(PRED_COUNT)]
     need(all(len(each) in (0, len(actions)) for each in rows), "columns of different lengths")
+    need(len(rows[5]) == len(actions), "column of insertions is missing")
     full = [each or [None] * len(actions) for each in rows]
     counts = full.pop()
     need(sum(count or 0 for count in counts) == len(replaced), "replaced operations")
@@ -243,12 +252,15 @@ def read_operations(
             target=id_of(owner, counter, actors),
             key=key,
             place=place,
+            insert=bool(insert),
             action=action,
             kind=(meta or 0) & 15,
-            value=read_value((meta or 0) & 15, raw.take((meta or 0) >> 4)),
+            value=read_value((meta or 0) & 15, raw.take((meta or 0) >> 4), in_map=key is not None),
             replaces=[each for each in mine if each is not None],
         )
     need(not raw.left, "bytes follow the last value")
+    column(MARK_NAME, lambda r: r.prefixed().decode())
+    need(columns.get(EXPAND, b"\0")[-1:] < b"\x80", "column of marks ends within a number")
 
 
 def check_key(
@@ -260,7 +272,6 @@ def check_key(
         need(not insert, "a map has no positions")
         return None
     if actor is None and counter == 0:
-        need(insert, "beginning of a text is no letter")
         return None
     found = id_of(actor, counter, actors)
     need(found, "operation without a key")

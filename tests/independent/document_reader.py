@@ -36,7 +36,9 @@ class Entry:
 class Past:
     """What a change builds on: all changes that lead to it."""
 
-    def __init__(self, change: Change, changes: dict[bytes, Change], pasts: dict[bytes, set[bytes]]):
+    def __init__(
+        self, change: Change, changes: dict[bytes, Change], pasts: dict[bytes, set[bytes]]
+    ):
         hashes = set(change.deps).union(*(pasts[dep] for dep in change.deps))
         pasts[change.hash] = hashes
         self.change = change
@@ -49,14 +51,15 @@ class Past:
         own = self.spans.get(self.change.actor, [])
         need(self.change.seq == len(own) + 1, "change does not build on its actor's last one")
         need(self.change.start == self.last + 1, "operations are not numbered after their past")
+        strangers = set(self.change.actors[1:]) - self.spans.keys() - {self.change.actor}
+        need(not strangers, "change lists an actor that is not in its past")
 
     def check_known(self, operation: Id, by: Operation) -> None:
         """Refuse what is neither in the past nor earlier in the change itself."""
         counter, actor = operation
-        spans = self.spans.get(actor, [])
-        is_past = any(each.start <= counter <= each.last for each in spans)
+        is_past = any(counter <= each.last for each in self.spans.get(actor, []))
         is_own = actor == self.change.actor and self.change.start <= counter < by.id[0]
-        need(is_past or is_own, "operation works on what is not in its past")
+        need(counter >= 0 and (is_past or is_own), "operation works on what is not in its past")
 
 
 def in_causal_order(entries: list[Entry]) -> Iterator[tuple[Entry, Past]]:
@@ -80,7 +83,8 @@ def read_document(entries: list[Entry]) -> dict[str, Any]:
     kind, objects, made = read_start(starts[0])
     fields: dict[str, dict[Id, Value]] = {}
     replaced: set[Id] = set()
-    events: set[str] = set()
+    events: dict[str, Entry] = {}
+    letters: dict[Id | None, set[Id]] = {}
     for entry, past in in_causal_order(entries):
         past.check_numbers()
         for operation in entry.change.operations:
@@ -89,10 +93,14 @@ def read_document(entries: list[Entry]) -> dict[str, Any]:
             check_operation(operation, objects, entry)
             for each in [*operation.replaces, *filter(None, [operation.place])]:
                 past.check_known(each, operation)
+            text = letters.setdefault(operation.target, set())
+            need(operation.place is None or operation.place in text, "letter of another text")
+            if operation.insert and operation.action != DELETE:
+                text.add(operation.id)
             replaced.update(operation.replaces)
             if objects[operation.target] == "events":
-                need(operation.key not in events, "event stands twice")
-                events.add(str(operation.key))
+                first = events.setdefault(str(operation.key), entry)
+                need(first is entry, "event stands in two changes")
             if operation.action == SET and objects[operation.target] == "fields":
                 fields.setdefault(str(operation.key), {})[operation.id] = operation.value
     shown = {

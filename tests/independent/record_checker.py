@@ -9,6 +9,7 @@ tlog-checkpoint and tlog-cosignature for heads.
 import base64
 import json
 import re
+import unicodedata
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,12 @@ from tests.independent.document_reader import Entry, read_document
 ED25519 = bytes.fromhex("300506032b6570")
 OFFICE_KEY = x509.ObjectIdentifier("1.3.6.1.4.1.32473.1.1")
 SUBJECT = [NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME, NameOID.SERIAL_NUMBER]
+STANDARD = (
+    x509.BasicConstraints,
+    x509.KeyUsage,
+    x509.ExtendedKeyUsage,
+    x509.SubjectAlternativeName,
+)
 PATH_LENGTHS = {"root": 3, "centre": 0, "province": 1, "commune": 0}
 LEAF_SIZE_BYTES_MAX = 1 << 20
 NUMBER_MAX = 1 << 32
@@ -170,7 +177,9 @@ def read_place(der: bytes) -> Place:
     scheme, tier, code = names[0].value.split(":")
     subject = {item.oid: str(item.value) for item in certificate.subject}
     need([item.oid for item in certificate.subject] == SUBJECT, "subject has another form")
+    need(len(certificate.subject.rdns) == len(SUBJECT), "subject has attributes in one set")
     name, common, serial = subject.values()
+    need(1 <= len(name) <= 64 and not any(map(is_hidden, name)), "name of a place")
     said = (scheme, common, serial)
     need(said == ("tiepdan", f"tiepdan {tier} {code}", code), "subject contradicts the URI")
     limits = extensions.get_extension_for_class(x509.BasicConstraints).value
@@ -181,18 +190,22 @@ def read_place(der: bytes) -> Place:
     office = extensions.get_extension_for_oid(OFFICE_KEY)
     held = getattr(office.value, "value", b"")
     need(not office.critical and held[:2] == b"\x04\x20" and len(held) == 34, "office key")
-    standard = (x509.BasicConstraints, x509.KeyUsage)
-    known = all(isinstance(each.value, standard) for each in extensions if each.critical)
+    known = all(isinstance(each.value, STANDARD) for each in extensions if each.critical)
     need(known, "extension that is critical and unknown")
     key = certificate.public_key()
     need(isinstance(key, Ed25519PublicKey), "key is not Ed25519")
     return Place(tier, code, name, getattr(key, "public_bytes_raw", bytes)(), certificate.subject)
 
 
+def is_hidden(letter: str) -> bool:
+    """Tell whether a letter shows nothing (Unicode general categories C and Z), a space apart."""
+    return letter != " " and unicodedata.category(letter)[0] in "CZ"
+
+
 def may_issue(issuer: Place, place: Place) -> bool:
     forms = {
         ("root", "centre"): "0",
-        ("root", "province"): "[0-9]{1,2}",
+        ("root", "province"): "(?!0$)[0-9]{1,2}",
         ("province", "commune"): re.escape(issuer.code) + r"\.[0-9]{1,5}",
     }
     form = forms.get((issuer.tier, place.tier))
