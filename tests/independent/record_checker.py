@@ -34,8 +34,10 @@ STANDARD = (
     x509.SubjectAlternativeName,
 )
 PATH_LENGTHS = {"root": 3, "centre": 0, "province": 1, "commune": 0}
+FILE_SIZE_BYTES_MAX = 64 << 20
 LEAF_SIZE_BYTES_MAX = 1 << 20
-NUMBER_MAX = 1 << 32
+NOTE_LETTERS_MAX, SIGNATURES_MAX = 1 << 19, 64
+NUMBER_MAX, SEQ_MAX = 1 << 32, 1 << 53
 CLOCK_MAX = (1 << 63) - 1
 
 
@@ -57,6 +59,7 @@ def check(data: bytes, root_der: bytes) -> dict[str, Any]:
 
 def check_file(data: bytes, root_der: bytes) -> dict[str, Any]:
     """Section 6, steps 1, 2 and 6."""
+    need(len(data) <= FILE_SIZE_BYTES_MAX, "file is too long")
     file = json.loads(data.decode())
     laid_out = json.dumps(file, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
     need(laid_out.encode() == data, "file is not laid out as its values are")
@@ -270,6 +273,7 @@ def read_note(note: str, origin: str, owner: Place, cosigners: dict[str, Place])
     need(first == origin, "note is about another log")
     need(len(unbase64(root)) == 32, "root hash has a wrong length")
     lines = [line.split(" ")[1:] for line in tail.splitlines()]
+    need(len(note) <= NOTE_LETTERS_MAX and len(lines) <= SIGNATURES_MAX, "note is too long")
     signatures = [(name, unbase64(value)[:4], unbase64(value)[4:]) for name, value in lines]
     name, short, signature = signatures[0]
     need((name, short) == key_id(owner, 1), "first signature is not the owner's")
@@ -327,7 +331,7 @@ class Log:
         need(re.fullmatch(r"up|down/[0-9a-f]{64}", purpose), "purpose has another form")
         self.is_up = purpose == "up"
         rows = [keyed(each, "seq", "leaf", "proof", "reads") for each in values]
-        seqs = [number(seq, CLOCK_MAX) for seq, *_ in rows]
+        seqs = [number(seq, SEQ_MAX) for seq, *_ in rows]
         need(seqs[:1] == [0] and seqs == sorted(set(seqs)), "leaves do not rise from 0")
         self.owner = read_chain(cbor(read_leaf(unbase64(rows[0][1]), 0)[4]), self.root)
         need(self.owner.key.hex() == owner, "leaf 0 names another owner")
