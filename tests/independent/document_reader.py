@@ -50,6 +50,7 @@ class Past:
     def check_numbers(self) -> None:
         own = self.spans.get(self.change.actor, [])
         need(self.change.seq == len(own) + 1, "change does not build on its actor's last one")
+        need(self.change.operations, "change without operations")
         need(self.change.start == self.last + 1, "operations are not numbered after their past")
         strangers = set(self.change.actors[1:]) - self.spans.keys() - {self.change.actor}
         need(not strangers, "change lists an actor that is not in its past")

@@ -97,12 +97,13 @@ class Stage:
         seq: int = 1,
         by: str = "c",
         first: Row | None = None,
+        edit: Callable[[Parts], bytes] = Parts.chunk,
     ) -> bytes:
         """Return a file where a third change follows the first (0), the second (1) or both."""
         writing, actor = Writing(self.a), getattr(self, by)
         second = writing.add([first or self.title], actor=self.b, seq=1, start=9)
         mine = rows or [self.title]
-        third = writing.add(mine, after=after, actor=actor, seq=seq, start=start)
+        third = edit(take_apart(writing.add(mine, after=after, actor=actor, seq=seq, start=start)))
         return self.file((writing.chunks[0], self.a), (second, self.b), (third, actor))
 
     def event(self) -> Row:
@@ -121,6 +122,10 @@ def overwrite(stage: Stage, *replaced: Id) -> Row:
 
 def with_others(*more: bytes) -> Callable[[Parts], bytes]:
     return lambda parts: replace(parts, others=[*parts.others, *more]).chunk()
+
+
+def without_operations(parts: Parts) -> bytes:
+    return replace(parts, others=[], columns={}).chunk()
 
 
 def backwards(parts: Parts) -> bytes:
@@ -167,6 +172,8 @@ FORGED: dict[str, Make] = {
     "a letter after a field": lambda s: s.edit(s.letter(place=(8, s.a))),
     "a letter after its text": lambda s: s.edit(s.letter(place=s.text)),
     "an actor whom nobody knows": lambda s: s.edit(edit=with_others(b"z" * 16)),
+    "an actor who is not in the past": lambda s: s.third(after=[0], start=9, edit=with_others(s.b)),
+    "a change without operations": lambda s: s.edit(edit=without_operations),
     "an actor without a name": lambda s: s.edit(edit=with_others(b"")),
     # objects and keys
     "an object that nobody made": lambda s: s.edit(replace(s.title, target=(7, s.a))),
@@ -282,9 +289,6 @@ ODD: dict[str, Make] = {
     "its own actor among the others": lambda s: s.edit(edit=with_others(s.b)),
     "an actor twice": lambda s: s.edit(edit=with_others(s.a)),
     "names of marks": lambda s: s.column(MARK_NAME, b"\x7f\1x"),
-    "a change without operations": lambda s: s.edit(
-        edit=lambda parts: replace(parts, others=[], columns={}).chunk()
-    ),
 }
 
 
