@@ -40,7 +40,7 @@ from schemas.errors import SchemaError
 from schemas.hlc import reading_ms
 from schemas.ids import DocumentId, document_text, parse_document_id
 from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
-from sync.change import Change, parse_change
+from sync.change import Action, Change, parse_change
 from sync.document import Documents
 from sync.errors import LogError, RecordFileError, SyncError
 from sync.log import UP, Log
@@ -225,7 +225,8 @@ def _reading(data: bytes, part: _LogPart) -> dict[str, Any]:
             writer = decode_writer(leaf.body)
             return {"writer": leaf.writer, "name": writer.name, "role": writer.role}
     change = parse_change(leaf.body)
-    values = {op.key: op.value for op in change.map_ops if op.object and _is_plain(op.value)}
+    sets = [op for op in change.map_ops if op.object and op.action is Action.SET]
+    values = {op.key: op.value for op in sets if _is_plain(op.value)}
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=reading_ms(leaf.hlc))
     return {"at": at.isoformat(), "writer": leaf.writer, "values": dict(sorted(values.items()))}
 

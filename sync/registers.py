@@ -230,11 +230,20 @@ def _check_past(
     if change.seq != registers.seqs.get(change.actor, 0) + 1:
         # Automerge would panic.
         raise ChangeError("change_misnumbered", "an actor's changes are numbered without gaps")
+    if registers.kind and change.last_op < change.start_op:
+        # Its place among its actor's changes would show in no operation.
+        raise ChangeError("change_empty", "a change without an operation")
     own = registers.last_ops.get(change.actor, 0)
     if change.start_op != newest + 1 or own > newest:
         raise ChangeError("change_misnumbered", "the operations are numbered wrongly")
     if own and knows is not None and not knows((own, change.actor)):
         raise ChangeError("change_misnumbered", "the change does not build on its actor's last one")
+    if not all(
+        actor == change.actor or (actor in registers.seqs and (knows is None or knows((0, actor))))
+        for actor in change.actors[1:]
+    ):
+        # Automerge would panic, or not, by the order of arrival.
+        raise ChangeError("actor_unknown", "the change names an actor that it does not build on")
     if knows is not None and change.letters and not all(map(knows, references(change))):
         raise ChangeError("replaced_unknown", "the change works on unseen letters of a text")
 

@@ -1,23 +1,29 @@
-"""Reads Automerge changes and the documents they make, from docs/PROTOCOL.md section 5 alone.
+"""Reads Automerge changes, from docs/PROTOCOL.md section 5 alone.
 
 Part of record_checker.py. Source: the public Automerge binary format specification 1.0 (change
-chunks; run length, delta and value columns).
+chunks; run length, delta, boolean and value columns).
 """
 
-import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate, islice
+from itertools import accumulate, islice, pairwise
 from typing import Any
 
 MAGIC = bytes.fromhex("856f4a83")
 INFLATED_SIZE_BYTES_MAX = 8 << 20
-OPERATIONS_MAX = 1 << 21
-MAKE_MAP, SET, DELETE, MAKE_TEXT, INCREMENT, MAKE_TABLE = 0, 1, 3, 4, 5, 6
-UNSIGNED, SIGNED, TEXT, COUNTER = 3, 4, 6, 8
+OPERATIONS_MAX, DEPS_MAX, ACTORS_MAX, COLUMNS_MAX = 200_000, 64, 256, 32
+MAKE_MAP, SET, MAKE_LIST, DELETE, MAKE_TEXT, INCREMENT, MAKE_TABLE, MARK = range(8)
+NOTHING, FALSE, TRUE, UNSIGNED, SIGNED, FRACTION, TEXT, BYTES, COUNTER, TIME = range(10)
 PLAIN = (UNSIGNED, SIGNED, TEXT)
+# A column number is the format's column id << 4 | type.
+OBJECT_ACTOR, OBJECT_COUNTER, KEY_ACTOR, KEY_COUNTER, KEY_TEXT = 0x01, 0x02, 0x11, 0x13, 0x15
+INSERT, ACTION, VALUE_META, VALUE_RAW = 0x34, 0x42, 0x56, 0x57
+PRED_COUNT, PRED_ACTOR, PRED_COUNTER, EXPAND, MARK_NAME = 0x70, 0x71, 0x73, 0x94, 0xA5
+COLUMNS = frozenset(
+    (OBJECT_ACTOR, OBJECT_COUNTER, KEY_ACTOR, KEY_COUNTER, KEY_TEXT, INSERT, ACTION, VALUE_META)
+) | {VALUE_RAW, PRED_COUNT, PRED_ACTOR, PRED_COUNTER, EXPAND, MARK_NAME}
 
 Id = tuple[int, bytes]
 Value = str | int | None
@@ -51,31 +57,50 @@ class Reader:
     def prefixed(self) -> bytes:
         return self.take(self.uleb())
 
-    def uleb(self) -> int:
-        return self._leb()[0]
+    def uleb(self, largest: int = (1 << 64) - 1) -> int:
+        digits = self._digits()
+        need(len(digits) == 1 or digits[-1], "number is not in its shortest form")
+        value = sum(digit << 7 * place for place, digit in enumerate(digits))
+        need(value <= largest, "number is too large")
+        return value
 
     def sleb(self) -> int:
-        value, bits, is_negative = self._leb()
-        return value - (1 << bits) if is_negative else value
+        digits = self._digits()
+        is_negative = digits[-1] >= 0x40
+        idle = len(digits) > 1 and digits[-1] == (0x7F if digits[-2] & 0x40 else 0)
+        need(not idle, "number is not in its shortest form")
+        value = sum(digit << 7 * place for place, digit in enumerate(digits))
+        value -= is_negative << 7 * len(digits)
+        need(-(1 << 63) <= value < 1 << 63, "number is too large")
+        return value
 
-    def _leb(self) -> tuple[int, int, bool]:
-        value = bits = 0
-        while bits < 70:
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << bits
-            bits += 7
-            if byte < 0x80:
-                return value, bits, bool(byte & 0x40)
-        raise Refused("number is too long")
+    def _digits(self) -> list[int]:
+        """Return the digits of a LEB128 number, the lowest first."""
+        digits = [self.take(1)[0]]
+        while digits[-1] >= 0x80:
+            need(len(digits) < 10, "number is too long")
+            digits[-1] &= 0x7F
+            digits.append(self.take(1)[0])
+        return digits
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One row of a change; target is None for the root, key is None inside a text."""
+    """One row of a change.
+
+    Attributes:
+        target: the object it works on; None is the root.
+        key: of a map; None inside a text.
+        place: inside a text, the letter that it works on, or after which it inserts one; None is
+            the beginning.
+        insert: it makes a letter.
+    """
 
     id: Id
     target: Id | None
     key: str | None
+    place: Id | None
+    insert: bool
     action: int
     kind: int
     value: Value
@@ -88,9 +113,20 @@ class Change:
 
     hash: bytes
     deps: list[bytes]
-    actor: bytes
+    actors: list[bytes]
     seq: int
+    start: int
     operations: list[Operation]
+
+    @property
+    def actor(self) -> bytes:
+        """Who made it; the others in its list are those that its operations may name."""
+        return self.actors[0]
+
+    @property
+    def last(self) -> int:
+        """Number of its last operation."""
+        return self.start + len(self.operations) - 1
 
 
 def read_change(chunk: bytes) -> Change:
@@ -106,15 +142,17 @@ def read_change(chunk: bytes) -> Change:
     digest = sha256(b"\x01" + uleb_bytes(len(body)) + body).digest()
     need(checksum == digest[:4], "checksum of a change is wrong")
     reader = Reader(body)
-    deps = [reader.take(32) for _ in range(reader.uleb())]
+    deps = [reader.take(32) for _ in range(reader.uleb(DEPS_MAX))]
     actor, seq, start = reader.prefixed(), reader.uleb(), reader.uleb()
-    need(0 < start < 1 << 32, "operations are numbered out of range")
     reader.sleb()  # the time: the clock reading of the leaf stands for it
     reader.prefixed().decode()
-    actors = [actor, *(reader.prefixed() for _ in range(reader.uleb()))]
-    sizes = [(reader.uleb(), reader.uleb()) for _ in range(reader.uleb())]
+    actors = [actor, *(reader.prefixed() for _ in range(reader.uleb(ACTORS_MAX)))]
+    sizes = [(reader.uleb(), reader.uleb()) for _ in range(reader.uleb(COLUMNS_MAX))]
     columns = {spec: reader.take(size) for spec, size in sizes}
-    return Change(digest, deps, actor, seq, list(read_operations(columns, actors, start)))
+    rising = all(one < other for (one, _), (other, _) in pairwise(sizes))
+    need(rising and columns.keys() <= COLUMNS, "columns are unknown, or do not rise")
+    rows = list(read_operations(columns, actors, start))
+    return Change(digest, deps, actors, seq, start, rows)
 
 
 def uleb_bytes(number: int) -> bytes:
@@ -129,7 +167,7 @@ def runs(data: bytes, read: Callable[[Reader], Any]) -> list[Any]:
     while reader.left:
         count = reader.sleb()
         size = abs(count) or reader.uleb()
-        need(len(values) + size <= OPERATIONS_MAX, "too many operations")
+        need(0 < size <= OPERATIONS_MAX - len(values), "too many operations, or an empty run")
         if count < 0:
             values += [read(reader) for _ in range(size)]
         else:
@@ -137,118 +175,104 @@ def runs(data: bytes, read: Callable[[Reader], Any]) -> list[Any]:
     return values
 
 
-def read_value(meta: int, raw: Reader) -> Value:
-    part, kind = Reader(raw.take(meta >> 4)), meta & 15
+def booleans(data: bytes) -> list[bool]:
+    """Read a boolean column: lengths of runs in turn, of false first."""
+    reader, values = Reader(data), list[bool]()
+    is_true = False
+    while reader.left:
+        is_first, size = reader.at == 0, reader.uleb()
+        need(size or (is_first and reader.left), "empty run")
+        need(size <= OPERATIONS_MAX - len(values), "too many operations")
+        values += [is_true] * size
+        is_true = not is_true
+    return values
+
+
+def sums(steps: list[int | None]) -> list[int | None]:
+    """Add up the differences of a delta column; a null is none."""
+    totals = accumulate(step or 0 for step in steps)
+    return [None if step is None else total for step, total in zip(steps, totals, strict=True)]
+
+
+def read_value(kind: int, data: bytes, *, in_map: bool) -> Value:
+    part = Reader(data)
+    value: Value = None
     if kind in (UNSIGNED, SIGNED):
-        return part.uleb() if kind == UNSIGNED else part.sleb()
-    return part.data.decode() if kind == TEXT else None
+        value = part.uleb() if kind == UNSIGNED else part.sleb()
+    elif kind == TEXT:
+        value = part.take(part.left).decode()
+    elif kind == FRACTION:
+        need(len(part.take(part.left)) == 8, "fraction has not 8 bytes")
+    elif kind == TIME:
+        part.sleb()
+    elif kind == BYTES or not in_map:
+        part.take(part.left)
+    need(kind <= TIME and kind != COUNTER, "counter, or a value of an unknown kind")
+    need(not part.left, "bytes follow a value")
+    return value
+
+
+def id_of(actor: int | None, counter: int | None, actors: Sequence[bytes]) -> Id | None:
+    if actor is None and counter is None:
+        return None
+    need(actor is not None and counter is not None, "id of an operation is incomplete")
+    return (counter or 0, actors[actor or 0])
 
 
 def read_operations(
     columns: dict[int, bytes], actors: Sequence[bytes], start: int
 ) -> Iterator[Operation]:
-    """Read the rows; a column number is the format's column id << 4 | type."""
+    """Read the rows of a change."""
 
     def column(spec: int, read: Callable[[Reader], Any] = Reader.uleb) -> list[Any]:
         return runs(columns.get(spec, b""), read)
 
-    actions, raw = column(0x42), Reader(columns.get(0x57, b""))
-    counters = accumulate(column(0x73, Reader.sleb))
-    replaced = zip(counters, [actors[each] for each in column(0x71)], strict=True)
-    rows = [column(0x01), column(0x02), column(0x15, lambda r: r.prefixed().decode())]
-    rows += [column(0x56), column(0x70)]
-    padded = [each + [None] * (len(actions) - len(each)) for each in rows]
-    for index, row in enumerate(zip(actions, *padded, strict=True)):
-        action, actor, target, key, meta, pred_count = row
+    actions, raw = column(ACTION), Reader(columns.get(VALUE_RAW, b""))
+    owners, counters = column(PRED_ACTOR), sums(column(PRED_COUNTER, Reader.sleb))
+    replaced = [id_of(*each, actors) for each in zip(owners, counters, strict=True)]
+    rows = [column(OBJECT_ACTOR), column(OBJECT_COUNTER)]
+    rows += [column(KEY_TEXT, lambda r: r.prefixed().decode())]
+    rows += [column(KEY_ACTOR), sums(column(KEY_COUNTER, Reader.sleb))]
+    rows += [booleans(columns.get(INSERT, b"")), column(VALUE_META), column(PRED_COUNT)]
+    need(all(len(each) in (0, len(actions)) for each in rows), "columns of different lengths")
+    need(len(rows[5]) == len(actions), "column of insertions is missing")
+    full = [each or [None] * len(actions) for each in rows]
+    counts = full.pop()
+    need(sum(count or 0 for count in counts) == len(replaced), "replaced operations")
+    queue = iter(replaced)
+    for index, row in enumerate(zip(actions, *full, counts, strict=True)):
+        action, owner, counter, key, at_actor, at, insert, meta, count = row
+        need(action is not None and action <= MARK, "unknown action")
+        need(action not in (INCREMENT, MAKE_TABLE), "counter or table")
+        place = check_key(key, at_actor, at, bool(insert), actors)
+        mine = list(islice(queue, count or 0))
+        need(None not in mine, "replaced operation without an id")
         yield Operation(
             id=(start + index, actors[0]),
-            target=None if actor is None else (target, actors[actor]),
+            target=id_of(owner, counter, actors),
             key=key,
+            place=place,
+            insert=bool(insert),
             action=action,
             kind=(meta or 0) & 15,
-            value=read_value(meta or 0, raw),
-            replaces=list(islice(replaced, pred_count or 0)),
+            value=read_value((meta or 0) & 15, raw.take((meta or 0) >> 4), in_map=key is not None),
+            replaces=[each for each in mine if each is not None],
         )
+    need(not raw.left, "bytes follow the last value")
+    column(MARK_NAME, lambda r: r.prefixed().decode())
+    need(columns.get(EXPAND, b"\0")[-1:] < b"\x80", "column of marks ends within a number")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A change with what its leaf says: the writer's device and the clock reading."""
-
-    change: Change
-    device: bytes
-    hlc: int
-
-
-def read_document(entries: list[Entry]) -> dict[str, Any]:
-    """Apply all changes; return the kind, and for each field its values, the shown one first."""
-    hashes = {entry.change.hash for entry in entries}
-    need(len(hashes) == len(entries), "change is in the file twice")
-    need(all(hashes.issuperset(entry.change.deps) for entry in entries), "change is missing")
-    seqs: dict[bytes, list[int]] = {}
-    for entry in entries:
-        seqs.setdefault(entry.change.actor, []).append(entry.change.seq)
-    gapless = all(sorted(each) == list(range(1, len(each) + 1)) for each in seqs.values())
-    need(gapless, "an actor's changes are not consecutive")
-    starts = [entry.change for entry in entries if not entry.change.deps]
-    need(len(starts) == 1, "document has not one start")
-    kind, objects, made = read_start(starts[0])
-    fields: dict[str, dict[Id, Value]] = {}
-    replaced: set[Id] = set()
-    for entry in entries:
-        for operation in entry.change.operations:
-            if operation.id in made:
-                continue
-            check_operation(operation, objects, entry)
-            replaced.update(operation.replaces)
-            if operation.action == SET and objects.get(operation.target) == "fields":
-                fields.setdefault(str(operation.key), {})[operation.id] = operation.value
-    shown = {
-        key: [values[each] for each in sorted(values, reverse=True) if each not in replaced]
-        for key, values in fields.items()
-    }
-    return {"kind": kind, "fields": {key: values for key, values in shown.items() if values}}
-
-
-def read_start(change: Change) -> tuple[str, dict[Id | None, str], set[Id]]:
-    """Return the kind, the name of each object, and the operations that made them."""
-    kind: Value = None
-    objects: dict[Id | None, str] = {}
-    made: set[Id] = set()
-    for operation in change.operations:
-        path = (objects.get(operation.target, ""), operation.action)
-        if operation.target is None and operation.key == "kind" and operation.action == SET:
-            kind = operation.value
-        elif operation.target is None:
-            need(operation.action == MAKE_MAP, "root is misshapen")
-            objects[operation.id] = str(operation.key)
-        elif path == ("texts", MAKE_TEXT):
-            objects[operation.id] = "text"
-        else:
-            continue
-        need(not operation.replaces, "first change replaces something")
-        made.add(operation.id)
-    maps = sorted(name for name in objects.values() if name != "text")
-    need(maps == ["events", "fields", "texts"], "root is misshapen")
-    need(isinstance(kind, str) and kind, "kind is not a text")
-    return str(kind), objects, made
-
-
-def check_operation(operation: Operation, objects: dict[Id | None, str], entry: Entry) -> None:
-    """Refuse what would be a dead letter."""
-    place = objects.get(operation.target)
-    need(place, "operation on the root or on an object that the document lacks")
-    need(operation.action not in (INCREMENT, MAKE_TABLE), "counter or table")
-    need(operation.kind != COUNTER, "counter")
-    need(place != "texts", "texts are made with their document")
-    if place == "fields":
-        is_set = operation.action == SET and operation.kind in PLAIN
-        need(operation.action == DELETE or is_set, "field is not a text or number")
-    if place == "events":
-        need(operation.action == SET and operation.kind == TEXT, "event is removed or no text")
-        need(not operation.replaces, "event is changed")
-        need(re.fullmatch(r"[0-9a-f]{24}", str(operation.key)), "event id")
-        event_id = bytes.fromhex(str(operation.key))
-        need(event_id[8:] == entry.device[:4], "event names another device")
-        ahead = int.from_bytes(event_id[:8]) - entry.hlc
-        need(0 <= ahead <= 255, "event is not of its leaf's time")
+def check_key(
+    key: str | None, actor: int | None, counter: int | None, insert: bool, actors: Sequence[bytes]
+) -> Id | None:
+    """Return the letter that an operation inside a text works on; None is the beginning."""
+    if key is not None:
+        need(actor is None and counter is None, "key of a map and of a text at once")
+        need(not insert, "a map has no positions")
+        return None
+    if actor is None and counter == 0:
+        return None
+    found = id_of(actor, counter, actors)
+    need(found, "operation without a key")
+    return found

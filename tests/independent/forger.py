@@ -155,7 +155,7 @@ def reads_of(data: bytes, owner: Signer) -> dict[str, Any]:
     """Return what `reads` would say; for what nobody can read, nothing."""
     try:
         return reads_of_leaf(data, owner)
-    except (Refused, ValueError):
+    except (Refused, ValueError, LookupError):
         return {}
 
 

@@ -9,6 +9,7 @@ tlog-checkpoint and tlog-cosignature for heads.
 import base64
 import json
 import re
+import unicodedata
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,23 +21,23 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import NameOID
 
-from tests.independent.change_reader import (
-    PLAIN,
-    SET,
-    Entry,
-    Reader,
-    Refused,
-    need,
-    read_change,
-    read_document,
-)
+from tests.independent.change_reader import PLAIN, SET, Reader, Refused, need, read_change
+from tests.independent.document_reader import Entry, read_document
 
 ED25519 = bytes.fromhex("300506032b6570")
 OFFICE_KEY = x509.ObjectIdentifier("1.3.6.1.4.1.32473.1.1")
 SUBJECT = [NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME, NameOID.SERIAL_NUMBER]
+STANDARD = (
+    x509.BasicConstraints,
+    x509.KeyUsage,
+    x509.ExtendedKeyUsage,
+    x509.SubjectAlternativeName,
+)
 PATH_LENGTHS = {"root": 3, "centre": 0, "province": 1, "commune": 0}
+FILE_SIZE_BYTES_MAX = 64 << 20
 LEAF_SIZE_BYTES_MAX = 1 << 20
-NUMBER_MAX = 1 << 32
+NOTE_LETTERS_MAX, SIGNATURES_MAX = 1 << 19, 64
+NUMBER_MAX, SEQ_MAX = 1 << 32, 1 << 53
 CLOCK_MAX = (1 << 63) - 1
 
 
@@ -58,6 +59,7 @@ def check(data: bytes, root_der: bytes) -> dict[str, Any]:
 
 def check_file(data: bytes, root_der: bytes) -> dict[str, Any]:
     """Section 6, steps 1, 2 and 6."""
+    need(len(data) <= FILE_SIZE_BYTES_MAX, "file is too long")
     file = json.loads(data.decode())
     laid_out = json.dumps(file, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
     need(laid_out.encode() == data, "file is not laid out as its values are")
@@ -178,7 +180,9 @@ def read_place(der: bytes) -> Place:
     scheme, tier, code = names[0].value.split(":")
     subject = {item.oid: str(item.value) for item in certificate.subject}
     need([item.oid for item in certificate.subject] == SUBJECT, "subject has another form")
+    need(len(certificate.subject.rdns) == len(SUBJECT), "subject has attributes in one set")
     name, common, serial = subject.values()
+    need(1 <= len(name) <= 64 and not any(map(is_hidden, name)), "name of a place")
     said = (scheme, common, serial)
     need(said == ("tiepdan", f"tiepdan {tier} {code}", code), "subject contradicts the URI")
     limits = extensions.get_extension_for_class(x509.BasicConstraints).value
@@ -189,18 +193,22 @@ def read_place(der: bytes) -> Place:
     office = extensions.get_extension_for_oid(OFFICE_KEY)
     held = getattr(office.value, "value", b"")
     need(not office.critical and held[:2] == b"\x04\x20" and len(held) == 34, "office key")
-    standard = (x509.BasicConstraints, x509.KeyUsage)
-    known = all(isinstance(each.value, standard) for each in extensions if each.critical)
+    known = all(isinstance(each.value, STANDARD) for each in extensions if each.critical)
     need(known, "extension that is critical and unknown")
     key = certificate.public_key()
     need(isinstance(key, Ed25519PublicKey), "key is not Ed25519")
     return Place(tier, code, name, getattr(key, "public_bytes_raw", bytes)(), certificate.subject)
 
 
+def is_hidden(letter: str) -> bool:
+    """Tell whether a letter shows nothing (Unicode general categories C and Z), a space apart."""
+    return letter != " " and unicodedata.category(letter)[0] in "CZ"
+
+
 def may_issue(issuer: Place, place: Place) -> bool:
     forms = {
         ("root", "centre"): "0",
-        ("root", "province"): "[0-9]{1,2}",
+        ("root", "province"): "(?!0$)[0-9]{1,2}",
         ("province", "commune"): re.escape(issuer.code) + r"\.[0-9]{1,5}",
     }
     form = forms.get((issuer.tier, place.tier))
@@ -265,6 +273,7 @@ def read_note(note: str, origin: str, owner: Place, cosigners: dict[str, Place])
     need(first == origin, "note is about another log")
     need(len(unbase64(root)) == 32, "root hash has a wrong length")
     lines = [line.split(" ")[1:] for line in tail.splitlines()]
+    need(len(note) <= NOTE_LETTERS_MAX and len(lines) <= SIGNATURES_MAX, "note is too long")
     signatures = [(name, unbase64(value)[:4], unbase64(value)[4:]) for name, value in lines]
     name, short, signature = signatures[0]
     need((name, short) == key_id(owner, 1), "first signature is not the owner's")
@@ -322,7 +331,7 @@ class Log:
         need(re.fullmatch(r"up|down/[0-9a-f]{64}", purpose), "purpose has another form")
         self.is_up = purpose == "up"
         rows = [keyed(each, "seq", "leaf", "proof", "reads") for each in values]
-        seqs = [number(seq, CLOCK_MAX) for seq, *_ in rows]
+        seqs = [number(seq, SEQ_MAX) for seq, *_ in rows]
         need(seqs[:1] == [0] and seqs == sorted(set(seqs)), "leaves do not rise from 0")
         self.owner = read_chain(cbor(read_leaf(unbase64(rows[0][1]), 0)[4]), self.root)
         need(self.owner.key.hex() == owner, "leaf 0 names another owner")

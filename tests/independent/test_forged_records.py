@@ -158,15 +158,18 @@ def certificate(
     """Return a commune's certificate for the key of the commune, issued by whoever it names."""
     tier = said.get("tier", "commune")
     names = [
-        (NameOID.ORGANIZATION_NAME, scene.commune.name),
+        (NameOID.ORGANIZATION_NAME, said.get("name", scene.commune.name)),
         (NameOID.COMMON_NAME, said.get("common", f"tiepdan {tier} {code}")),
         (NameOID.SERIAL_NUMBER, code),
         *said.get("more_names", ()),
     ]
     begin = datetime(2026, 1, 1, tzinfo=UTC)
+    attributes = [x509.NameAttribute(*each) for each in names]
+    alone = [x509.RelativeDistinguishedName([each]) for each in attributes]
+    together = [x509.RelativeDistinguishedName(attributes)]
     builder = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(*each) for each in names]))
+        .subject_name(x509.Name(together if said.get("is_one_set") else alone))
         .issuer_name(x509.load_der_x509_certificate(issuer.chain[0]).subject)
         .public_key(said.get("key", scene.world.commune.key).private_key.public_key())
         .serial_number(17)
@@ -177,7 +180,7 @@ def certificate(
     )
     uris = said.get("uris", [f"tiepdan:{tier}:{code}"])
     alternative = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(u) for u in uris])
-    builder = builder.add_extension(alternative, critical=False)
+    builder = builder.add_extension(alternative, critical=said.get("is_critical", False))
     office = x509.UnrecognizedExtension(OFFICE_KEY, said.get("office", b"\x04\x20" + b"o" * 32))
     builder = builder.add_extension(office, critical=False)
     for extension in said.get("critical", ()):
@@ -195,14 +198,16 @@ def by_province(scene: Scene, **said: Any) -> bytes:
     return scene.file(leaves)
 
 
-def by_another_province(scene: Scene) -> bytes:
+def by_another_province(scene: Scene, province: str = "41", commune: str = "40.17083") -> bytes:
     key = NodeKey.from_seed(b"q" * 32)
     root = Signer(**vars(scene.province) | {"chain": [scene.world.root_der]})
-    said: dict[str, Any] = {"tier": "province", "code": "41", "path_length": 1, "key": key}
+    said: dict[str, Any] = {"tier": "province", "code": province, "path_length": 1, "key": key}
     above = certificate(scene, root, scene.world.root_key, **said)
     issuer = Signer(**vars(scene.province) | {"chain": [above]})
-    der = certificate(scene, issuer, key)
-    return scene.file([certificates([der, above]), *scene.honest[1:]])
+    der = certificate(scene, issuer, key, code=commune)
+    signer = Signer(**vars(scene.commune) | {"code": commune, "chain": [der, above]})
+    leaves = [certificates(signer.chain), writer(signer), change(scene.chunk)]
+    return scene.file(leaves, owner=signer)
 
 
 def signed_by_somebody_else(scene: Scene) -> bytes:
@@ -332,6 +337,10 @@ FORGED: dict[str, Callable[[Scene], bytes]] = {
     "an event removed": lambda s: s.edit(delete("events", forger.event_id()), event()),
     # certificates
     "a commune's certificate from another province": by_another_province,
+    "a province of the code 0": lambda s: by_another_province(s, "0", "0.17083"),
+    "a subject in one set": lambda s: by_province(s, is_one_set=True),
+    "a name that shows nothing": lambda s: by_province(s, name="My\u200b Ly"),
+    "a name of 65 letters": lambda s: by_province(s, name="x" * 65),
     "a certificate that somebody else signed": signed_by_somebody_else,
     "a code outside the issuer's": lambda s: by_province(s, code="41.17083"),
     "a code of six digits": lambda s: by_province(s, code="40.170833"),
@@ -358,6 +367,8 @@ ODD: dict[str, Callable[[Scene], bytes]] = {
     "a cosignature of another commune": lambda s: s.file(cosigners=[s.other]),
     "a log for a reader": lambda s: s.down(s.writer, change(s.chunk)),
     "an own certificate": lambda s: by_province(s),
+    "a critical alternative name": lambda s: by_province(s, is_critical=True),
+    "a province of the code 00": lambda s: by_another_province(s, "00", "00.17083"),
     "other leaves that are not shown": lambda s: s.file(
         [*s.honest[:1], forger.leaf(9, 0, b"", 0, b""), *s.honest[1:]], shown=[0, 2, 3]
     ),

@@ -269,7 +269,7 @@ def test_a_document_starts_once() -> None:
     )
     assert code_of(registers, second) == "document_twice"
     empty = parse_change(chunk([], actor=OTHER, start_op=first.last_op + 1))
-    assert code_of(registers, empty) == "document_twice"
+    assert code_of(registers, empty) == "change_empty"
 
 
 def makes(*names: str) -> list[Op]:

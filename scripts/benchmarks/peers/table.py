@@ -8,10 +8,11 @@ from typing import Any, Final
 from node.clock import Clock
 from scripts.benchmarks.measure import Progress, median
 from scripts.benchmarks.peers.processes import Own, Peer, System, install, versions
-from scripts.benchmarks.peers.scenarios import QUICK, Outcome, Size, measure
+from scripts.benchmarks.peers.scenarios import QUICK, Outcome, Size, held_cases, measure
 
 OWN: Final = "tiepdan"
-PEERS: Final = {"automerge_repo": "automerge-repo.mjs", "pouchdb": "pouchdb.mjs"}
+# The program of each, and with how many cases it can start in reasonable time.
+PEERS: Final = {"automerge_repo": ("automerge-repo.mjs", 2_000), "pouchdb": ("pouchdb.mjs", None)}
 # What is better by how much, and what a number of it is.
 _RATIOS: Final = {
     "lone_bytes": "one edit alone, bytes",
@@ -37,10 +38,11 @@ def measure_peers(size: Size, data: Path | None, progress: Progress) -> dict[str
     progress.show("preparing the peers' packages")
     packages = install(data)
     systems: list[System] = [Own()]
-    systems += [Peer(name, script, packages) for name, script in PEERS.items()]
+    systems += [Peer(name, script, packages, most) for name, (script, most) in PEERS.items()]
     now_ms = Clock().now_ms()
     outcomes = {system.name: measure(system, size, progress, now_ms) for system in systems}
-    return figures(size, outcomes)
+    held = {f"{system.name}_reconnect_cases": held_cases(system, size) for system in systems}
+    return figures(size, outcomes) | held
 
 
 def figures(size: Size, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
@@ -61,7 +63,6 @@ def figures(size: Size, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
         "cases": size.cases,
         "batch_edits": size.batch_edits,
         "lone_edits": size.lone_edits * size.runs,
-        "reconnect_cases": size.held_cases,
         "runs": size.runs,
         "versions": versions(),
         "quick": size is QUICK,
@@ -83,5 +84,6 @@ def table(found: Mapping[str, Any]) -> str:
     lines = ["  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]
     pinned = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     note = f"Medians (least-most) of {found['runs']} runs; ratio: the better peer to tiepdan."
-    held = f"Reconnect with {found['reconnect_cases']:,} cases. {pinned}."
+    counts = ", ".join(f"{system} {found[f'{system}_reconnect_cases']:,}" for system in systems)
+    held = f"Cases at the reconnect: {counts}. {pinned}."
     return "\n".join([*(line.rstrip() for line in lines), note, held])
