@@ -149,8 +149,8 @@ class Sender:
                 reference=reference,
                 acked=acked,
                 sent=acked,
-                # The offer asks for cosignatures too.
-                head_sent_at_ms=now_ms,
+                # An offer asks for cosignatures too; only a head that may be lost is sent again.
+                head_sent_at_ms=now_ms if self._has_cosigned(log) else 0,
             )
             self._outgoing.append(outgoing)
             self._by_id[log.log_id] = outgoing
@@ -269,6 +269,9 @@ class Sender:
 
     def _lacks_cosignature(self, log: Log) -> bool:
         return self._cosigned(log) < log.size
+
+    def _has_cosigned(self, log: Log) -> bool:
+        return self._store.cosigned_by(log, self._peer.peer_id) == log.size
 
     def _cosigned(self, log: Log) -> int:
         """Return how many leaves the peer, and above us the top tier too, have cosigned."""

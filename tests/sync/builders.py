@@ -34,7 +34,7 @@ from sync.blobs import BlobFiles
 from sync.change import Change, parse_change
 from sync.database import Connection, open_database
 from sync.document import Documents, Edit
-from sync.framing import dictionaries, read_frame
+from sync.framing import dictionaries, past_needed, read_frame
 from sync.intake import Admission, Events
 from sync.log import UP, Log
 from sync.migrations import migrations
@@ -259,6 +259,9 @@ def tell(node: Node, session: Session, *messages: Message) -> list[Message]:
 
 def leaf_count(frame: Frame) -> int:
     """Return how many leaves a whole frame of ours holds."""
+    needed, count = past_needed(frame.data) if frame.data else (0, 0)
+    if needed:
+        return count
     number = frame.coding - WITH_DICTIONARY
     dictionary = list(dictionaries().values())[number] if number >= 0 else b""
     return len(frame.leaves) or len(read_frame(frame.data, dictionary))

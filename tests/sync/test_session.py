@@ -91,10 +91,15 @@ def test_when_nothing_changed_only_greetings_are_exchanged(
     for number in range(5):
         commune.open_case(number)
     sync(commune, province)
-    # Until the centre has it, each new link asks once whether it does.
+    # The greeting also asks whether the centre has it by now.
     link = Link(commune, province).run()
-    assert kinds(link, from_parent=False) == [Hello, Head]
+    assert kinds(link, from_parent=False) == [Hello]
+    assert kinds(link, from_parent=True) == [Hello]
+    sync(province, centre)
+    link = Link(commune, province).run()
+    assert kinds(link, from_parent=False) == [Hello]
     assert kinds(link, from_parent=True) == [Hello, Ack]
+    assert cosigned(commune, commune, Tier.CENTRE) == commune.log(commune.place).size
     for _ in range(2):
         sync(province, centre)
         sync(commune, province)
