@@ -68,6 +68,7 @@ def offers(draw: st.DrawFn) -> Offer:
         epoch=draw(st.integers(0, 1 << 32)),
         from_seq=first,
         size=size,
+        cosigned=draw(numbers),
     )
 
 

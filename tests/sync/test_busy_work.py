@@ -3,6 +3,7 @@
 Method: sessions with a commune's real key that say the cheap thing again and again.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,11 +47,13 @@ def _steps_at_most(node: Node, maximum: int) -> Iterator[None]:
         taken += 100
         return 0
 
-    node.store.db.set_progress_handler(count, 100)
+    db = node.store.db
+    assert isinstance(db, sqlite3.Connection)
+    db.set_progress_handler(count, 100)
     try:
         yield
     finally:
-        node.store.db.set_progress_handler(None, 0)
+        db.set_progress_handler(None, 0)
     assert taken <= maximum
 
 
