@@ -8,7 +8,7 @@ MESSAGE_BYTES_MAX = LEAF_BYTES_MAX + (64 << 10)
 FRAME_BYTES_MAX = 1_200
 FRAME_LEAVES_MAX = 512
 # Of a leaf in parts, each but the last: putting a leaf together takes work for every part.
-PART_BYTES_MIN = 512
+PART_BYTES_MIN = 1_000
 # Frames of a log that wait for what they build on; a line loses few of a window at once.
 EARLY_FRAMES_MAX = 1_024
 # The largest leaf, packed as badly as can be.

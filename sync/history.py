@@ -35,8 +35,9 @@ class LogHistory:
             leaf = read_leaf(data)
             if leaf is not None and leaf.type == LeafType.WRITER:
                 writer = read_writer(leaf)
-                if writer is not None:
-                    self._writers.setdefault(leaf.writer, writer)
+                # The first declaration counts, as it does for whoever packed the frame.
+                if writer is not None and self.writer(leaf.writer) is None:
+                    self._writers[leaf.writer] = writer
 
     def leaf(self, seq: int, /) -> Leaf | None:
         """Return an earlier leaf, None if it has not arrived or is none."""

@@ -110,7 +110,7 @@ def project_text() -> tuple[File, ...]:
         File(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8", errors="replace"))
         for path in sorted(paths)
         if path.is_file() and "__pycache__" not in path.parts
-        if not path.name.startswith((".bootstrap", ".coverage"))
+        if path.name != ".git" and not path.name.startswith((".bootstrap", ".coverage"))
         # A picture is no text; as nonsense it might hold any word that we forbid.
         if path.suffix not in PICTURES
     )

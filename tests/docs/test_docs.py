@@ -55,7 +55,7 @@ def test_the_protocol_names_the_limits_in_force() -> None:
     assert f"at most {LEAF_BYTES_MAX >> 20} MiB" in PROTOCOL
     assert f"1 to {FRAME_LEAVES_MAX}" in PROTOCOL
     assert f"packed frames of at most {FRAME_BYTES_MAX:,} bytes" in PROTOCOL
-    assert f"at least {PART_BYTES_MIN} bytes" in PROTOCOL
+    assert f"at least {PART_BYTES_MIN:,} bytes" in PROTOCOL
     assert f"keeps {EARLY_FRAMES_MAX:,} frames" in PROTOCOL
     assert f"{PENDING_LEAVES_MAX:,} leaves" in PROTOCOL
     assert f"at most {OFFERS_MAX:,} offers; one link, {_REFERENCES_MAX:,}." in PROTOCOL

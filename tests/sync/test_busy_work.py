@@ -73,7 +73,7 @@ def test_a_log_offered_again_and_again_is_looked_through_once(tmp_path: Path) ->
 def test_a_leaf_in_the_smallest_parts_does_not_take_long_to_put_together(tmp_path: Path) -> None:
     province, session = _met(tmp_path)
     log = LogBuilder(place(COMMUNE))
-    total = LEAF_BYTES_MAX
+    total = LEAF_BYTES_MAX // PART_BYTES_MIN * PART_BYTES_MIN
     parts = [
         Frame(
             log=log.log_id,

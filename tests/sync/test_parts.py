@@ -12,20 +12,31 @@ from pathlib import Path
 import pytest
 
 import sync.receiver
+import sync.sender
 from schemas.ids import DocumentId
 from schemas.limits import FRAME_BYTES_MAX, PART_BYTES_MIN, PENDING_LEAVES_MAX, TEXT_CHARS_MAX
 from schemas.wire import PACKED, WITH_DICTIONARY, Ack, Frame, Head, Message, encode_message
+from sync.document import Edit
 from sync.errors import LinkError
 from sync.session import POLL_MS, RETRY_MS
 from tests.sync.builders import (
+    CASE,
+    CENTRE,
     COMMUNE,
+    DOCUMENT,
     NOW_MS,
     PROVINCE,
     Link,
+    LogBuilder,
     Node,
+    Pen,
+    actor,
     handle,
+    logs,
     new_node,
     noise,
+    place,
+    writer_of,
 )
 from tests.sync.builders import sync as bring_together
 
@@ -273,3 +284,34 @@ def test_a_waiting_frame_that_cannot_be_read_costs_the_link_and_heals(
     bring_together(commune, province)
     assert province.values(case) == {"title": "lần 1"}
     assert province.alarms() == commune.alarms() == []
+
+
+# Writers
+
+
+def test_the_first_declaration_of_a_writer_counts_for_frames_too(
+    tmp_path: Path, province: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    centre, pen = new_node(CENTRE, tmp_path), Pen()
+    builder = logs(COMMUNE)[COMMUNE].change(pen.write(actor(COMMUNE), CASE).raw)
+    log = builder.put_into(province)
+    sign(province, builder)
+    bring_together(province, centre)
+    builder.declare(1, writer_of(place(COMMUNE), device=b"d" * 16))
+    builder.change(pen.write(actor(COMMUNE), Edit(fields={"title": "mới"})).raw)
+    with province.transaction():
+        for leaf in builder.leaves[-2:]:
+            builder.take(province, log, leaf)
+    sign(province, builder)
+    # The second declaration has arrived, under no head yet, when the frame behind it is read.
+    monkeypatch.setattr(sync.sender, "FRAME_LEAVES_MAX", 1)
+    bring_together(province, centre)
+    assert centre.values(DOCUMENT) == province.values(DOCUMENT) == {"title": "mới"}
+    assert centre.dead_letters() == ["writer_twice"]
+    assert centre.alarms() == province.alarms() == []
+
+
+def sign(node: Node, builder: LogBuilder) -> None:
+    with node.transaction():
+        log = node.log(builder.owner)
+        log.head_signature, log.dirty = builder.head().signature, True

@@ -1,0 +1,149 @@
+"""Reads packed frames of a link from docs/PROTOCOL.md section 7.3 alone."""
+
+import io
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+from itertools import accumulate
+
+import cbor2
+import zstandard
+
+TOKEN = re.compile(
+    rb"\xff(?:(\x00)|([\x01\x02\x03].)|\x04(.{16})|\x05(.{12})|\x06(.{32}))", re.DOTALL
+)
+
+
+def leb(number: int) -> bytes:
+    """Return a number as unsigned LEB128."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(out) + bytes([number])
+
+
+class Cursor:
+    """Takes numbers and bytes from the front."""
+
+    def __init__(self, data: bytes) -> None:
+        self.stream = io.BytesIO(data)
+
+    def take(self, size: int) -> bytes:
+        """Return the next bytes."""
+        return self.stream.read(size)
+
+    def number(self) -> int:
+        """Return the next number."""
+        value = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+
+def inflate(data: bytes, dictionary: bytes) -> bytes:
+    """Return the columns of a packed frame."""
+    reader = zstandard.ZstdDecompressor(
+        dict_data=zstandard.ZstdCompressionDict(dictionary) if dictionary else None,
+        format=zstandard.FORMAT_ZSTD1_MAGICLESS,
+        max_window_size=2 << 20,
+    ).stream_reader(data)
+    with reader:
+        return reader.read((1 << 20) + 4_096)
+
+
+def read_frame(data: bytes, dictionary: bytes, before: Sequence[bytes]) -> list[bytes]:
+    """Return the leaves of a frame that follows all leaves before it."""
+    cursor = Cursor(inflate(data, dictionary))
+    tags = cursor.take(cursor.number())
+    changes = [tag for tag in tags if tag]
+    writers = [cursor.number() for _ in changes]
+    steps = [cursor.number() for _ in changes]
+    times = accumulate(-(step >> 1) - 1 if step & 1 else step >> 1 for step in steps)
+    clocks = [ms << 16 | cursor.number() for ms in times]
+    backs = [0 if tag & 2 else cursor.number() for tag in changes]
+    documents = [cursor.take(16) if tag & 2 else b"" for tag in changes]
+    deps = [
+        [cursor.take(32) for _ in range(cursor.number())] if tag & 4 else None for tag in changes
+    ]
+    actors = [cursor.take(cursor.number()) if tag & 8 else None for tag in changes]
+    lengths = [cursor.number() for _ in tags]
+    bodies = [cursor.take(length) for length in lengths]
+    assert not cursor.take(1)
+    rows = zip(writers, clocks, backs, documents, deps, actors, strict=True)
+    leaves = list(before)
+    for tag, body in zip(tags, bodies, strict=True):
+        leaves.append(build(leaves, body, *next(rows)) if tag else body)
+    return leaves[len(before) :]
+
+
+def declared(leaves: Sequence[bytes], number: int) -> tuple[bytes, bytes, int]:
+    """Return node, device and epoch of a writer."""
+    for leaf in leaves:
+        kind, declares, _, _, body = cbor2.loads(leaf)
+        if (kind, declares) == (1, number):
+            node, device, epoch, *_ = cbor2.loads(body)
+            return node, device, epoch
+    raise AssertionError("no such writer")
+
+
+def build(
+    leaves: Sequence[bytes],
+    body: bytes,
+    writer: int,
+    clock: int,
+    back: int,
+    document: bytes,
+    deps: list[bytes] | None,
+    actor: bytes | None,
+) -> bytes:
+    """Return the leaf that follows these."""
+    earlier = cbor2.loads(leaves[-back]) if back else None
+    if earlier is not None:
+        document = earlier[2]
+    if deps is None:
+        has_chunk = earlier is not None and earlier[4][8] == 1
+        deps = [sha256(earlier[4][8:]).digest()] if earlier is not None and has_chunk else []
+    node, device, epoch = declared(leaves, writer)
+    if actor is None:
+        said = b"tiepdan actor v1\n" + node + device + epoch.to_bytes(8, "big") + document
+        actor = sha256(said).digest()[:16]
+
+    events = [(clock, device)]
+    if earlier is not None:
+        events.append((earlier[3], declared(leaves, earlier[1])[1]))
+    rest = TOKEN.sub(lambda found: expand(found, leaves, document, events), body)
+    contents = leb(len(deps)) + b"".join(deps) + leb(len(actor)) + actor + rest
+    framed = b"\1" + leb(len(contents)) + contents
+    chunk = bytes.fromhex("856f4a83") + sha256(framed).digest()[:4] + framed
+    return cbor2.dumps([0, writer, document, clock, chunk])
+
+
+def expand(
+    found: re.Match[bytes],
+    leaves: Sequence[bytes],
+    document: bytes,
+    events: list[tuple[int, bytes]],
+) -> bytes:
+    """Return what a token stands for; events are the clocks and devices that it may count from."""
+    escape, short, whole_uuid, whole_event, digest = found.groups()
+    if escape:
+        return b"\xff"
+    if whole_uuid:
+        return uuid(whole_uuid)
+    if not short:
+        return bytes((whole_event or digest).hex(), "ascii")
+    token, k = short
+    if token == 3:
+        return uuid(document if k == 0 else cbor2.loads(leaves[-k])[2])
+    clock, device = events[token - 1]
+    return ((clock + k).to_bytes(8, "big") + device[:4]).hex().encode()
+
+
+def uuid(raw: bytes) -> bytes:
+    """Return a document id as text."""
+    text = raw.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:])).encode()
