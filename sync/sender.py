@@ -40,6 +40,14 @@ _LEAVES_FIRST: Final = 16
 Kinship = Literal["parent", "child"]
 
 
+def logs_for(replica: Replica, peer: Subject, kinship: Kinship) -> list[Log]:
+    """Return the logs that a peer reads: what is below goes up, what concerns a child goes down."""
+    mine, reads = replica.subject.peer_id, f"down/{peer.peer_id.hex()}"
+    if kinship == "child":
+        return [log for log in replica.store.logs() if log.owner == mine and log.purpose == reads]
+    return [log for log in replica.store.logs() if log.purpose == UP]
+
+
 @dataclass(slots=True)
 class _Flight:
     """Leaves first to first + count on their way, in one frame or in parts of one."""
@@ -157,11 +165,11 @@ class Sender:
         return tuple(offers)
 
     def _logs_to_send(self) -> list[Log]:
-        reads = f"down/{self._peer.peer_id.hex()}"
-        mine = self._replica.subject.peer_id
-        if self._kinship == "child":
-            return [log for log in self._store.logs() if log.owner == mine and log.purpose == reads]
-        return [log for log in self._store.logs() if log.purpose == UP]
+        return logs_for(self._replica, self._peer, self._kinship)
+
+    def has_offered(self, log_id: bytes) -> bool:
+        """Tell whether a log was offered in this session."""
+        return log_id in self._by_id
 
     # Frames and heads
 
