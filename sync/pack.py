@@ -234,7 +234,9 @@ def files_to_take(
     concerns it, and never what came from the peer itself.
     """
     store = replica.store
-    rows = store.db.execute("SELECT sha256, size_bytes, source FROM blob WHERE complete = 1")
+    rows = store.db.execute(
+        "SELECT sha256, size_bytes, source FROM blob WHERE complete = 1 AND size_bytes > 0"
+    )
     held = {
         bytes(row[0]): row[1] for row in rows if row[2] is None or bytes(row[2]) != peer.peer_id
     }
