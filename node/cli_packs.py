@@ -190,15 +190,12 @@ def _tell_refusal(error: Any, *, is_begun: bool) -> None:
 
 
 def _tell_missing(imported: Imported) -> None:
-    newest = {t.part.sender.subject.peer_id: t for t in imported.taken if t.parts and t.part}
-    for taken in newest.values():
-        assert taken.parts is not None
-        assert taken.part is not None
-        name = taken.part.sender.subject.name
-        missing = ", ".join(str(part) for part in taken.parts.missing)
+    for sender, taken in imported.newest:
+        name = sender.name
+        missing = ", ".join(str(part) for part in taken.missing)
         if missing:
             print(f"Of the newest pack of {name}, part {missing} is missing.")
-        elif not taken.parts.total:
+        elif not taken.total:
             print(f"Of the newest pack of {name}, the last part is missing.")
         else:
             print(f"The newest pack of {name} is complete.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from crypto.certificates import chain_from_der, verify_chain
+from crypto.certificates import Subject, chain_from_der, verify_chain
 from crypto.errors import CryptoError, SealError
 from crypto.identity import log_id
 from crypto.seal import office_key_id
@@ -75,7 +75,6 @@ class Taken:
         leaves_new: of those in it that were not here before.
         leaves_waiting: of its logs, stored but not in use, because leaves before them are missing.
         was_known: this part had been taken in before.
-        parts: which parts of the sender's newest pack were taken in.
     """
 
     path: Path
@@ -85,7 +84,6 @@ class Taken:
     leaves_waiting: int = 0
     was_known: bool = False
     outcome: Outcome = field(default_factory=Outcome)
-    parts: PartsTaken | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +91,13 @@ class Imported:
     """What became of all files.
 
     Attributes:
+        newest: which parts of each sender's newest pack were taken in by now.
         others: packs in the folders given that are for other offices.
         before, after: what the tiers above had confirmed.
     """
 
     taken: list[Taken]
+    newest: list[tuple[Subject, PartsTaken]]
     others: list[Path]
     before: Confirmed
     after: Confirmed
@@ -128,7 +128,21 @@ def import_packs(
         # Leaves that came some other way did not add up, and were thrown away: now they come anew.
         if not any(found.outcome.is_in_doubt for found in ready):
             break
-    return Imported(taken=taken, others=others, before=before, after=confirmed(station))
+    return Imported(
+        taken=taken,
+        newest=list(_newest(station, ready)),
+        others=others,
+        before=before,
+        after=confirmed(station),
+    )
+
+
+def _newest(station: Station, ready: Iterable[Taken]) -> Iterator[tuple[Subject, PartsTaken]]:
+    parts = [taken.part for taken in ready if taken.part is not None]
+    for subject in {part.sender.subject.peer_id: part.sender.subject for part in parts}.values():
+        found = parts_taken(station.replica, subject)
+        if found is not None:
+            yield subject, found
 
 
 def _order(taken: Taken) -> tuple[bytes, int, int]:
@@ -344,7 +358,6 @@ def _take_in(
         taken.outcome = unpacker.outcome
     taken.leaves_new += sum(_held(store, log) for log in part.leaves) - before
     taken.leaves_waiting = sum(_waiting(store, log) for log in part.leaves)
-    taken.parts = parts_taken(replica, subject)
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
