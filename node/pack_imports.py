@@ -1,5 +1,6 @@
 """Taking packs in: each file is read and authenticated to its end before anything of it counts."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from sync.log import UP
 from sync.pack import Outcome, PartsTaken, Unpacker, parts_taken
 from sync.pack_entries import About, Entry, EntryReader, Messages, Piece, decode_about
 from sync.store import Store
+
+log = logging.getLogger(__name__)
 
 _READ_BYTES: Final = 1 << 20
 # So much is taken in in one transaction: each waits for the disk once.
@@ -154,13 +157,13 @@ def _order(taken: Taken) -> tuple[bytes, int, int]:
 def confirmed(station: Station) -> Confirmed:
     """Return how much of what was written here is held above."""
     replica = station.replica
-    log = replica.store.find_log(log_id(replica.key.peer_id, UP, replica.epoch))
-    if log is None:
+    own = replica.store.find_log(log_id(replica.key.peer_id, UP, replica.epoch))
+    if own is None:
         return Confirmed()
     return Confirmed(
-        written=log.size,
-        by_province=replica.store.cosigned_size(log, Tier.PROVINCE),
-        by_centre=replica.store.cosigned_size(log, Tier.CENTRE),
+        written=own.size,
+        by_province=replica.store.cosigned_size(own, Tier.PROVINCE),
+        by_centre=replica.store.cosigned_size(own, Tier.CENTRE),
     )
 
 
@@ -301,7 +304,7 @@ def _read_head(file: BinaryIO) -> StreamHead:
 def _plaintext(
     file: BinaryIO, path: Path, opener: StreamOpener, progress: Callable[[int], None]
 ) -> Iterator[bytes]:
-    size, done = max(1, path.stat().st_size), 0
+    size, done = max(1, path.stat().st_size), file.tell()
     while True:
         try:
             data = file.read(_READ_BYTES)
@@ -336,7 +339,7 @@ def _take_in(
     known = parts_taken(replica, subject)
     if known is not None and known.pack_id == part.about.pack_id:
         taken.was_known = taken.was_known or part.about.part in known.parts
-    before = sum(_held(store, log) for log in part.leaves)
+    before = sum(_held(store, named) for named in part.leaves)
     unpacker: Unpacker | None = None
     name = part.path.name
     try:
@@ -354,10 +357,16 @@ def _take_in(
     except (LinkError, PackError, CryptoError, NodeError) as error:
         # The sender breaks the protocol, or the stick went away in between.
         taken.refusal = error
+    except StoreError:
+        raise
+    except Exception as error:
+        # What trips over a fault of ours was rolled back, and must not keep other packs out.
+        log.exception("pack fault")
+        taken.refusal = LinkError("pack_fault", f"its content could not be handled: {error}")
     if unpacker is not None:
         taken.outcome = unpacker.outcome
-    taken.leaves_new += sum(_held(store, log) for log in part.leaves) - before
-    taken.leaves_waiting = sum(_waiting(store, log) for log in part.leaves)
+    taken.leaves_new += sum(_held(store, named) for named in part.leaves) - before
+    taken.leaves_waiting = sum(_waiting(store, named) for named in part.leaves)
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
@@ -396,13 +405,13 @@ def _check_room(station: Station) -> None:
 
 
 def _held(store: Store, named: bytes) -> int:
-    log = store.find_log(named)
-    return 0 if log is None else log.size + len(store.pending_numbers(log))
+    found = store.find_log(named)
+    return 0 if found is None else found.size + len(store.pending_numbers(found))
 
 
 def _waiting(store: Store, named: bytes) -> int:
-    log = store.find_log(named)
-    return 0 if log is None else len(store.pending_numbers(log))
+    found = store.find_log(named)
+    return 0 if found is None else len(store.pending_numbers(found))
 
 
 def has_ended(part: Part, now_ms: int) -> bool:

@@ -10,19 +10,21 @@ import shutil
 import signal
 import subprocess
 import sys
+from io import StringIO
 from itertools import permutations
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from node import pack_imports
+from node import cli_packs, pack_imports
 from node.cli import main
 from node.clock import Clock
 from node.entropy import system_entropy, system_rng
 from node.packs import SUFFIX, Choices, export_pack, find_relative, medium_error
 from node.station import opened_station
 from schemas.limits import PACK_PART_BYTES_MIN
+from sync.receiver import Receiver
 from tests.node.sticks import (
     COMMUNE,
     Country,
@@ -207,6 +209,62 @@ def test_a_killed_import_loses_nothing(country: Country) -> None:
     size, province, _ = held_above(country.commune)
     assert size == province
     assert count(country.province, "blob WHERE complete") == 1
+
+
+class _Terminal(StringIO):
+    """Somebody watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_how_far_it_is(
+    country: Country, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attach(country.commune, b"scan")
+    stick = country.export(country.commune)
+    assert take(country.province, stick) == 0
+    assert "\r" not in capsys.readouterr().err, "into a file it would be noise"
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    stick = country.export(country.commune)
+    assert "\r3 of 3 leaves" in terminal.getvalue()
+    assert take(country.province, stick) == 0
+    assert "part001.tdpack: 100 %" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\n")
+
+
+@pytest.mark.parametrize(("which", "name"), [("export", "export_pack"), ("import", "import_packs")])
+def test_whoever_presses_ctrl_c_is_told_what_stands(
+    country: Country,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    which: str,
+    name: str,
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise _StopError
+
+    monkeypatch.setattr(cli_packs, name, stop)
+    more = ["--out", f"{country.stick()}"] if which == "export" else [f"{country.stick()}"]
+    assert main(["pack", which, "--data", f"{country.commune}", *more]) == 130
+    assert "Interrupted." in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_costs_the_pack_and_no_other(
+    country: Country, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register(country.commune)
+    stick = country.export(country.commune)
+
+    def trip(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Receiver, "on_head", trip)
+        assert take(country.province, stick) == 1
+    assert "[pack_fault]" in capsys.readouterr().out
+    assert take(country.province, stick) == 0
 
 
 def test_a_medium_that_refuses_is_told_in_words(
