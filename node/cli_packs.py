@@ -141,7 +141,8 @@ def _import(options: argparse.Namespace) -> int:
     _tell_confirmed(imported.before, imported.after)
     if imported.others:
         print(f"{_count(len(imported.others), 'pack is', 'packs are')} for other offices.")
-    return 1 if any(taken.refusal for taken in imported.taken) else 0
+    is_fine = not any(taken.refusal or taken.outcome.problems for taken in imported.taken)
+    return 0 if is_fine else 1
 
 
 def _tell_taken(taken: Taken, now_ms: int) -> None:

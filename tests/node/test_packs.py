@@ -4,6 +4,7 @@ Method: enrolled folders and the real command line; files that are cut, altered,
 """
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -259,6 +260,32 @@ def test_an_interrupted_copy_is_refused_whole(
     assert code in ("stream_foreign", "stream_damaged", "stream_cut_off")
     if end in pieces:
         assert code == "stream_cut_off"
+
+
+def test_a_pack_of_a_forked_log_stops_that_log_alone_and_both_sides_hear_of_it(
+    country: Country, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone = country.folder / "clone"
+    shutil.copytree(country.commune, clone)
+    register(country.commune, "Đơn thật")
+    register(clone, "Đơn khác", count=2)
+    country.carry(country.commune, country.province)
+    register(country.neighbour)
+    held = count(country.province, "leaf")
+    capsys.readouterr()
+    forked, other = country.export(clone), country.export(country.neighbour)
+    assert take(country.province, forked, other) == 1
+    assert "[log_forked]" in capsys.readouterr().out
+    assert count(country.province, "alarm") == 1
+    assert count(country.province, "visits") == 2, "the neighbour's came in"
+    assert count(country.province, "leaf") > held, "and nothing that was here is gone"
+    assert take(country.commune, country.export(country.province, COMMUNE)) == 1
+    assert count(country.commune, "alarm") == 1
+    capsys.readouterr()
+    stick = country.stick()
+    command = ["pack", "export", "--data", f"{country.commune}", "--out", f"{stick}"]
+    assert main(command) == 0
+    assert "left out: a log of 40.17083, which is stopped (log_forked)" in capsys.readouterr().out
 
 
 def test_one_bad_part_does_not_keep_the_others_out(
