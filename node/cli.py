@@ -16,6 +16,7 @@ from crypto.errors import CryptoError
 from crypto.keyfile import read_certificate
 from node.accounts import Accounts
 from node.app import Addresses, serve
+from node.cli_packs import add_pack_commands
 from node.clock import Clock
 from node.config import Config
 from node.demo import run_demo
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _node_commands(commands)
     _record_commands(commands)
+    add_pack_commands(commands, _add_data)
     demo = commands.add_parser("demo", help="run a centre, a province and three communes here")
     demo.add_argument("--data", type=Path, default=Path("demo-data"), help="folder of the demo")
     demo.add_argument("--base-port", type=int, default=8700, help="first port; 0: any free ones")

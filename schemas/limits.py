@@ -50,3 +50,16 @@ SPLIT_CHILDREN_MAX = 20
 CLOCK_BACK_MS_MAX = 5 * 60 * 1000
 # A record this far ahead of our clock is kept but does not drag our clock along.
 CLOCK_AHEAD_MS_MAX = 24 * 60 * 60 * 1000
+
+# A pack goes through memory entry by entry: so many bytes of leaves, and of a file, in one.
+PACK_LEAVES_BYTES = 256 << 10
+PACK_PIECE_BYTES = 64 << 10
+# The largest message, compressed as badly as can be.
+PACK_ENTRY_BYTES_MAX = MESSAGE_BYTES_MAX + (8 << 10)
+# The largest entry, and what stands at the start and the end of each part.
+PACK_PART_BYTES_MIN = 4 << 20
+# The file system of most sticks takes no file of 4 GiB.
+PACK_PART_BYTES_DEFAULT = 3_900 << 20
+PACK_PARTS_MAX = 9_999
+# Files that a pack asks for; what is not in the first comes by the next.
+PACK_WANTED_MAX = 1_000

@@ -56,7 +56,8 @@ class Offer:
         purpose: "up", or "down" for a log of the sender that the receiver reads.
         from_seq: first leaf the sender believes the receiver lacks.
         size: leaves it holds under a tree head.
-        cosigned: leaves of which it knows that the receiver and the top tier cosigned them.
+        cosigned: leaves of which it knows that the receiver cosigned them.
+        cosigned_above: leaves of which it knows that the top tier cosigned them.
     """
 
     owner: bytes
@@ -65,6 +66,7 @@ class Offer:
     from_seq: int
     size: int
     cosigned: int = 0
+    cosigned_above: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +193,7 @@ def encode_message(message: Message) -> bytes:
     match message:
         case Hello():
             offers = [
-                [o.owner, o.purpose, o.epoch, o.from_seq, o.size, o.cosigned]
+                [o.owner, o.purpose, o.epoch, o.from_seq, o.size, o.cosigned, o.cosigned_above]
                 for o in message.offers
             ]
             names = list(message.dictionaries)
@@ -256,7 +258,7 @@ def _hello(body: list[Any]) -> Hello:
 
 
 def _offer(item: Any) -> Offer:
-    owner, purpose, epoch, from_seq, size, cosigned = _items(item, 6)
+    owner, purpose, epoch, from_seq, size, cosigned, above = _items(item, 7)
     offer = Offer(
         owner=b"" if owner == b"" else _bytes(owner, 32),
         purpose=_text(purpose, 80),
@@ -264,6 +266,7 @@ def _offer(item: Any) -> Offer:
         from_seq=_uint(from_seq),
         size=_uint(size),
         cosigned=_uint(cosigned),
+        cosigned_above=_uint(above),
     )
     if offer.from_seq > offer.size:
         raise MessageError("message_malformed", "an offer starts behind its end")

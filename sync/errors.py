@@ -5,6 +5,7 @@ SyncError
 ├── LogError         a log, tree head or cursor that does not fit what is stored
 ├── LinkError        the peer broke the protocol: costs the link, never the node
 ├── FrameError       leaves on their way that cannot be read
+├── PackError        a pack cannot be made, read or taken in
 ├── StoreError       the database or a file cannot do what was asked
 └── RecordFileError  an exported record does not verify
 """
@@ -47,3 +48,7 @@ class RecordFileError(SyncError):
 
 class FrameError(SyncError):
     """Leaves on their way that cannot be read, or not yet (`frame_early`)."""
+
+
+class PackError(SyncError):
+    """A pack cannot be made, read or taken in."""

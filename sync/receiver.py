@@ -40,7 +40,7 @@ class _Incoming:
         read: what is stored as leaves.
         told: what the last acknowledgement said.
         cosigned: size that was told of each cosigner.
-        known: size that the peer knew of every cosigner when the session began.
+        known: sizes that the peer knew of us and of those above us when the session began.
         is_compared: a head below what is here was compared with it.
     """
 
@@ -51,7 +51,7 @@ class _Incoming:
     history: LogHistory
     told: tuple[object, ...] = ()
     cosigned: dict[bytes, int] = field(default_factory=dict)
-    known: int = 0
+    known: tuple[int, int] = (0, 0)
     is_news: bool = False
     is_compared: bool = False
 
@@ -91,7 +91,7 @@ class Receiver:
                 # Nobody of ours offers a log twice; looking through what waits of it takes long.
                 incoming = self._open(log, number)
                 self._by_id[log.log_id] = incoming
-                incoming.known = offer.cosigned
+                incoming.known = (offer.cosigned, offer.cosigned_above)
                 ack = self._ack(incoming, log)
                 if ack.have_seq != offer.from_seq or ack.gaps or ack.cosignatures:
                     answers.append(ack)
@@ -240,7 +240,7 @@ class Receiver:
         if head.size <= log.size:
             # The peer asks again: what we told of cosignatures may have been lost.
             incoming.cosigned.clear()
-            incoming.known = 0
+            incoming.known = (0, 0)
         if head.size < log.size and head.size % HEAD_STEP:
             # Its root takes up to 255 leaves to compute, which is done once on a link.
             if incoming.is_compared:
@@ -302,9 +302,9 @@ class Receiver:
     def _ack(self, incoming: _Incoming, log: Log) -> Ack:
         cosignatures = []
         for size, _, made in self._store.cosignatures(log)[-COSIGNATURES_MAX:]:
-            if incoming.cosigned.get(made.peer_id, incoming.known) < size:
+            own = made.peer_id == self._replica.subject.peer_id
+            if incoming.cosigned.get(made.peer_id, incoming.known[not own]) < size:
                 incoming.cosigned[made.peer_id] = size
-                own = made.peer_id == self._replica.subject.peer_id
                 cosignatures.append(
                     Cosigned(
                         peer_id=b"" if own else made.peer_id,

@@ -42,6 +42,14 @@ _LEAVES_MANY: Final = 8
 Kinship = Literal["parent", "child"]
 
 
+def logs_for(replica: Replica, peer: Subject, kinship: Kinship) -> list[Log]:
+    """Return the logs that a peer reads: what is below goes up, what concerns a child goes down."""
+    mine, reads = replica.subject.peer_id, f"down/{peer.peer_id.hex()}"
+    if kinship == "child":
+        return [log for log in replica.store.logs() if log.owner == mine and log.purpose == reads]
+    return [log for log in replica.store.logs() if log.purpose == UP]
+
+
 @dataclass(slots=True)
 class _Flight:
     """Leaves first to first + count on their way, in one frame or in parts of one."""
@@ -150,7 +158,7 @@ class Sender:
                 acked=acked,
                 sent=acked,
                 # An offer asks for cosignatures too; only a head that may be lost is sent again.
-                head_sent_at_ms=now_ms if self._has_cosigned(log) else 0,
+                head_sent_at_ms=now_ms if self._cosigned(log) == log.size else 0,
             )
             self._outgoing.append(outgoing)
             self._by_id[log.log_id] = outgoing
@@ -162,16 +170,17 @@ class Sender:
                     from_seq=acked,
                     size=log.size,
                     cosigned=self._cosigned(log),
+                    cosigned_above=self._cosigned_above(log),
                 )
             )
         return tuple(offers)
 
     def _logs_to_send(self) -> list[Log]:
-        reads = f"down/{self._peer.peer_id.hex()}"
-        mine = self._replica.subject.peer_id
-        if self._kinship == "child":
-            return [log for log in self._store.logs() if log.owner == mine and log.purpose == reads]
-        return [log for log in self._store.logs() if log.purpose == UP]
+        return logs_for(self._replica, self._peer, self._kinship)
+
+    def has_offered(self, log_id: bytes) -> bool:
+        """Tell whether a log was offered in this session."""
+        return log_id in self._by_id
 
     # Frames and heads
 
@@ -268,17 +277,16 @@ class Sender:
                 messages.append(self._head(outgoing, whole, now_ms, is_repeated=True))
 
     def _lacks_cosignature(self, log: Log) -> bool:
-        return self._cosigned(log) < log.size
-
-    def _has_cosigned(self, log: Log) -> bool:
-        return self._store.cosigned_by(log, self._peer.peer_id) == log.size
+        return min(self._cosigned(log), self._cosigned_above(log)) < log.size
 
     def _cosigned(self, log: Log) -> int:
-        """Return how many leaves the peer, and above us the top tier too, have cosigned."""
-        by_peer = self._store.cosigned_by(log, self._peer.peer_id)
+        return self._store.cosigned_by(log, self._peer.peer_id)
+
+    def _cosigned_above(self, log: Log) -> int:
+        """Return how many leaves the top tier has cosigned; a child has none above that counts."""
         if self._kinship == "child":
-            return by_peer
-        return min(by_peer, self._store.cosigned_size(log, Tier.CENTRE))
+            return self._cosigned(log)
+        return self._store.cosigned_size(log, Tier.CENTRE)
 
     def _head(
         self,

@@ -33,6 +33,10 @@ class Cursor:
         """Return the next bytes."""
         return self.stream.read(size)
 
+    def rest(self) -> bytes:
+        """Return all that is left."""
+        return self.stream.read()
+
     def number(self) -> int:
         """Return the next number."""
         value = shift = 0
@@ -44,10 +48,16 @@ class Cursor:
                 return value
 
 
-def inflate(data: bytes, dictionary: bytes) -> bytes:
+def inflate(data: bytes, dictionary: bytes, past: Sequence[bytes]) -> bytes:
     """Return the columns of a packed frame."""
+    help_ = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
+    if past:
+        assert sum(map(len, past)) <= 131_072
+        help_ = zstandard.ZstdCompressionDict(
+            dictionary + b"".join(past), dict_type=zstandard.DICT_TYPE_RAWCONTENT
+        )
     reader = zstandard.ZstdDecompressor(
-        dict_data=zstandard.ZstdCompressionDict(dictionary) if dictionary else None,
+        dict_data=help_,
         format=zstandard.FORMAT_ZSTD1_MAGICLESS,
         max_window_size=2 << 20,
     ).stream_reader(data)
@@ -57,8 +67,14 @@ def inflate(data: bytes, dictionary: bytes) -> bytes:
 
 def read_frame(data: bytes, dictionary: bytes, before: Sequence[bytes]) -> list[bytes]:
     """Return the leaves of a frame that follows all leaves before it."""
-    cursor = Cursor(inflate(data, dictionary))
+    head = Cursor(data)
+    needed = head.number()
+    count = head.number() if needed else 0
+    assert needed <= min(256, len(before))
+    past = before[len(before) - needed :]
+    cursor = Cursor(inflate(head.rest(), dictionary, past))
     tags = cursor.take(cursor.number())
+    assert not needed or count == len(tags)
     changes = [tag for tag in tags if tag]
     writers = [cursor.number() for _ in changes]
     steps = [cursor.number() for _ in changes]

@@ -51,5 +51,6 @@ def test_the_protocol_is_enough_to_read_every_frame(tmp_path: Path, *, is_known:
         assert (frame.first_seq, frame.total) == (len(leaves), len(frame.data))
         used = dictionary if frame.coding == WITH_DICTIONARY else b""
         leaves += read_frame(frame.data, used, leaves)
+    assert any(frame.data[0] for frame in frames), "some are packed with a past"
     assert leaves == commune.store.leaves(log, 0, log.size + 1)
     assert any(isinstance(message, Head) for _, message in link.sent)

@@ -69,6 +69,7 @@ def offers(draw: st.DrawFn) -> Offer:
         from_seq=first,
         size=size,
         cosigned=draw(numbers),
+        cosigned_above=draw(numbers),
     )
 
 
@@ -260,8 +261,8 @@ def test_any_cbor_may_come_in(kind: int, body: list[Any]) -> None:
         [2, LOG, 2, 7, 0, ["leaf"]],
         [2, LOG, 2, SEQ_MAX + 1, 0, [b"leaf"]],
         [2, LOG[1:], 2, 7, 0, [b"leaf"]],
-        [1, 1, 0, 0, [[KEY, "up", 0, 2, 1, 0]], []],
-        [1, 1, 0, 0, [[KEY[1:], "up", 0, 0, 1, 0]], []],
+        [1, 1, 0, 0, [[KEY, "up", 0, 2, 1, 0, 0]], []],
+        [1, 1, 0, 0, [[KEY[1:], "up", 0, 0, 1, 0, 0]], []],
         [1, 256, 0, 0, [], []],
         [1, 1, 0, REFERENCES_MAX + 1, [], []],
         [1, 1, 0, [], []],
@@ -289,7 +290,7 @@ def test_what_only_looks_like_a_message_is_refused(body: Any) -> None:
 
 
 def test_every_limit_is_kept() -> None:
-    offer = [KEY, "up", 0, 0, 1, 0]
+    offer = [KEY, "up", 0, 0, 1, 0, 0]
     cosignature = [KEY, 1, 1, bytes(64)]
     within = (
         [1, 1, 0, REFERENCES_MAX, [offer] * OFFERS_MAX, [NAME] * 16],

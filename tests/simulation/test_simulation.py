@@ -13,12 +13,15 @@ from typing import Final
 import pytest
 
 from tests.simulation.storage import Moment
-from tests.simulation.world import QUIET, Plan, World
+from tests.simulation.world import HOUR_MS, MINUTE_MS, QUIET, Plan, World
 
 _SEEDS: Final = 320
 _SEEDS_PER_TEST: Final = 10
 _SHORT: Final = Plan(actions=25, crashes=12, power_cuts=0, disk_faults=0, clock_jumps=1)
 _PARTS: Final = 4
+_PACK_SEEDS: Final = 40
+# Lines are short and rare; most goes by boat.
+_BOATS: Final = Plan(packs=40, link_up_ms=MINUTE_MS, link_down_ms=HOUR_MS)
 
 
 def tell(seed: int, folder: Path, plan: Plan | None = None) -> World:
@@ -43,6 +46,17 @@ def test_no_promise_breaks_in_any_story(first: int, tmp_path: Path) -> None:
     assert happened["deeds"] > 20 * _SEEDS_PER_TEST
     assert happened["crashes"] > _SEEDS_PER_TEST
     assert happened["apart cut"] > _SEEDS_PER_TEST
+
+
+@pytest.mark.parametrize("first", range(0, _PACK_SEEDS, _SEEDS_PER_TEST))
+def test_packs_late_twice_or_never_between_contacts_break_no_promise(
+    first: int, tmp_path: Path
+) -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(first, first + _SEEDS_PER_TEST):
+        happened += tell(seed, tmp_path, _BOATS).counts
+    assert happened["packs taken"] > 10 * _SEEDS_PER_TEST
+    assert happened["crashes"] > _SEEDS_PER_TEST
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

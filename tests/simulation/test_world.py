@@ -4,20 +4,21 @@ Method: one fault is put into the product, by hand and for the length of one tes
 find it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from schemas.wire import Ack
-from sync import intake, replica, sender
+from schemas.wire import Ack, Message
+from sync import intake, pack, replica, sender
 from sync.inbound import Inbound
 from sync.receiver import Receiver
 from sync.replica import Replica
 from sync.store import Store
 from tests.simulation.ledger import BrokenPromise
-from tests.simulation.world import World
+from tests.simulation.world import Plan, World
 
 _SEEDS: Final = range(40)
 
@@ -56,6 +57,19 @@ def tells_the_neighbour(patch: pytest.MonkeyPatch) -> None:
 def keeps_back(patch: pytest.MonkeyPatch) -> None:
     """Send nothing down."""
     patch.setattr(Replica, "_send_down", lambda self, documents, children: None)
+
+
+def boasts_by_boat(patch: pytest.MonkeyPatch) -> None:
+    """Acknowledge one leaf more than there is in a pack."""
+    honest = pack._answers
+
+    def boast(replica: Replica, log: Any) -> Iterator[Message]:
+        for answer in honest(replica, log):
+            if isinstance(answer, Ack):
+                answer = replace(answer, have_seq=answer.have_seq + 1)
+            yield answer
+
+    patch.setattr(pack, "_answers", boast)
 
 
 def drops_what_waits(patch: pytest.MonkeyPatch) -> None:
@@ -100,6 +114,7 @@ def commits_nothing(patch: pytest.MonkeyPatch) -> None:
     [
         forgets_leaves,
         boasts,
+        boasts_by_boat,
         tells_the_neighbour,
         keeps_back,
         drops_what_waits,
@@ -118,7 +133,7 @@ def test_the_world_finds(
 
 def tell_stories(folder: Path) -> None:
     for seed in _SEEDS:
-        world = World(seed, folder / str(seed))
+        world = World(seed, folder / str(seed), Plan(packs=10))
         try:
             world.run()
         finally:

@@ -38,6 +38,7 @@ from tests.simulation.network import (
     draw_quality,
 )
 from tests.simulation.nodes import SimulatedNode
+from tests.simulation.packs import send_pack
 from tests.simulation.staff import HABITS, Action, Pen, look_then_edit
 from tests.simulation.storage import Crash, Moment, Trap
 
@@ -60,6 +61,7 @@ class Plan:
 
     Attributes:
         link_up_ms, link_down_ms: mean length of a contact and of the time without one.
+        packs: packs that somebody makes, to arrive late, twice, in parts or never.
         crash_kind, crash_moment: all crashes happen at this kind of statement, if given.
     """
 
@@ -71,6 +73,7 @@ class Plan:
     power_cuts: int = 2
     disk_faults: int = 3
     clock_jumps: int = 4
+    packs: int = 0
     is_clean: bool = False
     has_small_limits: bool = True
     crash_kind: str = ""
@@ -188,6 +191,8 @@ class World:
             self._plan(lambda: self.crash(self.nodes[rng.choice(codes)], "power cut"))
         for _ in range(plan.clock_jumps):
             self._plan(self._jump)
+        for _ in range(plan.packs):
+            self._plan(lambda: send_pack(self))
 
     def heal(self) -> None:
         """Repair everything and run until nobody has anything to say.
@@ -323,6 +328,17 @@ class World:
         if self._is_healing:
             self.after(5 * SECOND_MS, lambda: self._dial(code))
 
+    @property
+    def is_healing(self) -> bool:
+        """Whether the story is over and everything is being repaired."""
+        return self._is_healing
+
+    def hang_up(self, node: SimulatedNode, reason: str = "stopped") -> None:
+        """End all contacts of a node, as when it is stopped."""
+        for contact in self.contacts.values():
+            if node in (contact.sides[0].node, contact.sides[1].node):
+                self.close_contact(contact, reason)
+
     def _tick(self, contact: Contact, side: Side) -> None:
         if contact.is_open:
             self._due(contact, side, 0)
@@ -379,9 +395,7 @@ class World:
         self.note(f"{node.code} {reason}")
         self.counts["crashes"] += 1
         node.crash()
-        for contact in self.contacts.values():
-            if node in (contact.sides[0].node, contact.sides[1].node):
-                self.close_contact(contact, "peer gone")
+        self.hang_up(node, "peer gone")
         self.after(self.rng.randint(1, 300) * SECOND_MS, lambda: self.restart(node))
 
     def restart(self, node: SimulatedNode) -> None:

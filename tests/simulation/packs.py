@@ -1,0 +1,125 @@
+"""Packs on their way between two nodes: in parts, late, twice, in any order, or never."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sync.errors import StoreError
+from sync.pack import (
+    Unpacker,
+    closing,
+    file_entries,
+    files_to_take,
+    leaf_entries,
+    opening,
+    plan_pack,
+)
+from sync.pack_entries import About, End, Entry, EntryReader, encode_entry
+from sync.session import Kinship
+from tests.simulation.ledger import BrokenPromise
+from tests.simulation.network import LINK_ERRORS
+from tests.simulation.nodes import SimulatedNode
+from tests.simulation.storage import Crash
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_LATE_MS: Final = 90 * 60_000
+_LOST: Final = 0.15
+_TWICE: Final = 0.3
+
+
+def send_pack(world: "World") -> None:
+    """Let somebody make a pack for the node above or below, and hand it to a boat."""
+    rng = world.rng
+    child = world.nodes[rng.choice([c for c, node in world.nodes.items() if node.office.parent])]
+    parent = world.nodes[child.office.parent]
+    pairs: list[tuple[SimulatedNode, SimulatedNode, Kinship]] = [
+        (child, parent, "parent"),
+        (parent, child, "child"),
+    ]
+    sender, receiver, kinship = rng.choice(pairs)
+    if not sender.is_up:
+        return
+    parts: list[bytes] = []
+    pieces = rng.choice((1, 2, 4))
+    made_ms = sender.clock_ms(world.now_ms)
+    if not _commit(world, sender, lambda: parts.extend(_make(sender, receiver, kinship, pieces))):
+        return
+    world.counts["packs made"] += 1
+    world.note(f"{sender.code} makes a pack of {len(parts)} parts for {receiver.code}")
+    pack_id = rng.randbytes(16)
+    for number, data in enumerate(parts, start=1):
+        about = About(pack_id=pack_id, part=number, made_ms=made_ms, receiver=receiver.code)
+        copies = 0 if rng.random() < _LOST else 1 + (rng.random() < _TWICE)
+        for _ in range(copies):
+            arrive = partial(_arrive, world, sender, receiver, kinship, about, data)
+            world.after(rng.randrange(_LATE_MS), arrive)
+
+
+def _make(
+    sender: SimulatedNode, receiver: SimulatedNode, kinship: Kinship, pieces: int
+) -> list[bytes]:
+    replica, peer = sender.replica, receiver.subject
+    plan = plan_pack(replica, peer, kinship)
+    content: list[Entry] = [e for part in plan.ranges for e, _ in leaf_entries(replica, part)]
+    for sha256, _ in files_to_take(replica, peer, kinship, plan, everything=False):
+        content += file_entries(sender.files, sha256)
+    size = max(1, -(-len(content) // pieces))
+    shares = [content[at : at + size] for at in range(0, len(content), size)] or [[]]
+    return [
+        b"".join(
+            encode_entry(entry)
+            for entry in (*opening(plan, 0), *share, *closing(plan), End(number == len(shares)))
+        )
+        for number, share in enumerate(shares, start=1)
+    ]
+
+
+def _arrive(
+    world: "World",
+    sender: SimulatedNode,
+    receiver: SimulatedNode,
+    kinship: Kinship,
+    about: About,
+    data: bytes,
+) -> None:
+    """Take a part in as the command does: the node is stopped for it."""
+    if world.is_healing or not receiver.is_up:
+        return
+    world.hang_up(receiver)
+    world.counts["packs taken"] += 1
+    world.note(f"{receiver.code} takes in part {about.part} of a pack of {sender.code}")
+    found: list[Unpacker] = []
+    seen_from: Kinship = "child" if kinship == "parent" else "parent"
+
+    def begin() -> None:
+        receiver.replica.welcome(sender.office.as_peer(is_child=seen_from == "child"))
+        replica, files = receiver.replica, receiver.files
+        found.append(Unpacker(replica, sender.subject, seen_from, files, about))
+
+    def take(entry: Entry) -> None:
+        found[0].take(entry, receiver.clock_ms(world.now_ms))
+
+    if not _commit(world, receiver, begin):
+        return
+    for entry in EntryReader().feed(data):
+        if not _commit(world, receiver, partial(take, entry)):
+            return
+    if found[0].outcome.problems or found[0].outcome.is_in_doubt:
+        raise BrokenPromise("pack_refused", f"{found[0].outcome} among honest nodes")
+
+
+def _commit(world: "World", node: SimulatedNode, work: Callable[[], object]) -> bool:
+    """Run a step of a pack in a transaction; return whether it stands."""
+    try:
+        node.commit(work)
+    except Crash:
+        world.crash(node, "crash over a pack")
+        return False
+    except StoreError:
+        return False
+    except LINK_ERRORS as error:
+        raise BrokenPromise("pack_refused", f"{node.code}: {error} among honest nodes") from error
+    world.ledger.look(node)
+    return True
