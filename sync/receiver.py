@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from crypto.certificates import Subject
+from crypto.identity import log_id
 from schemas.limits import COSIGNATURES_MAX, GAPS_MAX
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
@@ -20,6 +21,7 @@ from schemas.wire import (
     Offer,
     Problem,
 )
+from sync.epochs import open_epoch, take_back
 from sync.errors import FrameError, LinkError, LogError
 from sync.framing import dictionaries, read_frame, restore
 from sync.history import LogHistory
@@ -40,6 +42,7 @@ class _Incoming:
         told: what the last acknowledgement said.
         cosigned: size that was told of each cosigner.
         is_compared: a head below what is here was compared with it.
+        returns: size at which an own log is back.
     """
 
     log_id: bytes
@@ -51,6 +54,7 @@ class _Incoming:
     cosigned: dict[bytes, int] = field(default_factory=dict)
     is_news: bool = False
     is_compared: bool = False
+    returns: int = 0
 
 
 class Receiver:
@@ -67,10 +71,14 @@ class Receiver:
         # The peer's dictionaries in its order, None where we do not know one.
         self._dictionaries: list[bytes | None] = []
         self._cosignature_news = 0
+        # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs.
+        self._ahead: dict[int, int] = {}
+        # Leaves of each own log that the peer offered; None before it said anything.
+        self.offered: dict[bytes, int] | None = None
 
     # Offers
 
-    def on_hello(self, hello: Hello) -> list[Message]:
+    def on_hello(self, hello: Hello, now_ms: int) -> list[Message]:
         """Accept offers; answer those that start elsewhere than where we stand.
 
         Raises:
@@ -79,8 +87,18 @@ class Receiver:
         known = {digest[:DICTIONARY_NAME_BYTES]: data for digest, data in dictionaries().items()}
         self._dictionaries = [known.get(name) for name in hello.dictionaries]
         answers: list[Message] = []
+        self.offered = self.offered or {}
         for number, offer in enumerate(hello.offers, hello.first):
-            log = self._accept(offer)
+            is_own = (offer.owner or self._peer.peer_id) == self._replica.subject.peer_id
+            if is_own:
+                self._replica.inbound.check_returner(offer.purpose, self._peer)
+            if is_own and offer.epoch >= self._replica.epoch:
+                # Its head must show that we signed it, before we believe that we are a copy.
+                self._ahead[number] = offer.epoch
+                continue
+            log = self._accept(offer, now_ms)
+            if not offer.owner:
+                self.offered[log.log_id] = offer.size
             if len(self._incoming) >= _REFERENCES_MAX:
                 raise LinkError("offers_too_many", "too many logs were offered in one session")
             incoming = self._by_id.get(log.log_id)
@@ -89,17 +107,25 @@ class Receiver:
                 incoming = self._open(log, number)
                 self._by_id[log.log_id] = incoming
                 ack = self._ack(incoming, log)
-                if ack.have_seq != offer.from_seq or ack.gaps:
+                if is_own:
+                    incoming.returns = offer.size
+                    self._take_back(incoming, log, now_ms)
+                if ack.have_seq != offer.from_seq or ack.gaps or is_own:
                     answers.append(ack)
             self._incoming[number] = incoming
         return answers
 
-    def _accept(self, offer: Offer) -> Log:
+    def _take_back(self, incoming: _Incoming, log: Log, now_ms: int) -> None:
+        """Use an own log again once all is back that the peer offered of it."""
+        if log.source is None and log.fault and log.size >= incoming.returns:
+            take_back(self._replica, log, now_ms)
+
+    def _accept(self, offer: Offer, now_ms: int) -> Log:
         purpose = offer.purpose
         if purpose != UP:
             purpose = f"{purpose}/{self._replica.subject.peer_id.hex()}"
         owner = offer.owner or self._peer.peer_id
-        return self._replica.inbound.accept_offer(owner, purpose, offer.epoch, self._peer)
+        return self._replica.inbound.accept_offer(owner, purpose, offer.epoch, self._peer, now_ms)
 
     def _open(self, log: Log, number: int) -> _Incoming:
         read = Ranges(self._store.pending_numbers(log))
@@ -122,8 +148,10 @@ class Receiver:
         Raises:
             LinkError: it is nothing that this peer may send.
         """
+        if len(frame.log) != 16 and int.from_bytes(frame.log, "big") in self._ahead:
+            return []
         incoming, log = self._find(frame.log)
-        if log.fault:
+        if log.fault and log.source is not None:
             return []
         if frame.coding == PLAIN:
             self._keep(incoming, log, frame.first_seq, frame.leaves)
@@ -223,8 +251,10 @@ class Receiver:
         Raises:
             LinkError: its signature or its owner's certificate is not acceptable.
         """
+        if len(head.log) != 16 and int.from_bytes(head.log, "big") in self._ahead:
+            return self._on_head_ahead(head, now_ms)
         incoming, log = self._find(head.log)
-        if log.fault:
+        if log.fault and log.source is not None:
             return [self._stopped(incoming, log.fault, "this log is stopped")]
         if head.size <= log.size:
             # The peer asks again: what we told of cosignatures may have been lost.
@@ -246,11 +276,34 @@ class Receiver:
             return [self._fault(incoming, log, head, error, now_ms)]
         return self._settle(incoming, log, now_ms) or [self._ack(incoming, log)]
 
+    def _on_head_ahead(self, head: Head, now_ms: int) -> list[Message]:
+        """Go on in the next epoch if the peer holds leaves that we signed and do not have.
+
+        Raises:
+            LinkError: it does not.
+        """
+        epoch = self._ahead[int.from_bytes(head.log, "big")]
+        if epoch < self._replica.epoch:
+            return []
+        if not self._replica.inbound.proves(epoch, UP, head):
+            raise LinkError("offer_foreign", "the peer offers what this node never signed")
+        log = self._store.find_log(log_id(self._replica.subject.peer_id, UP, epoch))
+        is_behind = log is None or head.size > log.size
+        open_epoch(
+            self._replica,
+            epoch + 1,
+            now_ms,
+            "log_behind" if is_behind else "log_forked",
+            f"{self._peer.name} holds {head.size} leaves of epoch {epoch} with our signature",
+        )
+        return []
+
     def _settle(self, incoming: _Incoming, log: Log, now_ms: int) -> list[Message]:
         """Take leaves into use if a head covers them; return what is wrong with them, if it is."""
         size, root, signature = log.awaited or (0, b"", b"")
         try:
-            self._replica.inbound.settle(log, incoming.read.contiguous_end(0), now_ms)
+            if self._replica.inbound.settle(log, incoming.read.contiguous_end(0), now_ms):
+                self._take_back(incoming, log, now_ms)
         except LogError as error:
             if error.code == "leaves_damaged":
                 return [self._drop(incoming, log, str(error))]
@@ -323,7 +376,7 @@ class Receiver:
         if len(named) != 16:
             incoming = self._incoming.get(int.from_bytes(named, "big"))
         log = self._store.find_log(incoming.log_id) if incoming else None
-        if incoming is None or log is None or log.source != self._peer.peer_id:
+        if incoming is None or log is None or log.source not in (None, self._peer.peer_id):
             raise LinkError("frame_foreign", "leaves of a log that was not offered")
         return incoming, log
 

@@ -1,6 +1,6 @@
 """The sending half of a session: logs on their way to the peer, and what it says of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -92,6 +92,7 @@ class Sender:
         self._coding, self._dictionary = PACKED, b""
         # What the peer understands, as it said in this or an earlier session; None: not looked up.
         self._understood: bytes | None = None
+        self._theirs: Mapping[bytes, int] | None = None
 
     @property
     def _meta_key(self) -> str:
@@ -118,6 +119,10 @@ class Sender:
                 return
         self._coding, self._dictionary = PACKED, b""
 
+    def learn_offers(self, sizes: Mapping[bytes, int] | None) -> None:
+        """Learn how many leaves of its own logs the peer has."""
+        self._theirs = sizes
+
     @property
     def offered(self) -> int:
         """How many logs were offered in this session."""
@@ -135,14 +140,20 @@ class Sender:
         self._recall_dictionaries()
         offers: list[Offer] = []
         for log in self._logs_to_send():
-            if log.log_id in self._by_id or log.size == 0 or log.fault:
+            if log.log_id in self._by_id or log.size == 0 or self._is_stopped(log):
                 continue
             if len(offers) == OFFERS_MAX:
                 break
+            is_return = log.owner == self._peer.peer_id
             acked = min(self._store.cursor(log, self._peer.peer_id), log.size)
+            if is_return:
+                # Its head comes first; what the peer lacks follows when it says so.
+                acked = log.size
             number = len(self._outgoing)
             reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
             outgoing = _Outgoing(log_id=log.log_id, reference=reference, acked=acked, sent=acked)
+            if is_return:
+                outgoing.acked = 0
             self._outgoing.append(outgoing)
             self._by_id[log.log_id] = outgoing
             offers.append(
@@ -160,8 +171,18 @@ class Sender:
         reads = f"down/{self._peer.peer_id.hex()}"
         mine = self._replica.subject.peer_id
         if self._kinship == "child":
-            return [log for log in self._store.logs() if log.owner == mine and log.purpose == reads]
+            return [
+                log
+                for log in self._store.logs()
+                if (log.owner == mine and log.purpose == reads) or self._is_to_return(log)
+            ]
         return [log for log in self._store.logs() if log.purpose == UP]
+
+    def _is_to_return(self, log: Log) -> bool:
+        """Tell whether the peer lacks leaves of an own log, or holds others in it."""
+        if self._theirs is None or (log.owner, log.purpose) != (self._peer.peer_id, UP):
+            return False
+        return log.size > self._theirs.get(log.log_id, -1) or log.fault == "log_forked"
 
     # Frames and heads
 
@@ -170,7 +191,7 @@ class Sender:
         messages: list[Message] = []
         for outgoing in self._outgoing:
             log = self._log(outgoing.log_id)
-            if not log.fault:
+            if not self._is_stopped(log):
                 room_bytes -= self._new_leaves(messages, outgoing, log, now_ms, room_bytes)
                 self._again(messages, outgoing, log, now_ms)
         return messages
@@ -178,7 +199,7 @@ class Sender:
     def has_unsent(self) -> bool:
         """Tell whether leaves wait for their first sending."""
         return any(
-            not log.fault and out.sent < log.size
+            not self._is_stopped(log) and out.sent < log.size
             for out in self._outgoing
             for log in (self._log(out.log_id),)
         )
@@ -255,7 +276,13 @@ class Sender:
                 whole = (log.size, log.frontier.root(), log.head_signature)
                 messages.append(self._head(outgoing, whole, now_ms, is_repeated=True))
 
+    def _is_stopped(self, log: Log) -> bool:
+        """Tell whether nothing of a log may go out; its owner may see what we hold."""
+        return bool(log.fault) and log.owner != self._peer.peer_id
+
     def _lacks_cosignature(self, log: Log) -> bool:
+        if log.owner == self._peer.peer_id:
+            return False
         tier = self._peer.tier if self._kinship == "child" else Tier.CENTRE
         return self._store.cosigned_size(log, tier) < log.size
 
@@ -286,6 +313,11 @@ class Sender:
         if outgoing is None:
             raise LinkError("ack_foreign", "an acknowledgement for a log that was not offered")
         log = self._log(outgoing.log_id)
+        if ack.have_seq > log.size and log.source is None and log.epoch < self._replica.epoch:
+            # What we lost of an earlier log comes back by itself.
+            outgoing.acked = outgoing.sent = log.size
+            outgoing.flights.clear()
+            return
         if ack.have_seq > log.size and log.source is None:
             # Of a log that we only pass on, its owner gives us again what we lost.
             self._stop(log, "log_behind", "the peer holds more of this log than we do", now_ms)
