@@ -130,6 +130,20 @@ def _take(folder: NodeFolder) -> int:
     return lock
 
 
+@contextmanager
+def held_alone(folder: NodeFolder) -> Iterator[None]:
+    """Hold a folder alone for the length of a block.
+
+    Raises:
+        ConfigError: another program is at work there.
+    """
+    lock = _take(folder)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
 def build_replica(connection: Connection, folder: NodeFolder) -> Replica:
     """Return the replica of a folder's node on a connection, with the views of cases."""
     store = Store(connection)

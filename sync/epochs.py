@@ -26,7 +26,9 @@ from sync.replica import Author, Replica
 _ABOVE: Final = {Tier.COMMUNE: Tier.PROVINCE, Tier.PROVINCE: Tier.CENTRE}
 
 
-def open_epoch(replica: Replica, epoch: int, now_ms: int, code: str, detail: str) -> None:
+def open_epoch(
+    replica: Replica, epoch: int, now_ms: int, code: str, detail: str, *, cuts: bool = True
+) -> None:
     """Go on in a later epoch, and cut the logs of what was written here to what is certain.
 
     Args:
@@ -35,12 +37,13 @@ def open_epoch(replica: Replica, epoch: int, now_ms: int, code: str, detail: str
         now_ms: wall clock.
         code: of the alarm that says why.
         detail: why, as a sentence.
+        cuts: something may have been written since the copy was put in place.
     """
     store = replica.store
     above = _ABOVE.get(replica.subject.tier)
     for log in store.logs():
         is_open = log.epoch == replica.epoch or log.fault
-        if log.owner != replica.subject.peer_id or log.purpose != UP or not is_open:
+        if log.owner != replica.subject.peer_id or log.purpose != UP or not (cuts and is_open):
             continue
         if above is None:
             # Nobody could give anything back.

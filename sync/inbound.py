@@ -131,6 +131,9 @@ class Inbound:
         """Tell whether a head that we once signed, of a log that we write now, is not in it.
 
         Then our database is an older copy of another that went on.
+
+        Raises:
+            LinkError: we did not sign it.
         """
         named = log_id(self._subject.peer_id, purpose, epoch)
         stated = TreeHead(
@@ -138,8 +141,8 @@ class Inbound:
         )
         try:
             verify_head(self._subject.peer_id, stated, head.signature)
-        except CryptoError:
-            return False
+        except CryptoError as error:
+            raise LinkError("head_forged", "we never signed this tree head") from error
         log = self._store.find_log(named)
         if log is None or head.size > log.size:
             return True

@@ -21,6 +21,7 @@ from schemas.wire import (
     Offer,
     Problem,
 )
+from sync.apart import keep_apart
 from sync.epochs import open_epoch, take_back
 from sync.errors import FrameError, LinkError, LogError
 from sync.framing import dictionaries, read_frame, restore
@@ -73,7 +74,7 @@ class Receiver:
         self._cosignature_news = 0
         # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs.
         self._ahead: dict[int, int] = {}
-        # Leaves of each own log that the peer offered; None before it said anything.
+        # Leaves of each own log that the peer offered; None before its first word.
         self.offered: dict[bytes, int] | None = None
 
     # Offers
@@ -87,33 +88,47 @@ class Receiver:
         known = {digest[:DICTIONARY_NAME_BYTES]: data for digest, data in dictionaries().items()}
         self._dictionaries = [known.get(name) for name in hello.dictionaries]
         answers: list[Message] = []
-        self.offered = self.offered or {}
+        if hello.first == 0 and self.offered is None:
+            self.offered = {}
         for number, offer in enumerate(hello.offers, hello.first):
-            is_own = (offer.owner or self._peer.peer_id) == self._replica.subject.peer_id
-            if is_own:
-                self._replica.inbound.check_returner(offer.purpose, self._peer)
-            if is_own and offer.epoch >= self._replica.epoch:
+            answers += self._on_offer(number, offer, now_ms)
+        return answers
+
+    def _on_offer(self, number: int, offer: Offer, now_ms: int) -> list[Message]:
+        is_own = (offer.owner or self._peer.peer_id) == self._replica.subject.peer_id
+        if is_own:
+            self._replica.inbound.check_returner(offer.purpose, self._peer)
+            if offer.epoch >= self._replica.epoch:
                 # Its head must show that we signed it, before we believe that we are a copy.
                 self._ahead[number] = offer.epoch
-                continue
-            log = self._accept(offer, now_ms)
-            if not offer.owner:
-                self.offered[log.log_id] = offer.size
-            if len(self._incoming) >= _REFERENCES_MAX:
-                raise LinkError("offers_too_many", "too many logs were offered in one session")
-            incoming = self._by_id.get(log.log_id)
-            if incoming is None:
-                # Nobody of ours offers a log twice; looking through what waits of it takes long.
-                incoming = self._open(log, number)
-                self._by_id[log.log_id] = incoming
-                ack = self._ack(incoming, log)
-                if is_own:
-                    incoming.returns = offer.size
-                    self._take_back(incoming, log, now_ms)
-                if ack.have_seq != offer.from_seq or ack.gaps or is_own:
-                    answers.append(ack)
-            self._incoming[number] = incoming
-        return answers
+                return []
+        log = self._accept(offer, now_ms)
+        if not offer.owner and self.offered is not None:
+            self.offered[log.log_id] = offer.size
+        if len(self._incoming) >= _REFERENCES_MAX:
+            raise LinkError("offers_too_many", "too many logs were offered in one session")
+        incoming = self._incoming[number] = self._by_id.get(log.log_id) or self._greet(log, offer)
+        if incoming.reference:
+            return []
+        # Nobody of ours offers a log twice; looking through what waits of it takes long.
+        incoming.reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+        ack = self._ack(incoming, log)
+        if is_own:
+            incoming.returns = offer.size
+            self._take_back(incoming, log, now_ms)
+        return [ack] if ack.have_seq != offer.from_seq or ack.gaps or is_own else []
+
+    def _greet(self, log: Log, offer: Offer) -> _Incoming:
+        if not offer.owner:
+            self._forget_lost(log, offer.size)
+        incoming = self._by_id[log.log_id] = self._open(log)
+        return incoming
+
+    def _forget_lost(self, log: Log, size: int) -> None:
+        """Keep leaves apart that the owner itself does not have any more, and no head covers."""
+        waiting = self._store.pending_numbers(log)
+        if log.size <= size and waiting and waiting[-1] >= size and not log.fault:
+            keep_apart(self._store, log)
 
     def _take_back(self, incoming: _Incoming, log: Log, now_ms: int) -> None:
         """Use an own log again once all is back that the peer offered of it."""
@@ -127,12 +142,11 @@ class Receiver:
         owner = offer.owner or self._peer.peer_id
         return self._replica.inbound.accept_offer(owner, purpose, offer.epoch, self._peer, now_ms)
 
-    def _open(self, log: Log, number: int) -> _Incoming:
+    def _open(self, log: Log) -> _Incoming:
         read = Ranges(self._store.pending_numbers(log))
         read.add(0, log.size)
         arrived = self._arrived(log, read)
-        reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
-        return _Incoming(log.log_id, reference, arrived, read, LogHistory(self._store, log))
+        return _Incoming(log.log_id, b"", arrived, read, LogHistory(self._store, log))
 
     def _arrived(self, log: Log, read: Ranges) -> Ranges:
         arrived = read.copy()
@@ -277,16 +291,11 @@ class Receiver:
         return self._settle(incoming, log, now_ms) or [self._ack(incoming, log)]
 
     def _on_head_ahead(self, head: Head, now_ms: int) -> list[Message]:
-        """Go on in the next epoch if the peer holds leaves that we signed and do not have.
-
-        Raises:
-            LinkError: it does not.
-        """
+        """Go on in the next epoch if the peer holds leaves that we signed and do not have."""
         epoch = self._ahead[int.from_bytes(head.log, "big")]
-        if epoch < self._replica.epoch:
+        if epoch < self._replica.epoch or not self._replica.inbound.proves(epoch, UP, head):
+            # It missed what we offered, and means well.
             return []
-        if not self._replica.inbound.proves(epoch, UP, head):
-            raise LinkError("offer_foreign", "the peer offers what this node never signed")
         log = self._store.find_log(log_id(self._replica.subject.peer_id, UP, epoch))
         is_behind = log is None or head.size > log.size
         open_epoch(
@@ -320,6 +329,15 @@ class Receiver:
         self._store.raise_alarm(
             now_ms=now_ms, code=error.code, log_id=log.log_id, detail=str(error), evidence=evidence
         )
+        if log.source is None:
+            # A backup was put in place that had been written in since it was taken.
+            open_epoch(
+                self._replica,
+                self._replica.epoch + 1,
+                now_ms,
+                error.code,
+                f"{self._peer.name} holds other leaves of epoch {log.epoch}",
+            )
         return self._stopped(incoming, error.code, str(error))
 
     def _stopped(self, incoming: _Incoming, code: str, detail: str) -> Problem:

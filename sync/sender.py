@@ -92,7 +92,8 @@ class Sender:
         self._coding, self._dictionary = PACKED, b""
         # What the peer understands, as it said in this or an earlier session; None: not looked up.
         self._understood: bytes | None = None
-        self._theirs: Mapping[bytes, int] | None = None
+        # Logs of the peer of which we hold more than it does; None before it said what it has.
+        self._owed: set[bytes] | None = None
 
     @property
     def _meta_key(self) -> str:
@@ -120,8 +121,14 @@ class Sender:
         self._coding, self._dictionary = PACKED, b""
 
     def learn_offers(self, sizes: Mapping[bytes, int] | None) -> None:
-        """Learn how many leaves of its own logs the peer has."""
-        self._theirs = sizes
+        """Learn from its first word how many leaves of its own logs the peer has."""
+        if self._owed is None and sizes is not None:
+            self._owed = {
+                log.log_id
+                for log in self._store.logs()
+                if (log.owner, log.purpose) == (self._peer.peer_id, UP)
+                and log.size > sizes.get(log.log_id, -1)
+            }
 
     @property
     def offered(self) -> int:
@@ -180,9 +187,9 @@ class Sender:
 
     def _is_to_return(self, log: Log) -> bool:
         """Tell whether the peer lacks leaves of an own log, or holds others in it."""
-        if self._theirs is None or (log.owner, log.purpose) != (self._peer.peer_id, UP):
+        if self._owed is None or (log.owner, log.purpose) != (self._peer.peer_id, UP):
             return False
-        return log.size > self._theirs.get(log.log_id, -1) or log.fault == "log_forked"
+        return log.log_id in self._owed or log.fault == "log_forked"
 
     # Frames and heads
 
@@ -283,8 +290,9 @@ class Sender:
     def _lacks_cosignature(self, log: Log) -> bool:
         if log.owner == self._peer.peer_id:
             return False
-        tier = self._peer.tier if self._kinship == "child" else Tier.CENTRE
-        return self._store.cosigned_size(log, tier) < log.size
+        # The peer's own may have been lost on the way while that of the tier above it came.
+        tiers = {self._peer.tier} if self._kinship == "child" else {self._peer.tier, Tier.CENTRE}
+        return any(self._store.cosigned_size(log, tier) < log.size for tier in tiers)
 
     def _head(
         self,
