@@ -90,19 +90,29 @@ class Receiver:
         answers: list[Message] = []
         if hello.first == 0 and self.offered is None:
             self.offered = {}
-        for number, offer in enumerate(hello.offers, hello.first):
-            answers += self._on_offer(number, offer, now_ms)
+        offers = list(enumerate(hello.offers, hello.first))
+        # All before any is opened, because a new epoch closes the logs of earlier ones.
+        logs = [self._admit(number, offer, now_ms) for number, offer in offers]
+        for (number, offer), log in zip(offers, logs, strict=True):
+            if log is not None:
+                answers += self._on_offer(number, offer, log, now_ms)
         return answers
 
-    def _on_offer(self, number: int, offer: Offer, now_ms: int) -> list[Message]:
-        is_own = (offer.owner or self._peer.peer_id) == self._replica.subject.peer_id
-        if is_own:
+    def _is_own(self, offer: Offer) -> bool:
+        return (offer.owner or self._peer.peer_id) == self._replica.subject.peer_id
+
+    def _admit(self, number: int, offer: Offer, now_ms: int) -> Log | None:
+        """Return the log that is offered; None if it must first be proved to be ours."""
+        if self._is_own(offer):
             self._replica.inbound.check_returner(offer.purpose, self._peer)
             if offer.epoch >= self._replica.epoch:
                 # Its head must show that we signed it, before we believe that we are a copy.
                 self._ahead[number] = offer.epoch
-                return []
-        log = self._accept(offer, now_ms)
+                return None
+        return self._accept(offer, now_ms)
+
+    def _on_offer(self, number: int, offer: Offer, log: Log, now_ms: int) -> list[Message]:
+        is_own = self._is_own(offer)
         if not offer.owner and self.offered is not None:
             self.offered[log.log_id] = offer.size
         if len(self._incoming) >= _REFERENCES_MAX:
@@ -312,6 +322,8 @@ class Receiver:
         size, root, signature = log.awaited or (0, b"", b"")
         try:
             if self._replica.inbound.settle(log, incoming.read.contiguous_end(0), now_ms):
+                if log.source is None:
+                    self._store.seek_blobs(self._peer.peer_id)
                 self._take_back(incoming, log, now_ms)
         except LogError as error:
             if error.code == "leaves_damaged":

@@ -436,6 +436,12 @@ class Store:
             "INSERT OR IGNORE INTO blob VALUES (?, ?, 0, ?)", (sha256, size_bytes, source)
         )
 
+    def seek_blobs(self, source: bytes) -> None:
+        """Fetch from a peer what we once had ourselves and do not have any more."""
+        self.db.execute(
+            "UPDATE blob SET source = ? WHERE source IS NULL AND complete = 0", (source,)
+        )
+
     def blob_arrived(self, sha256: bytes, size_bytes: int) -> None:
         """Note that the blob's bytes are in their file."""
         self.db.execute(

@@ -166,7 +166,9 @@ class Ledger:
         """Remember what somebody wrote, or may have written."""
         node = next(node for node in self._nodes.values() if node.code == deed.code)
         unaware = self.unaware.get(deed.code)
-        if unaware is not None and (not node.is_up or node.replica.epoch == unaware):
+        with node.guard.observed():
+            is_unaware = unaware is not None and node.is_up and node.replica.epoch == unaware
+        if is_unaware:
             if deed.is_acknowledged:
                 self.rewritten.append(deed)
             deed = replace(deed, is_acknowledged=False)
@@ -270,6 +272,10 @@ class Ledger:
             BrokenPromise: it takes back an earlier one, or claims what is not stored.
         """
         key = (node.code, log_id)
+        truth = self.logs.get(log_id)
+        if truth is not None and truth.is_rolled:
+            # What no head covered may be told to its owner again, who does not have it any more.
+            self._acked[key] = ack.have_seq
         if ack.have_seq < self._acked.get(key, 0):
             raise BrokenPromise(
                 "ack_back",
