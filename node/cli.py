@@ -24,7 +24,7 @@ from node.errors import NodeError
 from node.folder import NODE_LIFETIME_DAYS, init_folder, install_chain, sign_request
 from node.logs import set_up_logs
 from node.restore import restore
-from node.station import opened_station, rebuild, view_digest
+from node.station import opened_station, rebuild, retry, view_digest
 from schemas.codes import Role, Tier
 from schemas.errors import SchemaError
 from schemas.ids import parse_document_id
@@ -101,6 +101,10 @@ def _record_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     again = commands.add_parser("rebuild", help="make all views again from the log")
     _add_data(again)
     again.set_defaults(run=_rebuild)
+
+    judge = commands.add_parser("retry", help="judge records without effect again")
+    _add_data(judge)
+    judge.set_defaults(run=_retry)
 
     back = commands.add_parser("restore", help="put a backup in place and open a new epoch")
     _add_data(back)
@@ -207,6 +211,13 @@ def _rebuild(options: argparse.Namespace) -> int:
     print(f"views before  {before}\nviews after   {after}")
     if before != after:
         print("The views differed from the log; they are right now.")
+    return 0
+
+
+def _retry(options: argparse.Namespace) -> int:
+    with opened_station(options.data, system_rng()) as station:
+        before, after = retry(station, Clock().now_ms())
+    print(f"{before} records were without effect; {after} still are.")
     return 0
 
 

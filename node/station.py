@@ -187,6 +187,31 @@ def rebuild(station: Station, now_ms: int, progress: Callable[[int, int], None])
     progress(total, total)
 
 
+def retry(station: Station, now_ms: int) -> tuple[int, int]:
+    """Judge dead letters again with the present program, in one transaction.
+
+    Args:
+        station: open, with nobody else writing.
+        now_ms: wall clock.
+
+    Returns:
+        How many there were, and how many are left.
+    """
+    replica, db = station.replica, station.replica.store.db
+    count = "SELECT count(*) FROM dead_letter"
+    before = db.execute(count).fetchone()[0]
+    with replica.transaction():
+        rows = db.execute("SELECT log, seq, document FROM dead_letter ORDER BY log, seq").fetchall()
+        # Those of the log itself first: writers that were refused may be what documents lack.
+        for number, seq, document in rows:
+            if not document:
+                db.execute("DELETE FROM dead_letter WHERE log = ? AND seq = ?", (number, seq))
+                log = replica.store.log_by_number(number)
+                replica.intake.take(log, seq, replica.store.leaf(number, seq), now_ms)
+        replica.intake.redo({DocumentId(bytes(row[2])) for row in rows if row[2]}, now_ms)
+    return before, db.execute(count).fetchone()[0]
+
+
 def view_digest(db: Connection) -> str:
     """Return a SHA-256 over the content of all view tables, rows in the order of their keys."""
     digest = hashlib.sha256()

@@ -48,7 +48,7 @@ class Session:
         self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship)
         self._greeted = False
         self._replica = replica
-        self._epoch = replica.epoch
+        self._epoch: int | None = None
         self._is_over = False
         self.peer_clock_ms: int | None = None
         self.waits = False
@@ -142,4 +142,6 @@ class Session:
         """
         if self._is_over:
             raise LinkError("epoch_opened", "this node goes on in a new epoch")
+        if self._epoch is None:
+            self._epoch = self._replica.epoch
         return self._replica.epoch != self._epoch

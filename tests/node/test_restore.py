@@ -14,6 +14,7 @@ from node.errors import ConfigError
 from node.restore import restore
 from node.station import opened_station
 from schemas.ids import mint_document_id
+from sync.errors import ChangeError
 from sync.replica import Author
 from tests.node.places import make_centre, make_commune, make_province
 
@@ -102,3 +103,23 @@ def test_a_node_at_work_is_not_overwritten(tmp_path: Path, commune: Path) -> Non
     with opened_station(commune, random.Random(1)), pytest.raises(ConfigError) as caught:
         restore(commune, tmp_path / "backup", NOW_MS)
     assert caught.value.code == "folder_in_use"
+
+
+def test_dead_letters_that_the_program_takes_by_now_take_effect(
+    commune: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(commune, "trước")
+    with opened_station(commune, random.Random(1)) as station:
+        replica = station.replica
+        monkeypatch.setattr(replica.intake, "_admit", refuse)
+        documents = {row[0] for row in station.connection.execute("SELECT id FROM document")}
+        with replica.transaction():
+            replica.intake.redo(documents, NOW_MS)
+    assert titles(commune) == []
+    assert main(["retry", "--data", str(commune)]) == 0
+    assert capsys.readouterr().out == "1 records were without effect; 0 still are.\n"
+    assert titles(commune) == ["trước"]
+
+
+def refuse(*_: object) -> None:
+    raise ChangeError("event_foreign", "an older program did not know it")
