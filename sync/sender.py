@@ -291,7 +291,7 @@ class Sender:
         if log.owner == self._peer.peer_id:
             return False
         # The peer's own may have been lost on the way while that of the tier above it came.
-        tiers = {self._peer.tier} if self._kinship == "child" else {self._peer.tier, Tier.CENTRE}
+        tiers = (self._peer.tier,) if self._kinship == "child" else (self._peer.tier, Tier.CENTRE)
         return any(self._store.cosigned_size(log, tier) < log.size for tier in tiers)
 
     def _head(
