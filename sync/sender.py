@@ -334,6 +334,9 @@ class Sender:
             # The first answer is the truth: the peer may have lost data, or have more than we knew.
             outgoing.confirmed = True
             outgoing.acked = ack.have_seq
+            if self._kinship == "child":
+                # What it countersigned and has no more it must be told of again.
+                self._store.drop_cosignature(log, self._peer.peer_id, ack.have_seq)
             if ack.have_seq < outgoing.sent and not outgoing.flights:
                 outgoing.sent = ack.have_seq
             elif outgoing.flights and ack.have_seq < outgoing.flights[0].first:

@@ -367,6 +367,13 @@ class Store:
         ]
         return sorted(found, key=lambda row: (-_RANK[row[1]], row[2].peer_id))
 
+    def drop_cosignature(self, log: Log, peer_id: bytes, above: int) -> None:
+        """Forget that a node countersigned more leaves than so many."""
+        self.db.execute(
+            "DELETE FROM cosignature WHERE log = ? AND peer = ? AND size > ?",
+            (log.number, peer_id, above),
+        )
+
     def cosigned_by(self, log: Log, peer_id: bytes) -> int:
         """Return how many leaves that node has countersigned."""
         row = self.db.execute(
@@ -438,9 +445,8 @@ class Store:
 
     def seek_blobs(self, source: bytes) -> None:
         """Fetch from a peer what we once had ourselves and do not have any more."""
-        self.db.execute(
-            "UPDATE blob SET source = ? WHERE source IS NULL AND complete = 0", (source,)
-        )
+        orphaned = "source IS NULL AND complete = 0"
+        self.db.execute(f"UPDATE blob SET source = ? WHERE {orphaned}", (source,))
 
     def blob_arrived(self, sha256: bytes, size_bytes: int) -> None:
         """Note that the blob's bytes are in their file."""

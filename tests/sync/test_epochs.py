@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas.events import Noted
+from schemas.wire import Head
 from sync.errors import LinkError
 from sync.log import UP
 from tests.sync.builders import (
@@ -228,3 +229,20 @@ def test_remade_documents_are_the_same_as_before(commune: Node, province: Node) 
             node.replica.intake.redo(documents, 0)
         assert tables(node) == before
     assert commune.log(commune.place).purpose == UP
+
+
+def test_a_reader_on_an_old_copy_hears_again_of_heads_that_it_once_countersigned(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    old = copy_of(commune, tmp_path)
+    province.write(case, fields={"topic": "của tỉnh"})
+    meet(commune, province)
+    link = Link(old, province)
+    link.lose = lambda from_parent, message: from_parent and isinstance(message, Head)
+    link.run()
+    assert old.rows("SELECT count(*) FROM pending_leaf") != [(0,)]
+    meet(old, province)
+    assert old.rows("SELECT count(*) FROM pending_leaf") == [(0,)]
+    assert old.values(case)["topic"] == "của tỉnh"
