@@ -24,7 +24,8 @@ from node.entropy import system_entropy, system_rng
 from node.errors import NodeError
 from node.folder import NODE_LIFETIME_DAYS, init_folder, install_chain, sign_request
 from node.logs import set_up_logs
-from node.station import opened_station, rebuild, view_digest
+from node.restore import restore
+from node.station import opened_station, rebuild, retry, view_digest
 from schemas.codes import Role, Tier
 from schemas.errors import SchemaError
 from schemas.ids import parse_document_id
@@ -102,6 +103,15 @@ def _record_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     again = commands.add_parser("rebuild", help="make all views again from the log")
     _add_data(again)
     again.set_defaults(run=_rebuild)
+
+    judge = commands.add_parser("retry", help="judge records without effect again")
+    _add_data(judge)
+    judge.set_defaults(run=_retry)
+
+    back = commands.add_parser("restore", help="put a backup in place and open a new epoch")
+    _add_data(back)
+    back.add_argument("backup", type=Path, help="copied data folder, or its tiepdan.db")
+    back.set_defaults(run=_restore)
 
     export = commands.add_parser("export", help="write a record with its proof to a file")
     _add_data(export)
@@ -203,6 +213,25 @@ def _rebuild(options: argparse.Namespace) -> int:
     print(f"views before  {before}\nviews after   {after}")
     if before != after:
         print("The views differed from the log; they are right now.")
+    return 0
+
+
+def _retry(options: argparse.Namespace) -> int:
+    with opened_station(options.data, system_rng()) as station:
+        before, after = retry(station, Clock().now_ms())
+    print(f"{before} records were without effect; {after} still are.")
+    return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    done = restore(options.data, options.backup, Clock().now_ms())
+    print(f"The backup is in place; this node goes on in epoch {done.epoch}.")
+    if done.kept is not None:
+        print(f"The former database is kept as {done.kept}.")
+    print(
+        "Start the node with `tiepdan serve`. At the next contact the tier above gives back what"
+        " it holds; what had not reached it and is not in the backup must be entered again."
+    )
     return 0
 
 

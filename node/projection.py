@@ -16,6 +16,7 @@ from node.cases.workdays import Calendar
 from node.folding import fold as fold_text
 from node.rows import Rows
 from node.subjects import Subject, directive_state
+from node.views import DOCUMENT_COLUMNS
 from schemas.codes import DocumentKind
 from schemas.event_text import decode_event
 from schemas.events import (
@@ -61,6 +62,8 @@ class Projection:
 
     def project(self, db: Connection, intake: Intake, documents: Iterable[DocumentId]) -> None:
         """Bring the rows of these documents, and of cases that repeat their words, up to date."""
+        for document in sorted(intake.redone):
+            _clear(db, document_text(document))
         view = _View(db, intake, self._law, self._calendar)
         view.bring_up_to_date(set(documents))
 
@@ -453,6 +456,15 @@ class _View:
 
     def _replace(self, table: str, row: Mapping[str, Any]) -> None:
         self._rows_due.add(f"{table} ({', '.join(row)})", tuple(row.values()))
+
+
+def _clear(db: Connection, document: str) -> None:
+    """Delete every row that was made from a document."""
+    db.execute(
+        "DELETE FROM case_search WHERE rowid = (SELECT number FROM cases WHERE id = ?)", (document,)
+    )
+    for table, column in DOCUMENT_COLUMNS.items():
+        db.execute(f"DELETE FROM {table} WHERE {column} = ?", (document,))
 
 
 _KINDS: Final = {kind.value: kind for kind in DocumentKind}

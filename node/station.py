@@ -130,6 +130,20 @@ def _take(folder: NodeFolder) -> int:
     return lock
 
 
+@contextmanager
+def held_alone(folder: NodeFolder) -> Iterator[None]:
+    """Hold a folder alone for the length of a block.
+
+    Raises:
+        ConfigError: another program is at work there.
+    """
+    lock = _take(folder)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
 def build_replica(connection: Connection, folder: NodeFolder) -> Replica:
     """Return the replica of a folder's node on a connection, with the views of cases."""
     store = Store(connection)
@@ -171,6 +185,31 @@ def rebuild(station: Station, now_ms: int, progress: Callable[[int, int], None])
                 if done % 1_000 == 0:
                     progress(done, total)
     progress(total, total)
+
+
+def retry(station: Station, now_ms: int) -> tuple[int, int]:
+    """Judge dead letters again with the present program, in one transaction.
+
+    Args:
+        station: open, with nobody else writing.
+        now_ms: wall clock.
+
+    Returns:
+        How many there were, and how many are left.
+    """
+    replica, db = station.replica, station.replica.store.db
+    count = "SELECT count(*) FROM dead_letter"
+    before = db.execute(count).fetchone()[0]
+    with replica.transaction():
+        rows = db.execute("SELECT log, seq, document FROM dead_letter ORDER BY log, seq").fetchall()
+        # Those of the log itself first: writers that were refused may be what documents lack.
+        for number, seq, document in rows:
+            if not document:
+                db.execute("DELETE FROM dead_letter WHERE log = ? AND seq = ?", (number, seq))
+                log = replica.store.log_by_number(number)
+                replica.intake.take(log, seq, replica.store.leaf(number, seq), now_ms)
+        replica.intake.redo({DocumentId(bytes(row[2])) for row in rows if row[2]}, now_ms)
+    return before, db.execute(count).fetchone()[0]
 
 
 def view_digest(db: Connection) -> str:

@@ -9,23 +9,25 @@ from sqlite_utils.migrations import Migrations
 
 migrations = Migrations("node")
 
-VIEW_TABLES = (
-    "visits",
-    "visit_people",
-    "visit_petitions",
-    "people",
-    "petitions",
-    "groups",
-    "cases",
-    "case_people",
-    "case_deadlines",
-    "directives",
-    "directive_offices",
-    "attachments",
-    "timeline",
-    "rivals",
-    "record_logs",
-)
+# In which column each says from which document its rows are made.
+DOCUMENT_COLUMNS = {
+    "visits": "id",
+    "visit_people": "visit_id",
+    "visit_petitions": "visit_id",
+    "people": "id",
+    "petitions": "id",
+    "groups": "id",
+    "cases": "id",
+    "case_people": "case_id",
+    "case_deadlines": "case_id",
+    "directives": "id",
+    "directive_offices": "directive_id",
+    "attachments": "document_id",
+    "timeline": "document_id",
+    "rivals": "document_id",
+    "record_logs": "document_id",
+}
+VIEW_TABLES = tuple(DOCUMENT_COLUMNS)
 
 
 @migrations(name="0001_views")

@@ -21,6 +21,7 @@ from schemas.errors import SchemaError
 from schemas.limits import OFFERS_MAX, PENDING_LEAVES_MAX
 from schemas.record import LeafType, decode_certificates, decode_leaf
 from schemas.wire import Head
+from sync.apart import keep_apart
 from sync.errors import LinkError, LogError
 from sync.intake import Intake
 from sync.log import HEAD_STEP, UP, Log
@@ -50,7 +51,9 @@ class Inbound:
         self._subject = subject
         self._verify_chain = verify_chain
 
-    def accept_offer(self, owner: bytes, purpose: str, epoch: int, peer: Subject) -> Log:
+    def accept_offer(
+        self, owner: bytes, purpose: str, epoch: int, peer: Subject, now_ms: int
+    ) -> Log:
         """Return the log that a peer may send us, new or known.
 
         Args:
@@ -58,12 +61,15 @@ class Inbound:
             purpose: in full.
             epoch: of its owner.
             peer: who offers it.
+            now_ms: wall clock.
 
         Raises:
             LinkError: the peer may not send this log.
         """
         named = log_id(owner, purpose, epoch)
         log = self._store.find_log(named)
+        if owner == self._subject.peer_id:
+            return log or self._lost_log(named, purpose, epoch)
         if not self._may_send(peer, owner, purpose) or (log is not None and log.source is None):
             raise LinkError("offer_foreign", "the peer may not send this log")
         if log is None:
@@ -76,12 +82,71 @@ class Inbound:
                 epoch=epoch,
                 source=peer.peer_id,
             )
+            if epoch and owner == peer.peer_id:
+                self._close_earlier(log, now_ms)
         elif log.source != peer.peer_id:
             # A place has a new node, or somebody offered the log before its owner came. What the
             # earlier sender left unproved must not stand in the way.
             self._store.drop_pending(log)
             log.source, log.awaited, log.dirty = peer.peer_id, None, True
         return log
+
+    def check_returner(self, purpose: str, peer: Subject) -> None:
+        """Refuse a log of our own, except what was written here and the tier above gives back.
+
+        Raises:
+            LinkError: the peer may not give it back.
+        """
+        here, there = self._subject.code, peer.code
+        if purpose != UP or here == there or not is_within(here, there):
+            raise LinkError("offer_foreign", "the peer may not give this log back")
+
+    def _lost_log(self, named: bytes, purpose: str, epoch: int) -> Log:
+        log = self._store.create_log(
+            log_id=named,
+            owner=self._subject.peer_id,
+            purpose=purpose,
+            epoch=epoch,
+            tier=self._subject.tier.value,
+            code=self._subject.code,
+        )
+        log.fault, log.dirty = "log_behind", True
+        return log
+
+    def _close_earlier(self, log: Log, now_ms: int) -> None:
+        """Close the earlier logs of an owner that was restored or cloned, and say so."""
+        self._store.raise_alarm(
+            now_ms=now_ms,
+            code="epoch_opened",
+            log_id=log.log_id,
+            detail=f"its owner opened epoch {log.epoch}: it was restored or cloned",
+            evidence="",
+        )
+        for earlier in self._store.logs():
+            is_same = (earlier.owner, earlier.purpose) == (log.owner, log.purpose)
+            if is_same and earlier.epoch < log.epoch:
+                keep_apart(self._store, earlier)
+
+    def proves(self, epoch: int, purpose: str, head: Head) -> bool:
+        """Tell whether a head that we once signed, of a log that we write now, is not in it.
+
+        Then our database is an older copy of another that went on.
+
+        Raises:
+            LinkError: we did not sign it.
+        """
+        named = log_id(self._subject.peer_id, purpose, epoch)
+        stated = TreeHead(
+            origin=log_origin(self._subject.code, named), size=head.size, root=head.root
+        )
+        try:
+            verify_head(self._subject.peer_id, stated, head.signature)
+        except CryptoError as error:
+            raise LinkError("head_forged", "we never signed this tree head") from error
+        log = self._store.find_log(named)
+        if log is None or head.size > log.size:
+            return True
+        return self._store.root_at(log, head.size) != head.root
 
     def _may_send(self, peer: Subject, owner_id: bytes, purpose: str) -> bool:
         """Tell whether the log comes from where it must.
@@ -195,7 +260,8 @@ class Inbound:
             self._store.put_head(log, size, root, signature)
         for offset, leaf in enumerate(leaves):
             self._intake.take(log, start + offset, leaf, now_ms)
-        self._cosign(log, now_ms)
+        if log.source is not None:
+            self._cosign(log, now_ms)
         return True
 
     def add_cosignature(

@@ -5,7 +5,7 @@ reason, and the log moves on.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -42,6 +42,15 @@ Events = Sequence[KnownEvent | UnknownEvent]
 _REGISTERS_MAX: Final = 1_000
 # Some hundred bytes each; only changes made apart are asked for them.
 _STEPS_MAX: Final = 20_000
+# What leaves become in tables that name the document.
+_OF_DOCUMENT: Final = (
+    "change",
+    "waiting_change",
+    "event",
+    "long_text",
+    "dead_letter",
+    "blob_document",
+)
 
 
 class Admission(Protocol):
@@ -64,6 +73,7 @@ class Intake:
         clock: newest clock reading seen or given out.
         changed: documents that changed since the caller last cleared it, with the peers (None: this
             node) whose leaves changed them.
+        redone: those of them that lost leaves, so that rows made from these must go.
     """
 
     def __init__(
@@ -80,6 +90,7 @@ class Intake:
         self.documents = Documents(self.changes_of)
         self.clock = 0
         self.changed: dict[DocumentId, set[bytes | None]] = {}
+        self.redone: set[DocumentId] = set()
         self._writers: dict[tuple[int, int], Writer] = {}
         # By hash, so true whatever is rolled back.
         self._steps: dict[bytes, Step] = {}
@@ -92,6 +103,7 @@ class Intake:
         """Drop what memory holds of a transaction that was rolled back."""
         self.documents.forget_all()
         self.changed.clear()
+        self.redone.clear()
         self._writers.clear()
         self._registers.clear()
         self._waiting = None
@@ -112,6 +124,28 @@ class Intake:
                     raise RecordError("leaf_type_unknown", f"leaf of unknown type {leaf.type}")
         except (SchemaError, ChangeError, CryptoError) as error:
             self._set_aside(log, seq, data, error.code, str(error))
+
+    def redo(self, documents: Iterable[DocumentId], now_ms: int) -> None:
+        """Make documents again from the leaves that are still in their logs."""
+        self._writers.clear()
+        for document in sorted(documents):
+            rows = self._store.db.execute(
+                "SELECT log, seq FROM change WHERE document = ?1"
+                " UNION SELECT log, seq FROM waiting_change WHERE document = ?1"
+                " UNION SELECT log, seq FROM dead_letter WHERE document = ?1 ORDER BY log, seq",
+                (document,),
+            ).fetchall()
+            for table in _OF_DOCUMENT:
+                self._store.db.execute(f"DELETE FROM {table} WHERE document = ?", (document,))
+            self._store.db.execute("DELETE FROM document WHERE id = ?", (document,))
+            self._registers.pop(document, None)
+            self.documents.close(document)
+            for number, seq in rows:
+                log = self._store.log_by_number(number)
+                if seq < log.size:
+                    self.take(log, seq, self._store.leaves(log, seq, 1)[0], now_ms)
+            self.changed.setdefault(document, set()).add(None)
+            self.redone.add(document)
 
     # Reading back
 

@@ -1,7 +1,7 @@
 """One log as it stands in the running transaction."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from crypto.merkle import Frontier, leaf_hash
 from crypto.note import TreeHead, log_origin
@@ -10,6 +10,10 @@ from crypto.note import TreeHead, log_origin
 HEAD_STEP: Final = 4_096
 SUBTREE_LEVEL: Final = 8
 UP: Final = "up"
+SELECT_LOG: Final = (
+    "SELECT number, log_id, owner, purpose, epoch, tier, code, source, size, frontier,"
+    " head_signature, awaited_size, awaited_root, awaited_signature, fault, doubts FROM log"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,3 +70,23 @@ class Log:
                 self.subtrees.append((level, position, digest))
         self.dirty = True
         return seq
+
+
+def log_of(row: tuple[Any, ...]) -> Log:
+    """Return the log in a row of SELECT_LOG."""
+    awaited = (row[11], bytes(row[12]), bytes(row[13])) if row[11] else None
+    return Log(
+        number=row[0],
+        log_id=bytes(row[1]),
+        owner=bytes(row[2]),
+        purpose=row[3],
+        epoch=row[4],
+        tier=row[5],
+        code=row[6],
+        source=None if row[7] is None else bytes(row[7]),
+        frontier=Frontier.decode(row[8], bytes(row[9])),
+        head_signature=bytes(row[10]),
+        awaited=awaited,
+        fault=row[14],
+        doubts=row[15],
+    )

@@ -24,6 +24,13 @@ def document_tables(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0003_epoch")
+def epoch_tables(db: Database) -> None:
+    """Leaves that were taken out of a log because it tells another story."""
+    for statement in _EPOCH_TABLES:
+        db.execute(statement)
+
+
 _LOG_TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
     # Always at a signed head: size, frontier and head_signature belong together.
@@ -195,4 +202,16 @@ _DOCUMENT_TABLES = (
         detail TEXT NOT NULL,
         PRIMARY KEY (log, seq)
     ) STRICT, WITHOUT ROWID""",
+)
+
+_EPOCH_TABLES = (
+    # Evidence, kept for good. `is_judged` is 0 while it is open whether the log says the same.
+    """CREATE TABLE apart_leaf (
+        number INTEGER PRIMARY KEY,
+        log INTEGER NOT NULL REFERENCES log(number),
+        seq INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        is_judged INTEGER NOT NULL
+    ) STRICT""",
+    "CREATE INDEX apart_leaf_open ON apart_leaf (log, seq) WHERE is_judged = 0",
 )

@@ -336,7 +336,7 @@ class Unpacker:
         """Take in from a peer that the replica has welcomed, inside a transaction."""
         self._replica, self._peer, self._files, self._about = replica, peer, files, about
         self._store = replica.store
-        self._receiver = Receiver(replica, peer)
+        self._receiver = Receiver(replica, peer, is_fresh=False)
         pace = Pace(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)
         self._sender = Sender(replica, peer, kinship, pace)
         while self._sender.offers(about.made_ms):
@@ -368,7 +368,7 @@ class Unpacker:
             case Hello():
                 if message.version != PROTOCOL_VERSION:
                     raise LinkError("version_unknown", f"the pack is of version {message.version}")
-                self._receiver.on_hello(message)
+                self._receiver.on_hello(message, now_ms)
             case Frame():
                 self._note(self._receiver.on_frame(message, now_ms))
             case Head():

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from crypto.certificates import Subject
+from crypto.identity import log_id
 from schemas.limits import COSIGNATURES_MAX, EARLY_FRAMES_MAX, GAPS_MAX
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
@@ -20,6 +21,8 @@ from schemas.wire import (
     Offer,
     Problem,
 )
+from sync.apart import keep_apart
+from sync.epochs import open_epoch, take_back
 from sync.errors import FrameError, LinkError, LogError
 from sync.framing import dictionaries, past_needed, read_frame, restore
 from sync.history import LogHistory
@@ -42,6 +45,7 @@ class _Incoming:
         cosigned: size that was told of each cosigner.
         known: sizes that the peer knew of us and of those above us when the session began.
         is_compared: a head below what is here was compared with it.
+        returns: size at which an own log is back.
     """
 
     log_id: bytes
@@ -54,13 +58,15 @@ class _Incoming:
     known: tuple[int, int] = (0, 0)
     is_news: bool = False
     is_compared: bool = False
+    returns: int = 0
 
 
 class Receiver:
     """All logs that come from one peer."""
 
-    def __init__(self, replica: Replica, peer: Subject) -> None:
-        """Receive from a peer."""
+    def __init__(self, replica: Replica, peer: Subject, *, is_fresh: bool = True) -> None:
+        """Receive from a peer, who speaks now, or (not fresh) spoke some time ago."""
+        self._is_fresh = is_fresh
         self._replica = replica
         self._store = replica.store
         self._peer = peer
@@ -70,10 +76,14 @@ class Receiver:
         # The peer's dictionaries in its order, None where we do not know one.
         self._dictionaries: list[bytes | None] = []
         self._cosignature_news = 0
+        # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs.
+        self._ahead: dict[int, int] = {}
+        # Leaves of each own log that the peer offered; None before its first word.
+        self.offered: dict[bytes, int] | None = None
 
     # Offers
 
-    def on_hello(self, hello: Hello) -> list[Message]:
+    def on_hello(self, hello: Hello, now_ms: int) -> list[Message]:
         """Accept offers; answer those that start elsewhere than where we stand.
 
         Raises:
@@ -82,35 +92,77 @@ class Receiver:
         known = {digest[:DICTIONARY_NAME_BYTES]: data for digest, data in dictionaries().items()}
         self._dictionaries = [known.get(name) for name in hello.dictionaries]
         answers: list[Message] = []
-        for number, offer in enumerate(hello.offers, hello.first):
-            log = self._accept(offer)
-            if len(self._incoming) >= _REFERENCES_MAX:
-                raise LinkError("offers_too_many", "too many logs were offered in one session")
-            incoming = self._by_id.get(log.log_id)
-            if incoming is None:
-                # Nobody of ours offers a log twice; looking through what waits of it takes long.
-                incoming = self._open(log, number)
-                self._by_id[log.log_id] = incoming
-                incoming.known = (offer.cosigned, offer.cosigned_above)
-                ack = self._ack(incoming, log)
-                if ack.have_seq != offer.from_seq or ack.gaps or ack.cosignatures:
-                    answers.append(ack)
-            self._incoming[number] = incoming
+        if hello.first == 0 and self.offered is None:
+            self.offered = {}
+        offers = list(enumerate(hello.offers, hello.first))
+        # All before any is opened, because a new epoch closes the logs of earlier ones.
+        logs = [self._admit(number, offer, now_ms) for number, offer in offers]
+        for (number, offer), log in zip(offers, logs, strict=True):
+            if log is not None:
+                answers += self._on_offer(number, offer, log, now_ms)
         return answers
 
-    def _accept(self, offer: Offer) -> Log:
+    def _is_own(self, offer: Offer) -> bool:
+        return (offer.owner or self._peer.peer_id) == self._replica.subject.peer_id
+
+    def _admit(self, number: int, offer: Offer, now_ms: int) -> Log | None:
+        """Return the log that is offered; None if it must first be proved to be ours."""
+        if self._is_own(offer):
+            self._replica.inbound.check_returner(offer.purpose, self._peer)
+            if offer.epoch >= self._replica.epoch:
+                # Its head must show that we signed it, before we believe that we are a copy.
+                self._ahead[number] = offer.epoch
+                return None
+        return self._accept(offer, now_ms)
+
+    def _on_offer(self, number: int, offer: Offer, log: Log, now_ms: int) -> list[Message]:
+        is_own = self._is_own(offer)
+        if not offer.owner and self.offered is not None:
+            self.offered[log.log_id] = offer.size
+        if len(self._incoming) >= _REFERENCES_MAX:
+            raise LinkError("offers_too_many", "too many logs were offered in one session")
+        incoming = self._incoming[number] = self._by_id.get(log.log_id) or self._greet(log, offer)
+        if incoming.reference:
+            return []
+        # Nobody of ours offers a log twice; looking through what waits of it takes long.
+        incoming.reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+        incoming.known = (offer.cosigned, offer.cosigned_above)
+        ack = self._ack(incoming, log)
+        if is_own:
+            incoming.returns = offer.size
+            self._take_back(incoming, log, now_ms)
+        is_news = ack.have_seq != offer.from_seq or ack.gaps or ack.cosignatures
+        return [ack] if is_news or is_own else []
+
+    def _greet(self, log: Log, offer: Offer) -> _Incoming:
+        if not offer.owner and self._is_fresh:
+            self._forget_lost(log, offer.size)
+        incoming = self._by_id[log.log_id] = self._open(log)
+        return incoming
+
+    def _forget_lost(self, log: Log, size: int) -> None:
+        """Keep leaves apart that the owner itself does not have any more, and no head covers."""
+        waiting = self._store.pending_numbers(log)
+        if log.size <= size and waiting and waiting[-1] >= size and not log.fault:
+            keep_apart(self._store, log)
+
+    def _take_back(self, incoming: _Incoming, log: Log, now_ms: int) -> None:
+        """Use an own log again once all is back that the peer offered of it."""
+        if log.source is None and log.fault and log.size >= incoming.returns:
+            take_back(self._replica, log, now_ms)
+
+    def _accept(self, offer: Offer, now_ms: int) -> Log:
         purpose = offer.purpose
         if purpose != UP:
             purpose = f"{purpose}/{self._replica.subject.peer_id.hex()}"
         owner = offer.owner or self._peer.peer_id
-        return self._replica.inbound.accept_offer(owner, purpose, offer.epoch, self._peer)
+        return self._replica.inbound.accept_offer(owner, purpose, offer.epoch, self._peer, now_ms)
 
-    def _open(self, log: Log, number: int) -> _Incoming:
+    def _open(self, log: Log) -> _Incoming:
         read = Ranges(self._store.pending_numbers(log))
         read.add(0, log.size)
         arrived = self._arrived(log, read)
-        reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
-        return _Incoming(log.log_id, reference, arrived, read, LogHistory(self._store, log))
+        return _Incoming(log.log_id, b"", arrived, read, LogHistory(self._store, log))
 
     def _arrived(self, log: Log, read: Ranges) -> Ranges:
         arrived = read.copy()
@@ -126,8 +178,10 @@ class Receiver:
         Raises:
             LinkError: it is nothing that this peer may send.
         """
+        if len(frame.log) != 16 and int.from_bytes(frame.log, "big") in self._ahead:
+            return []
         incoming, log = self._find(frame.log)
-        if log.fault:
+        if log.fault and log.source is not None:
             return []
         if frame.coding == PLAIN:
             self._keep(incoming, log, frame.first_seq, frame.leaves)
@@ -234,8 +288,10 @@ class Receiver:
         Raises:
             LinkError: its signature or its owner's certificate is not acceptable.
         """
+        if len(head.log) != 16 and int.from_bytes(head.log, "big") in self._ahead:
+            return self._on_head_ahead(head, now_ms)
         incoming, log = self._find(head.log)
-        if log.fault:
+        if log.fault and log.source is not None:
             return [self._stopped(incoming, log.fault, "this log is stopped")]
         if head.size <= log.size:
             # The peer asks again: what we told of cosignatures may have been lost.
@@ -258,11 +314,31 @@ class Receiver:
             return [self._fault(incoming, log, head, error, now_ms)]
         return self._settle(incoming, log, now_ms) or [self._ack(incoming, log)]
 
+    def _on_head_ahead(self, head: Head, now_ms: int) -> list[Message]:
+        """Go on in the next epoch if the peer holds leaves that we signed and do not have."""
+        epoch = self._ahead[int.from_bytes(head.log, "big")]
+        if epoch < self._replica.epoch or not self._replica.inbound.proves(epoch, UP, head):
+            # It missed what we offered, and means well.
+            return []
+        log = self._store.find_log(log_id(self._replica.subject.peer_id, UP, epoch))
+        is_behind = log is None or head.size > log.size
+        open_epoch(
+            self._replica,
+            epoch + 1,
+            now_ms,
+            "log_behind" if is_behind else "log_forked",
+            f"{self._peer.name} holds {head.size} leaves of epoch {epoch} with our signature",
+        )
+        return []
+
     def _settle(self, incoming: _Incoming, log: Log, now_ms: int) -> list[Message]:
         """Take leaves into use if a head covers them; return what is wrong with them, if it is."""
         size, root, signature = log.awaited or (0, b"", b"")
         try:
-            self._replica.inbound.settle(log, incoming.read.contiguous_end(0), now_ms)
+            if self._replica.inbound.settle(log, incoming.read.contiguous_end(0), now_ms):
+                if log.source is None:
+                    self._store.seek_blobs(self._peer.peer_id)
+                self._take_back(incoming, log, now_ms)
         except LogError as error:
             if error.code == "leaves_damaged":
                 return [self._drop(incoming, log, str(error))]
@@ -279,6 +355,15 @@ class Receiver:
         self._store.raise_alarm(
             now_ms=now_ms, code=error.code, log_id=log.log_id, detail=str(error), evidence=evidence
         )
+        if log.source is None:
+            # A backup was put in place that had been written in since it was taken.
+            open_epoch(
+                self._replica,
+                self._replica.epoch + 1,
+                now_ms,
+                error.code,
+                f"{self._peer.name} holds other leaves of epoch {log.epoch}",
+            )
         return self._stopped(incoming, error.code, str(error))
 
     def _stopped(self, incoming: _Incoming, code: str, detail: str) -> Problem:
@@ -335,7 +420,7 @@ class Receiver:
         if len(named) != 16:
             incoming = self._incoming.get(int.from_bytes(named, "big"))
         log = self._store.find_log(incoming.log_id) if incoming else None
-        if incoming is None or log is None or log.source != self._peer.peer_id:
+        if incoming is None or log is None or log.source not in (None, self._peer.peer_id):
             raise LinkError("frame_foreign", "leaves of a log that was not offered")
         return incoming, log
 

@@ -99,6 +99,7 @@ class Replica:
         self._writer_numbers: dict[tuple[int, bytes], int] = {}
         # The clock reading on the disk; None when it was not read yet.
         self._clock_stored: int | None = None
+        self._epoch: int | None = None
 
     def verify_chain(self, chain: list[bytes]) -> Subject:
         """Return whom a chain of DER certificates names, at any time of its life.
@@ -119,13 +120,24 @@ class Replica:
         except BaseException:
             self.intake.forget()
             self._writer_numbers.clear()
-            self._clock_stored = None
+            self._clock_stored = self._epoch = None
             raise
 
     @property
     def epoch(self) -> int:
         """Number of this node's life; a restored node starts another."""
-        return int.from_bytes(self.store.meta("epoch") or b"\0", "big")
+        if self._epoch is None:
+            self._epoch = int.from_bytes(self.store.meta("epoch") or b"\0", "big")
+        return self._epoch
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Go on in new logs; the earlier ones stay as they are and are never extended again."""
+        self.store.set_meta("epoch", epoch.to_bytes(8, "big"))
+        self._epoch = epoch
+        self._writer_numbers.clear()
+        self.up_log()
+        for child in self._children():
+            self._fill_for(child)
 
     # Writing
 
@@ -168,17 +180,42 @@ class Replica:
         """
         ids = tuple(ids) or self.reserve(author, len(events), now_ms)
         clock = event_hlc(ids[0]) if ids else self._tick(now_ms, 1)
+        encoded: dict[str, str] = {
+            key: event.encode() for key, event in zip(ids, events, strict=True)
+        }
         edit = Edit(
             kind=kind,
             fields=fields or {},
             texts=texts or {},
-            events={key: event.encode() for key, event in zip(ids, events, strict=True)},
+            events=encoded,
             base=base,
         )
-        actor = actor_id(self.key.peer_id, author.device, self.epoch, document)
+        made = self.commit(author, document, edit, clock, now_ms)
+        if made is None:
+            return Written(document=document, seq=None, events=())
+        return Written(document=document, seq=made[0], events=ids)
+
+    def commit(
+        self, author: Author, document: DocumentId, edit: Edit, clock: int, now_ms: int
+    ) -> tuple[int, bytes] | None:
+        """Put an edit into the up log; return the leaf's number and the change, None if empty.
+
+        Args:
+            author: who does it.
+            document: which one.
+            edit: what.
+            clock: reading for the leaf, which its event ids continue.
+            now_ms: wall clock.
+
+        Raises:
+            ChangeError: the change cannot be made.
+            LogError: it may not enter the document.
+        """
+        device = self.device_now(author.device)
+        actor = actor_id(self.key.peer_id, device, self.epoch, document)
         raw = self.intake.documents.write(document, actor, edit)
         if raw is None:
-            return Written(document=document, seq=None, events=())
+            return None
         log = self.up_log()
         number = self._writer_number(log, self._writer(author), clock)
         leaf = Leaf(
@@ -190,19 +227,30 @@ class Replica:
         ).fetchone()
         if refused is not None:
             raise LogError(refused[0], refused[1])
-        return Written(document=document, seq=seq, events=ids)
+        return seq, raw
 
     def reserve(self, author: Author, count: int, now_ms: int) -> tuple[EventId, ...]:
         """Return ids for so many events of one change to come, in order."""
         if count == 0:
             return ()
         clock = self._tick(now_ms, count)
-        return tuple(event_id(clock + offset, author.device) for offset in range(count))
+        device = self.device_now(author.device)
+        return tuple(event_id(clock + offset, device) for offset in range(count))
+
+    def device_now(self, device: bytes) -> bytes:
+        """Return the id under which a device writes in the present epoch.
+
+        A database that is older than its last life has an older clock too: under the old id, it
+        could give an event an id that another event bears already.
+        """
+        if self.epoch == 0:
+            return device
+        return device_id(device + self.epoch.to_bytes(8, "big"))
 
     def _writer(self, author: Author) -> Writer:
         return Writer(
             node=self.key.peer_id,
-            device=author.device,
+            device=self.device_now(author.device),
             epoch=self.epoch,
             tier=self.subject.tier.value,
             code=self.subject.code,
@@ -287,6 +335,7 @@ class Replica:
             if self.subject.tier is not Tier.COMMUNE:
                 self._pass_on(dict(sorted(changed.items())))
             changed.clear()
+            self.intake.redone.clear()
         for log in self.store.logs_unsigned():
             self._sign(log)
         if self.intake.clock != self._clock_stored:
@@ -300,15 +349,19 @@ class Replica:
         """Remember a peer; a new child gets everything that concerns its place."""
         is_news = self.store.put_peer(peer)
         if is_news and peer.is_child:
-            self._announce_superiors(peer)
-            rows = self.store.db.execute(
-                "SELECT DISTINCT document FROM audience WHERE code = ? OR code LIKE ? || '.%'",
-                (peer.code, peer.code),
-            ).fetchall()
-            self._send_down(sorted(DocumentId(bytes(row[0])) for row in rows), [peer])
+            self._fill_for(peer)
         if is_news and peer.tier == Tier.CENTRE.value and not peer.is_child:
             for child in self._children():
                 self._announce_superiors(child)
+
+    def _fill_for(self, child: Peer) -> None:
+        """Let a child's log hold all that concerns its place."""
+        self._announce_superiors(child)
+        rows = self.store.db.execute(
+            "SELECT DISTINCT document FROM audience WHERE code = ? OR code LIKE ? || '.%'",
+            (child.code, child.code),
+        ).fetchall()
+        self._send_down(sorted(DocumentId(bytes(row[0])) for row in rows), [child])
 
     def _children(self) -> list[Peer]:
         return [peer for peer in self.store.peers() if peer.is_child]
@@ -384,11 +437,13 @@ class Replica:
         """Append to the child's log each change of the document that it does not hold yet."""
         log = self.down_log(child)
         rows = self.store.db.execute(
-            "SELECT min(c.log), c.seq, c.hash FROM change c WHERE c.document = ?"
+            "SELECT min(c.log), c.seq, c.hash FROM change c WHERE c.document = ?4"
             " AND NOT EXISTS (SELECT 1 FROM change o JOIN log l ON l.number = o.log"
-            " WHERE o.document = c.document AND o.hash = c.hash"
-            " AND (l.source = ? OR l.number = ?)) GROUP BY c.hash",
-            (document, child.peer_id, log.number),
+            " LEFT JOIN cosignature s ON s.log = l.number AND s.peer = ?1"
+            " WHERE o.document = c.document AND o.hash = c.hash AND (l.source = ?1"
+            # Of an earlier epoch's log it holds what it countersigned.
+            " OR l.number = ?2 OR (l.purpose = ?3 AND o.seq < s.size))) GROUP BY c.hash",
+            (child.peer_id, log.number, log.purpose, document),
         ).fetchall()
         found = [(decode_leaf(self.store.leaf(row[0], row[1])), row[0]) for row in rows]
         for leaf, source in sorted(found, key=lambda item: (item[0].hlc, item[0].body)):

@@ -1,6 +1,6 @@
 """The sending half of a session: logs on their way to the peer, and what it says of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -102,6 +102,8 @@ class Sender:
         self._coding, self._dictionary = PACKED, b""
         # What the peer understands, as it said in this or an earlier session; None: not looked up.
         self._understood: bytes | None = None
+        # Logs of the peer of which we hold more than it does; None before it said what it has.
+        self._owed: set[bytes] | None = None
 
     @property
     def _meta_key(self) -> str:
@@ -128,6 +130,16 @@ class Sender:
                 return
         self._coding, self._dictionary = PACKED, b""
 
+    def learn_offers(self, sizes: Mapping[bytes, int] | None) -> None:
+        """Learn from its first word how many leaves of its own logs the peer has."""
+        if self._owed is None and sizes is not None:
+            self._owed = {
+                log.log_id
+                for log in self._store.logs()
+                if (log.owner, log.purpose) == (self._peer.peer_id, UP)
+                and log.size > sizes.get(log.log_id, -1)
+            }
+
     @property
     def offered(self) -> int:
         """How many logs were offered in this session."""
@@ -145,17 +157,21 @@ class Sender:
         self._recall_dictionaries()
         offers: list[Offer] = []
         for log in self._logs_to_send():
-            if log.log_id in self._by_id or log.size == 0 or log.fault:
+            if log.log_id in self._by_id or log.size == 0 or self._is_stopped(log):
                 continue
             if len(offers) == OFFERS_MAX:
                 break
+            is_return = log.owner == self._peer.peer_id
             acked = min(self._store.cursor(log, self._peer.peer_id), log.size)
+            if is_return:
+                # Its head comes first; what the peer lacks follows when it says so.
+                acked = log.size
             number = len(self._outgoing)
             reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
             outgoing = _Outgoing(
                 log_id=log.log_id,
                 reference=reference,
-                acked=acked,
+                acked=0 if is_return else acked,
                 sent=acked,
                 # An offer asks for cosignatures too; only a head that may be lost is sent again.
                 head_sent_at_ms=now_ms if self._cosigned(log) == log.size else 0,
@@ -176,11 +192,20 @@ class Sender:
         return tuple(offers)
 
     def _logs_to_send(self) -> list[Log]:
-        return logs_for(self._replica, self._peer, self._kinship)
+        logs = logs_for(self._replica, self._peer, self._kinship)
+        if self._kinship == "child":
+            logs += [log for log in self._store.logs() if self._is_to_return(log)]
+        return logs
 
     def has_offered(self, log_id: bytes) -> bool:
         """Tell whether a log was offered in this session."""
         return log_id in self._by_id
+
+    def _is_to_return(self, log: Log) -> bool:
+        """Tell whether the peer lacks leaves of an own log, or holds others in it."""
+        if self._owed is None or (log.owner, log.purpose) != (self._peer.peer_id, UP):
+            return False
+        return log.log_id in self._owed or log.fault == "log_forked"
 
     # Frames and heads
 
@@ -189,7 +214,7 @@ class Sender:
         messages: list[Message] = []
         for outgoing in self._outgoing:
             log = self._log(outgoing.log_id)
-            if not log.fault:
+            if not self._is_stopped(log):
                 room_bytes -= self._new_leaves(messages, outgoing, log, now_ms, room_bytes)
                 self._again(messages, outgoing, log, now_ms)
         return messages
@@ -197,7 +222,7 @@ class Sender:
     def has_unsent(self) -> bool:
         """Tell whether leaves wait for their first sending."""
         return any(
-            not log.fault and out.sent < log.size
+            not self._is_stopped(log) and out.sent < log.size
             for out in self._outgoing
             for log in (self._log(out.log_id),)
         )
@@ -276,7 +301,13 @@ class Sender:
                 whole = (log.size, log.frontier.root(), log.head_signature)
                 messages.append(self._head(outgoing, whole, now_ms, is_repeated=True))
 
+    def _is_stopped(self, log: Log) -> bool:
+        """Tell whether nothing of a log may go out; its owner may see what we hold."""
+        return bool(log.fault) and log.owner != self._peer.peer_id
+
     def _lacks_cosignature(self, log: Log) -> bool:
+        if log.owner == self._peer.peer_id:
+            return False
         return min(self._cosigned(log), self._cosigned_above(log)) < log.size
 
     def _cosigned(self, log: Log) -> int:
@@ -315,6 +346,11 @@ class Sender:
         if outgoing is None:
             raise LinkError("ack_foreign", "an acknowledgement for a log that was not offered")
         log = self._log(outgoing.log_id)
+        if ack.have_seq > log.size and log.source is None and log.epoch < self._replica.epoch:
+            # What we lost of an earlier log comes back by itself.
+            outgoing.acked = outgoing.sent = log.size
+            outgoing.flights.clear()
+            return
         if ack.have_seq > log.size and log.source is None:
             # Of a log that we only pass on, its owner gives us again what we lost.
             self._stop(log, "log_behind", "the peer holds more of this log than we do", now_ms)
@@ -323,6 +359,9 @@ class Sender:
             # The first answer is the truth: the peer may have lost data, or have more than we knew.
             outgoing.confirmed = True
             outgoing.acked = ack.have_seq
+            if self._kinship == "child":
+                # What it countersigned and has no more it must be told of again.
+                self._store.drop_cosignature(log, self._peer.peer_id, ack.have_seq)
             if ack.have_seq < outgoing.sent and not outgoing.flights:
                 outgoing.sent = ack.have_seq
             elif outgoing.flights and ack.have_seq < outgoing.flights[0].first:

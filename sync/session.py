@@ -47,6 +47,9 @@ class Session:
         self._receiver = Receiver(replica, peer)
         self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship)
         self._greeted = False
+        self._replica = replica
+        self._epoch: int | None = None
+        self._is_over = False
         self.peer_clock_ms: int | None = None
         self.waits = False
 
@@ -69,6 +72,8 @@ class Session:
         Raises:
             LinkError: the peer broke the protocol; close the link.
         """
+        if self._is_stale():
+            return []
         match message:
             case Hello():
                 return self._on_hello(message, now_ms)
@@ -96,6 +101,9 @@ class Session:
             now_ms: wall clock.
             room_bytes: for about so many bytes, so that what becomes urgent meanwhile can overtake.
         """
+        if self._is_stale():
+            self._is_over = True
+            return [Problem(code="epoch_opened", detail="this node goes on in a new epoch")]
         messages = self._receiver.acks()
         offers = self._sender.offers(now_ms)
         if offers or not self._greeted:
@@ -122,4 +130,18 @@ class Session:
             raise LinkError("version_unknown", f"the peer speaks version {hello.version}")
         self.peer_clock_ms = hello.now_ms - now_ms
         self._sender.learn_dictionaries(hello.dictionaries)
-        return self._receiver.on_hello(hello)
+        answers = self._receiver.on_hello(hello, now_ms)
+        self._sender.learn_offers(self._receiver.offered)
+        return answers
+
+    def _is_stale(self) -> bool:
+        """Tell whether the node went on in a new epoch, so that its links must begin anew.
+
+        Raises:
+            LinkError: the peer was told.
+        """
+        if self._is_over:
+            raise LinkError("epoch_opened", "this node goes on in a new epoch")
+        if self._epoch is None:
+            self._epoch = self._replica.epoch
+        return self._replica.epoch != self._epoch

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from crypto.merkle import Frontier, inclusion_proof, leaf_hash, parent_hash, root_at
+from crypto.merkle import inclusion_proof, leaf_hash, parent_hash, root_at
 from crypto.note import Cosignature, key_name
 from schemas.codes import Tier
 from sync.database import Connection, translated
 from sync.early import EarlyFrames
 from sync.errors import LogError, StoreError
-from sync.log import SUBTREE_LEVEL, Log
+from sync.log import SELECT_LOG, SUBTREE_LEVEL, Log, log_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +121,9 @@ class Store:
         """Return a log by its id."""
         log = self._logs.get(log_id)
         if log is None:
-            row = self.db.execute(f"{_SELECT_LOG} WHERE log_id = ?", (log_id,)).fetchone()
+            row = self.db.execute(f"{SELECT_LOG} WHERE log_id = ?", (log_id,)).fetchone()
             if row is not None:
-                log = self._logs[log_id] = _log(row)
+                log = self._logs[log_id] = log_of(row)
         return log
 
     def log_by_number(self, number: int) -> Log:
@@ -348,6 +348,13 @@ class Store:
         ]
         return sorted(found, key=lambda row: (-_RANK[row[1]], row[2].peer_id))
 
+    def drop_cosignature(self, log: Log, peer_id: bytes, above: int) -> None:
+        """Forget that a node countersigned more leaves than so many."""
+        self.db.execute(
+            "DELETE FROM cosignature WHERE log = ? AND peer = ? AND size > ?",
+            (log.number, peer_id, above),
+        )
+
     def cosigned_by(self, log: Log, peer_id: bytes) -> int:
         """Return how many leaves that node has countersigned."""
         row = self.db.execute(
@@ -417,6 +424,11 @@ class Store:
             "INSERT OR IGNORE INTO blob VALUES (?, ?, 0, ?)", (sha256, size_bytes, source)
         )
 
+    def seek_blobs(self, source: bytes) -> None:
+        """Fetch from a peer what we once had ourselves and do not have any more."""
+        orphaned = "source IS NULL AND complete = 0"
+        self.db.execute(f"UPDATE blob SET source = ? WHERE {orphaned}", (source,))
+
     def blob_arrived(self, sha256: bytes, size_bytes: int) -> None:
         """Note that the blob's bytes are in their file."""
         self.db.execute(
@@ -454,30 +466,7 @@ class Store:
 
 
 _RANK = {Tier.CENTRE.value: 0, Tier.PROVINCE.value: 1, Tier.COMMUNE.value: 2}
-_SELECT_LOG = (
-    "SELECT number, log_id, owner, purpose, epoch, tier, code, source, size, frontier,"
-    " head_signature, awaited_size, awaited_root, awaited_signature, fault, doubts FROM log"
-)
 _SELECT_PEER = "SELECT peer, tier, code, name, office_key, chain, is_child FROM peer"
-
-
-def _log(row: tuple[Any, ...]) -> Log:
-    awaited = (row[11], bytes(row[12]), bytes(row[13])) if row[11] else None
-    return Log(
-        number=row[0],
-        log_id=bytes(row[1]),
-        owner=bytes(row[2]),
-        purpose=row[3],
-        epoch=row[4],
-        tier=row[5],
-        code=row[6],
-        source=None if row[7] is None else bytes(row[7]),
-        frontier=Frontier.decode(row[8], bytes(row[9])),
-        head_signature=bytes(row[10]),
-        awaited=awaited,
-        fault=row[14],
-        doubts=row[15],
-    )
 
 
 def _peer(row: tuple[Any, ...]) -> Peer:

@@ -5,7 +5,7 @@ so that a broken promise is found at the step that broke it.
 """
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from crypto.merkle import Frontier, leaf_hash
 from schemas.codes import DocumentKind, Tier
@@ -23,6 +23,9 @@ from schemas.record import LeafType, decode_leaf
 from schemas.wire import Ack
 from sync.log import Log
 from tests.simulation.nodes import SimulatedNode
+
+# What may be said where a disk was put back.
+RESTORE_ALARMS = ("log_behind", "log_forked", "epoch_opened", "restored")
 
 
 class BrokenPromise(AssertionError):
@@ -59,6 +62,7 @@ class Truth:
 
     Attributes:
         roots: root at each size that the log had, by size.
+        is_rolled: its owner's disk was put back, so that the owner may tell something else.
     """
 
     owner: str
@@ -66,6 +70,7 @@ class Truth:
     leaves: list[bytes] = field(default_factory=list)
     frontier: Frontier = field(default_factory=Frontier)
     roots: list[bytes] = field(default_factory=lambda: [Frontier().root()])
+    is_rolled: bool = False
 
     def extend(self, leaves: Sequence[bytes]) -> None:
         """Take over what the owner appended."""
@@ -146,22 +151,84 @@ class Ledger:
         self._nodes = {node.peer_id: node for node in nodes}
         self._held: dict[tuple[str, bytes], int] = {}
         self._acked: dict[tuple[str, bytes], int] = {}
+        # The most that was ever held, whatever disks lost since.
+        self._ever: dict[tuple[str, bytes], int] = {}
         # What a node had done when it was last looked at: the next look is cheaper.
         self._written: dict[str, tuple[int, int]] = {}
         self._news: dict[str, tuple[int, int]] = {}
         self._alarms: dict[str, int] = {}
+        # Nodes whose disk was put back, with the epoch in which that was not noticed yet.
+        self.unaware: dict[str, int | None] = {}
+        # Deeds on a copy that did not know what it was: written again under other ids.
+        self.rewritten: list[Deed] = []
 
     def add(self, deed: Deed) -> None:
         """Remember what somebody wrote, or may have written."""
+        node = next(node for node in self._nodes.values() if node.code == deed.code)
+        unaware = self.unaware.get(deed.code)
+        with node.guard.observed():
+            is_unaware = unaware is not None and node.is_up and node.replica.epoch == unaware
+        if is_unaware:
+            if deed.is_acknowledged:
+                self.rewritten.append(deed)
+            deed = replace(deed, is_acknowledged=False)
         self.deeds.append(deed)
         events = [event for _, event in deed.events]
         self.concerns.add(deed.document, deed.code, deed.kind, events)
+
+    def restored(self, node: SimulatedNode, *, is_known: bool) -> None:
+        """Accept that a node holds less than before; only what another holds must stay."""
+        self.unaware[node.code] = None if is_known else node.replica.epoch
+        for facts in (self._held, self._acked):
+            for key in [key for key in facts if key[0] == node.code]:
+                del facts[key]
+        for told in [key for key in self.cosigned if key[0] == node.code]:
+            del self.cosigned[told]
+        self._written.pop(node.code, None)
+        self._news.pop(node.code, None)
+        for log in node.replica.store.logs():
+            self._held[node.code, log.log_id] = log.size
+            if log.owner == node.peer_id and log.log_id not in self.logs:
+                self.logs[log.log_id] = Truth(node.code, log.purpose)
+        for truth in self.logs.values():
+            truth.is_rolled |= truth.owner == node.code
+        standing = {
+            bytes(row[0])
+            for other in self._nodes.values()
+            for row in other.guard.disk.execute(
+                "SELECT hash FROM change c JOIN log l ON l.number = c.log"
+                " JOIN leaf f ON f.log = c.log AND f.seq = c.seq WHERE l.owner = ?",
+                (node.peer_id,),
+            )
+        }
+        self.deeds = [
+            replace(deed, is_acknowledged=deed.is_acknowledged and deed.change in standing)
+            if deed.code == node.code
+            else deed
+            for deed in self.deeds
+        ]
+        self.rewritten = [deed for deed in self.rewritten if deed.code != node.code]
+
+    def settle(self) -> None:
+        """Take what the tier above holds of logs that were rolled back as the truth."""
+        for log_id, truth in self.logs.items():
+            if not truth.is_rolled:
+                continue
+            owner = next(node for node in self._nodes.values() if node.code == truth.owner)
+            above = next(n for n in self._nodes.values() if n.code == owner.office.parent)
+            log = above.replica.store.find_log(log_id)
+            leaves = above.replica.store.leaves(log, 0, log.size) if log else []
+            truth.leaves, truth.frontier = [], Frontier()
+            truth.roots = [Frontier().root()]
+            truth.extend(leaves)
+        # What nobody else ever held is gone with the disk.
+        self.logs = {key: truth for key, truth in self.logs.items() if truth.leaves}
 
     def settled_concerns(self, standing: Set[bytes]) -> Concerns:
         """Return what concerns whom by those changes alone that stand in the end."""
         found = Concerns()
         for deed in self.deeds:
-            if deed.change in standing:
+            if deed.change in standing or any(deed.change == d.change for d in self.rewritten):
                 found.add(deed.document, deed.code, deed.kind, [event for _, event in deed.events])
         return found
 
@@ -205,6 +272,10 @@ class Ledger:
             BrokenPromise: it takes back an earlier one, or claims what is not stored.
         """
         key = (node.code, log_id)
+        truth = self.logs.get(log_id)
+        if truth is not None and truth.is_rolled:
+            # What no head covered may be told to its owner again, who does not have it any more.
+            self._acked[key] = ack.have_seq
         if ack.have_seq < self._acked.get(key, 0):
             raise BrokenPromise(
                 "ack_back",
@@ -229,6 +300,11 @@ class Ledger:
     def _look_at_log(self, node: SimulatedNode, log: Log) -> None:
         key = (node.code, log.log_id)
         before = self._held.get(key, 0)
+        known = self.logs.get(log.log_id)
+        if known is not None and known.is_rolled:
+            self._held[key] = log.size
+            self._ever[key] = max(log.size, self._ever.get(key, 0))
+            return
         if log.size < before:
             raise BrokenPromise(
                 "log_shrunk", f"{node.code} held {before} leaves of {log.purpose}, now {log.size}"
@@ -246,6 +322,7 @@ class Ledger:
                 "log_differs", f"{node.code} holds another {self._name(log.log_id)} than its owner"
             )
         self._held[key] = log.size
+        self._ever[key] = max(log.size, self._ever.get(key, 0))
 
     def _look_at_scope(self, truth: Truth, fresh: list[bytes]) -> None:
         """Check that nothing was put into a down log that does not concern its reader."""
@@ -269,7 +346,8 @@ class Ledger:
         for log_id, peer, size, tier in rows.fetchall():
             key = (node.code, log_id, peer)
             before = self.cosigned.get(key, 0)
-            if size < before:
+            # A disk that was put back may hold less than its node countersigned.
+            if size < before and self._nodes[peer].code not in self.unaware:
                 raise BrokenPromise(
                     "cosigned_back",
                     f"{node.code}: {before} leaves of {self._name(log_id)} were cosigned,"
@@ -277,7 +355,8 @@ class Ledger:
                 )
             self.cosigned[key] = size
             cosigner = self._nodes[peer]
-            if cosigner.office.tier.value != tier or self.held(cosigner.code, log_id) < size:
+            held = self._ever.get((cosigner.code, log_id), 0)
+            if cosigner.office.tier.value != tier or held < size:
                 raise BrokenPromise(
                     "cosigned_early",
                     f"{node.code} says that {cosigner.code} holds {size} leaves of"
@@ -289,7 +368,11 @@ class Ledger:
         if count == self._alarms.get(node.code, 0):
             return
         self._alarms[node.code] = count
-        rows = node.guard.disk.execute("SELECT code, detail FROM alarm").fetchall()
+        rows = [
+            row
+            for row in node.guard.disk.execute("SELECT code, detail FROM alarm")
+            if not (self.unaware and row[0] in RESTORE_ALARMS)
+        ]
         if rows:
             raise BrokenPromise("alarm", f"{node.code} raised an alarm among honest nodes: {rows}")
 

@@ -85,6 +85,16 @@ class SimulatedNode:
         self._replica = None
         self.guard.restart()
 
+    def snapshot(self) -> bytes:
+        """Return what the disk holds."""
+        return self.guard.disk.serialize()
+
+    def put_back(self, disk: bytes) -> None:
+        """Let the disk hold what it held earlier; the process must be down."""
+        assert not self.is_up
+        self.guard.disk.deserialize(disk)
+        self.guard.disk.execute("PRAGMA foreign_keys = ON")
+
     def close(self) -> None:
         """Throw the disk away."""
         self._replica = None

@@ -86,6 +86,31 @@ def written_kinds(folder: Path) -> list[str]:
     return writes
 
 
+@pytest.mark.parametrize("first", range(20_001, 20_081, 2 * _SEEDS_PER_TEST))
+def test_a_disk_put_back_to_an_earlier_state_loses_nothing_that_was_passed_on(
+    first: int, tmp_path: Path
+) -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(first, first + 2 * _SEEDS_PER_TEST, 2):
+        happened += tell(seed, tmp_path, Plan(restores=3)).counts
+    assert happened["restores"] > _SEEDS_PER_TEST
+
+
+@pytest.mark.parametrize("seed", [11_113, 11_119])
+def test_a_log_that_grows_during_a_session_is_not_given_back_to_its_owner(
+    seed: int, tmp_path: Path
+) -> None:
+    tell(seed, tmp_path, Plan(restores=3))
+
+
+def test_the_cosignature_of_each_tier_above_is_asked_for_until_it_comes(tmp_path: Path) -> None:
+    tell(11_062, tmp_path)
+
+
+def test_what_was_written_on_an_old_copy_reaches_those_whom_it_concerns(tmp_path: Path) -> None:
+    tell(10_027, tmp_path, Plan(restores=3))
+
+
 def test_the_same_seed_tells_the_same_story(tmp_path: Path) -> None:
     first, second = tell(7, tmp_path / "a"), tell(7, tmp_path / "b")
     assert first.trace == second.trace

@@ -23,6 +23,7 @@ from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.wire import Message
 from sync import document, inbound, log, receiver, replica, sender, session, store
+from sync.epochs import open_epoch
 from sync.errors import StoreError, SyncError
 from tests.simulation.checks import check_all
 from tests.simulation.identities import START_MS, offices
@@ -60,6 +61,7 @@ class Plan:
     """How long a story is and how much goes wrong in it.
 
     Attributes:
+        restores: disks of communes that are put back to what they held earlier.
         link_up_ms, link_down_ms: mean length of a contact and of the time without one.
         packs: packs that somebody makes, to arrive late, twice, in parts or never.
         crash_kind, crash_moment: all crashes happen at this kind of statement, if given.
@@ -74,6 +76,7 @@ class Plan:
     disk_faults: int = 3
     clock_jumps: int = 4
     packs: int = 0
+    restores: int = 0
     is_clean: bool = False
     has_small_limits: bool = True
     crash_kind: str = ""
@@ -193,6 +196,8 @@ class World:
             self._plan(self._jump)
         for _ in range(plan.packs):
             self._plan(lambda: send_pack(self))
+        for _ in range(plan.restores):
+            self._plan(self._copy_disk)
 
     def heal(self) -> None:
         """Repair everything and run until nobody has anything to say.
@@ -404,6 +409,37 @@ class World:
             self.note(f"{node.code} starts")
             node.start()
             self.ledger.look(node)
+
+    def _copy_disk(self) -> None:
+        """Copy a commune's disk, and some time later put the copy in its place."""
+        communes = [n for n in self.nodes.values() if n.office.tier is Tier.COMMUNE]
+        node = self.rng.choice(communes)
+        if node.guard.disk.in_transaction:
+            return
+        disk = node.snapshot()
+        self.note(f"{node.code} is copied")
+        is_known = self.rng.random() < 0.4
+        delay_ms = self.rng.randint(5, 60) * MINUTE_MS
+
+        def strike() -> None:
+            if not self._is_healing:
+                self._restore(node, disk, is_known=is_known)
+
+        self.after(delay_ms, strike)
+
+    def _restore(self, node: SimulatedNode, disk: bytes, *, is_known: bool) -> None:
+        """Roll a disk back, by the command or behind the program's back."""
+        self.crash(node, "loses its disk")
+        node.put_back(disk)
+        self.counts["restores"] += 1
+        node.start()
+        if is_known:
+            clock_ms, epoch = node.clock_ms(self.now_ms), node.replica.epoch + 1
+            node.commit(
+                lambda: open_epoch(node.replica, epoch, clock_ms, "restored", "copy", cuts=False)
+            )
+        self.note(f"{node.code} is put back, {'known' if is_known else 'unknown'}")
+        self.ledger.restored(node, is_known=is_known)
 
     def _plan(self, fault: Callable[[], None]) -> None:
         def strike() -> None:

@@ -296,7 +296,8 @@ def test_leaves_that_were_damaged_earlier_are_thrown_away_and_come_again(
     other = new_node(PROVINCE, tmp_path / "other")
     with other.transaction():
         other.replica.welcome(commune.place.as_peer(is_child=True))
-        log = other.replica.inbound.accept_offer(commune.peer_id, "up", 0, commune.place.subject)
+        subject = commune.place.subject
+        log = other.replica.inbound.accept_offer(commune.peer_id, "up", 0, subject, NOW_MS)
         other.store.put_pending(log, 2, [b"damaged on the way"])
     assert take(other, made).is_in_doubt
     assert other.log(commune.place).size == 0

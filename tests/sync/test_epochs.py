@@ -1,0 +1,248 @@
+"""Goal: a node whose database is an older copy goes on in a new epoch; nothing is lost.
+
+Method: databases are copied and put back while nodes of the real protocol go on; then links run
+until everybody is quiet.
+"""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from schemas.events import Noted
+from schemas.wire import Head
+from sync.errors import LinkError
+from sync.log import UP
+from tests.sync.builders import (
+    COMMUNE,
+    PROVINCE,
+    Link,
+    LogBuilder,
+    Node,
+    memory,
+    new_node,
+    place,
+    tables,
+    tell,
+)
+
+
+def copy_of(node: Node, folder: Path) -> Node:
+    """Return a second node on a copy of the first one's database."""
+    disk = memory()
+    source = node.store.db
+    assert isinstance(source, sqlite3.Connection)
+    disk.deserialize(source.serialize())
+    return new_node(node.place.subject.code, folder, connection=disk)
+
+
+def meet(child: Node, parent: Node) -> None:
+    """Let links come and go until one stays quiet."""
+    for _ in range(8):
+        try:
+            Link(child, parent).run()
+        except LinkError:
+            continue
+        return
+    raise AssertionError("the links never come to rest")
+
+
+@pytest.fixture
+def commune(tmp_path: Path) -> Node:
+    return new_node(COMMUNE, tmp_path)
+
+
+@pytest.fixture
+def province(tmp_path: Path) -> Node:
+    return new_node(PROVINCE, tmp_path)
+
+
+def changes(node: Node) -> list[bytes]:
+    return sorted({row[0] for row in node.rows("SELECT hash FROM change")})
+
+
+def same_documents(one: Node, other: Node) -> None:
+    """Check that two nodes hold the same documents, changes and events, and nothing waits."""
+    assert changes(one) == changes(other)
+    for query in (
+        "SELECT id, kind, origin FROM document ORDER BY id",
+        "SELECT document, id, body FROM event ORDER BY id",
+        "SELECT document, name, content FROM long_text ORDER BY document, name",
+    ):
+        assert one.rows(query) == other.rows(query)
+    for node in (one, other):
+        assert node.dead_letters() == []
+        assert node.rows("SELECT * FROM waiting_change") == []
+        assert node.rows("SELECT code FROM log WHERE fault != ''") == []
+
+
+def test_what_an_old_copy_lost_comes_back_from_the_tier_above(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    old = copy_of(commune, tmp_path)
+    commune.write(case, fields={"title": "sau"}, events=[Noted(text="một")])
+    commune.open_case(2)
+    meet(commune, province)
+    meet(old, province)
+    assert old.replica.epoch == 1
+    assert old.log(old.place).size == commune.log(commune.place).size
+    assert old.log(old.place).frontier.root() == commune.log(commune.place).frontier.root()
+    same_documents(old, province)
+    assert changes(old) == changes(commune)
+    assert "log_behind" in old.alarms()
+    assert "epoch_opened" in province.alarms()
+    old.write(case, fields={"title": "tiếp"})
+    meet(old, province)
+    assert province.log(old.place, epoch=1).size == old.log(old.place, epoch=1).size
+    same_documents(old, province)
+
+
+def test_what_was_written_on_an_old_copy_is_written_again_and_kept_as_evidence(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    old = copy_of(commune, tmp_path)
+    for number in range(4):
+        commune.write(case, fields={"title": f"mất {number}"}, events=[Noted(text=f"mất {number}")])
+    meet(commune, province)
+    for number in range(3):
+        texts = {"summary": f"Bà Lan nói {number}."}
+        old.write(case, fields={"topic": f"{number}"}, texts=texts, events=[Noted(text="lại")])
+    new = old.open_case(3)
+    meet(old, province)
+    assert old.replica.epoch == 1
+    same_documents(old, province)
+    notes = [row[0] for row in old.rows("SELECT body FROM event WHERE type = 'noted'")]
+    assert sum("mất" in note for note in notes) == 4
+    assert sum("lại" in note for note in notes) == 3
+    assert old.values(case)["topic"] == "2"
+    assert old.replica.intake.texts(case) == {"summary": "Bà Lan nói 2."}
+    assert old.values(new)["title"] == "Vụ việc 3"
+    assert "log_forked" in old.alarms()
+    assert "log_forked" in province.alarms()
+    assert len(old.rows("SELECT * FROM apart_leaf")) >= 4
+
+
+def test_a_copy_that_wrote_more_than_the_tier_above_holds_is_noticed_too(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    old = copy_of(commune, tmp_path)
+    commune.write(case, fields={"title": "mất"}, events=[Noted(text="mất")])
+    meet(commune, province)
+    for number in range(5):
+        old.write(case, fields={"title": f"lại {number}"}, events=[Noted(text="lại")])
+    meet(old, province)
+    assert old.replica.epoch == 1
+    same_documents(old, province)
+    # Both leaf sets are there, at both ends.
+    assert old.rows("SELECT count(*) FROM apart_leaf") == [(5,)]
+    assert province.rows("SELECT count(*) FROM apart_leaf")[0][0] > 0
+    assert len(old.rows("SELECT * FROM event WHERE type = 'noted'")) == 6
+
+
+def test_the_same_copy_put_back_twice_skips_the_epochs_that_others_hold(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    first, second = copy_of(commune, tmp_path), copy_of(commune, tmp_path)
+    commune.write(case, fields={"title": "mất"})
+    meet(commune, province)
+    meet(first, province)
+    first.write(case, fields={"title": "kỳ một"})
+    meet(first, province)
+    meet(second, province)
+    assert (first.replica.epoch, second.replica.epoch) == (1, 2)
+    same_documents(second, province)
+    assert second.log(second.place, epoch=1).size == first.log(first.place, epoch=1).size
+
+
+def test_an_empty_node_with_the_key_gets_everything_back(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    commune.open_case(1)
+    commune.open_case(2)
+    meet(commune, province)
+    empty = new_node(COMMUNE, tmp_path)
+    meet(empty, province)
+    assert empty.replica.epoch == 1
+    same_documents(empty, province)
+    assert changes(empty) == changes(commune)
+
+
+def test_the_centre_gets_the_old_and_the_new_epoch_as_they_are(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    centre = new_node("0", tmp_path)
+    case = commune.open_case(1)
+    meet(commune, province)
+    meet(province, centre)
+    old = copy_of(commune, tmp_path)
+    commune.write(case, fields={"title": "mất"}, events=[Noted(text="mất")])
+    meet(commune, province)
+    old.write(case, fields={"topic": "lại"}, events=[Noted(text="lại")])
+    meet(old, province)
+    meet(province, centre)
+    same_documents(old, centre)
+    meet(old, province)
+    for epoch in (0, 1):
+        mine, theirs = old.log(old.place, epoch=epoch), centre.log(old.place, epoch=epoch)
+        assert mine.frontier.root() == theirs.frontier.root()
+
+
+def test_nobody_can_make_a_node_open_an_epoch_without_a_head_that_it_signed(
+    commune: Node, province: Node
+) -> None:
+    commune.open_case(1)
+    link = Link(commune, province)
+    link.run()
+    stranger = LogBuilder(place(PROVINCE))
+    lie = LogBuilder(place(COMMUNE))
+    hello = stranger.hello()
+    offer = lie.offer(epoch=7, size=9)
+    forged = LogBuilder(place(PROVINCE)).head()
+    with pytest.raises(LinkError):
+        tell(
+            commune,
+            link.up,
+            type(hello)(version=1, now_ms=hello.now_ms, first=5, offers=(offer,)),
+            type(forged)(log=b"\x05", size=9, root=forged.root, signature=forged.signature),
+        )
+    assert commune.replica.epoch == 0
+    assert commune.alarms() == []
+
+
+def test_remade_documents_are_the_same_as_before(commune: Node, province: Node) -> None:
+    for number in range(3):
+        case = commune.open_case(number)
+        commune.write(case, texts={"summary": "Một câu."}, events=[Noted(text="ghi")])
+    meet(commune, province)
+    for node in (commune, province):
+        before = tables(node)
+        with node.transaction():
+            documents = {row[0] for row in node.rows("SELECT id FROM document")}
+            node.replica.intake.redo(documents, 0)
+        assert tables(node) == before
+    assert commune.log(commune.place).purpose == UP
+
+
+def test_a_reader_on_an_old_copy_hears_again_of_heads_that_it_once_countersigned(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    old = copy_of(commune, tmp_path)
+    province.write(case, fields={"topic": "của tỉnh"})
+    meet(commune, province)
+    link = Link(old, province)
+    link.lose = lambda from_parent, message: from_parent and isinstance(message, Head)
+    link.run()
+    assert old.rows("SELECT count(*) FROM pending_leaf") != [(0,)]
+    meet(old, province)
+    assert old.rows("SELECT count(*) FROM pending_leaf") == [(0,)]
+    assert old.values(case)["topic"] == "của tỉnh"
