@@ -18,7 +18,7 @@ from schemas.ids import DocumentId
 from schemas.limits import FRAME_BYTES_MAX, FRAME_LEAVES_MAX, OFFERS_MAX, WINDOW_BYTES_MIN
 from schemas.wire import Ack, Frame, Head, Hello, Message, encode_message
 from sync.errors import LinkError
-from sync.log import HEAD_STEP
+from sync.log import HEAD_STEP, UP
 from sync.session import POLL_MS, RETRY_MS, Session
 from tests.sync.builders import (
     CENTRE,
@@ -364,19 +364,20 @@ def test_a_receiver_that_lost_its_data_gets_everything_again(
     assert commune.alarms() == empty.alarms() == []
 
 
-def test_a_sender_that_lost_its_data_says_so_and_stops_that_log(
+def test_a_parent_that_lost_a_log_downwards_says_so_and_stops_it(
     tmp_path: Path, commune: Node, province: Node
 ) -> None:
-    for number in range(3):
-        commune.open_case(number)
+    case = commune.open_case()
     sync(commune, province)
-    restored = new_node(COMMUNE, tmp_path)
-    restored.open_case(7)
-    Link(restored, province).run()
-    assert "log_behind" in restored.alarms()
-    assert restored.log(restored.place).fault
-    # Nothing that the province had is gone.
-    assert province.log(commune.place).size == commune.log(commune.place).size
+    for number in range(3):
+        province.write(case, fields={"title": f"{number}"})
+    sync(commune, province)
+    empty = new_node(PROVINCE, tmp_path)
+    Link(commune, empty).run()
+    assert "log_behind" in empty.alarms()
+    assert [log.fault for log in empty.store.logs() if log.purpose != UP] == ["log_behind"]
+    # Nothing that the commune had is gone.
+    assert commune.values(case) == {"title": "2"}
 
 
 def test_a_relay_that_lost_a_log_gets_it_again_from_its_owner(
