@@ -43,7 +43,7 @@ class CountingNode(Node):
 
     Attributes:
         frames_bytes: of all frames.
-        again_bytes: of frames that begin below what was handed out before.
+        again_bytes: of what was handed out before.
     """
 
     frames_bytes = 0
@@ -62,13 +62,18 @@ class CountingNode(Node):
 
     def _count(self, frame: Frame) -> None:
         size_bytes = len(encode_message(frame))
-        self.frames_bytes += size_bytes
-        if (frame.first_seq, frame.offset) < self._until:
-            self.again_bytes += size_bytes
         if frame.total == len(frame.data):
             end = (frame.first_seq + past_needed(frame.data)[1], 0)
         else:
             end = (frame.first_seq, frame.offset + len(frame.data))
+        self.frames_bytes += size_bytes
+        begin = (frame.first_seq, frame.offset)
+        if end <= self._until:
+            self.again_bytes += size_bytes
+        elif begin < self._until:
+            # A frame that ends with new leaves; so large a share of it is of old ones.
+            old, all_ = self._until[0] - begin[0], max(1, end[0] - begin[0])
+            self.again_bytes += size_bytes * old // all_
         self._until = max(self._until, end)
 
 
