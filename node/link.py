@@ -19,7 +19,7 @@ from node.clock import Clock
 from node.exchange import Exchange, Sessions
 from node.folder import NodeFolder, expiry_ms, is_directly_below
 from node.listening import Listener, listen
-from node.tls import client_context, keep_resumable, peer_subject, prefer_bbr, server_context
+from node.tls import bear_loss, client_context, keep_resumable, peer_subject, server_context
 from schemas.errors import MessageError
 from schemas.limits import MESSAGE_BYTES_MAX
 from schemas.wire import Problem, encode_message
@@ -129,7 +129,7 @@ class Uplink:
                 self._socket = socket
                 secured = socket.get_extra_info("ssl_object")
                 try:
-                    prefer_bbr(_transport(socket))
+                    bear_loss(_transport(socket))
                     await self._talk(socket)
                 finally:
                     # The parent named the session after the handshake.
@@ -263,7 +263,7 @@ class Downlink:
         socket = web.WebSocketResponse(
             max_msg_size=MESSAGE_BYTES_MAX, heartbeat=_PING_S, compress=False
         )
-        prefer_bbr(request.transport)
+        bear_loss(request.transport)
         secured = request.get_extra_info("ssl_object")
         await socket.prepare(request)
         code = ""

@@ -1,7 +1,9 @@
 """How much may be on its way: what the line carries in one round trip, and a little more.
 
 The rate is the best of the last deliveries, the round trip the shortest of all, in BBR's manner
-(draft-cardwell-iccrg-bbr-congestion-control); what a cut loses is never much more than that.
+(draft-cardwell-iccrg-bbr-congestion-control); what a cut loses is never much more than that. Below,
+TCP holds back what follows a lost packet until that has come again: where this happens, the line
+would stand still meanwhile if no more were on its way, so the time held back counts as way, too.
 """
 
 from collections import deque
@@ -9,6 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _SAMPLES: Final = 10
+# Losses come unevenly; of the time that they hold back, the mean of so many counts.
+_HELD_SAMPLES: Final = 32
 _GAIN: Final = 1.25
 # A sample longer than this tells of a clock that was set, not of a line.
 _TRIP_MS_MAX: Final = 120_000
@@ -16,10 +20,15 @@ _TRIP_MS_MAX: Final = 120_000
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """When something left, and how much had been delivered by then."""
+    """When something left, and how much had been delivered by then.
+
+    Attributes:
+        queued_bytes: that had to arrive with it, itself included; None: not known.
+    """
 
     at_ms: int
     delivered_bytes: int
+    queued_bytes: int | None = None
 
 
 class Pace:
@@ -34,13 +43,14 @@ class Pace:
         self._window_min = window_min
         self._window_max = window_max
         self._rates: deque[float] = deque(maxlen=_SAMPLES)
+        self._held_ms: deque[float] = deque(maxlen=_HELD_SAMPLES)
         # Of all: what waits in a queue, ours included, must not count as the length of the way.
         self._trip_ms: int | None = None
         self.delivered_bytes = 0
 
-    def depart(self, now_ms: int) -> Departure:
+    def depart(self, now_ms: int, queued_bytes: int | None = None) -> Departure:
         """Return the mark that something leaves with."""
-        return Departure(now_ms, self.delivered_bytes)
+        return Departure(now_ms, self.delivered_bytes, queued_bytes)
 
     def arrive(self, left: Departure, size_bytes: int, now_ms: int) -> None:
         """Learn from what was delivered."""
@@ -50,6 +60,10 @@ class Pace:
             trip_ms = max(1, trip_ms)
             self._trip_ms = trip_ms if self._trip_ms is None else min(self._trip_ms, trip_ms)
             self._rates.append((self.delivered_bytes - left.delivered_bytes) * 1_000 / trip_ms)
+            if left.queued_bytes is not None:
+                # What waited behind our own bytes does not tell of losses.
+                own_ms = left.queued_bytes * 1_000 / max(self._rates)
+                self._held_ms.append(max(0.0, trip_ms - max(self._trip_ms, own_ms)))
 
     @property
     def rate_bytes_s(self) -> float | None:
@@ -66,5 +80,6 @@ class Pace:
         """What may be on its way together."""
         if self._trip_ms is None:
             return self._window_min
-        carried = max(self._rates) * self._trip_ms / 1_000
+        held_ms = sum(self._held_ms) / max(1, len(self._held_ms))
+        carried = max(self._rates) * (self._trip_ms + held_ms) / 1_000
         return int(min(max(carried * _GAIN, self._window_min), self._window_max))

@@ -244,7 +244,7 @@ class Sender:
             size_bytes = sum(len(frame.data) for frame in frames)
             if in_flight and in_flight + size_bytes > window:
                 break
-            left = self.pace.depart(now_ms)
+            left = self.pace.depart(now_ms, in_flight + size_bytes)
             outgoing.flights.append(_Flight(outgoing.sent, count, size_bytes, left))
             outgoing.sent += count
             in_flight += size_bytes

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from scripts.benchmarks.local import FULL, QUICK, measure_local
-from scripts.benchmarks.measure import Progress
+from scripts.benchmarks.measure import Progress, aims_table
 from scripts.benchmarks.peers import scenarios, table
+from scripts.benchmarks.sync import figures as sync
 from scripts.lab.lab import LabError
 
 # What the product wants to reach, and whether less is better.
@@ -52,7 +53,12 @@ def _parser() -> argparse.ArgumentParser:
         "--data", type=Path, help="folder that keeps their packages; else one in the user's cache"
     )
     peers.set_defaults(measure=_peers, table=table.table)
-    for command in (local, peers):
+    link = commands.add_parser(
+        "sync", help="bytes and seconds of the link over good and bad lines, cuts, a herd"
+    )
+    link.add_argument("--only", default="", metavar="ROW[,ROW]", help=f"of {', '.join(sync.ROWS)}")
+    link.set_defaults(measure=_sync, table=sync.table)
+    for command in (local, peers, link):
         command.add_argument(
             "--json", action="store_true", help="one JSON object on standard output"
         )
@@ -68,19 +74,24 @@ def _local(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
 def _peers(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     size = scenarios.QUICK if options.quick else scenarios.FULL
-    # So that whatever ends us lets us end the programs at the two ends, and remove their folders.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _end_when_terminated()
     return table.measure_peers(size, options.data, progress)
 
 
+def _sync(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    _end_when_terminated()
+    size = sync.QUICK if options.quick else sync.FULL
+    only = [name for name in options.only.split(",") if name]
+    return sync.measure_sync(size, only, progress)
+
+
+def _end_when_terminated() -> None:
+    """Let whatever ends us let us end the programs at the two ends, and remove their folders."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def _table(figures: dict[str, Any]) -> str:
-    lines = []
-    for name, value in figures.items():
-        aim, is_less_better = _AIMS.get(name, (None, True))
-        wanted = "" if aim is None else f"  (aim: {'<=' if is_less_better else '>='} {aim:,})"
-        shown = f"{value:>14,}" if type(value) in (int, float) else f"{value!s:>14}"
-        lines.append(f"{name:<20}{shown}{wanted}")
-    return "\n".join(lines)
+    return aims_table(figures, _AIMS)
 
 
 if __name__ == "__main__":

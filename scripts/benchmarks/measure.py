@@ -3,9 +3,9 @@
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 _SHOW_EVERY_S: Final = 0.5
 
@@ -19,6 +19,23 @@ def percentile(values: Sequence[float], share: float) -> float:
 def median(values: Sequence[float]) -> float:
     """Return the value in the middle."""
     return percentile(values, 0.5)
+
+
+def aims_table(figures: Mapping[str, Any], aims: Mapping[str, tuple[float, bool]]) -> str:
+    """Return figures for people, a line each.
+
+    Args:
+        figures: by name.
+        aims: what the product wants to reach, and whether less is better.
+    """
+    width = 2 + max(map(len, figures))
+    lines = []
+    for name, value in figures.items():
+        aim, is_less_better = aims.get(name, (None, True))
+        wanted = "" if aim is None else f"  (aim: {'<=' if is_less_better else '>='} {aim:,})"
+        shown = f"{value:>14,}" if type(value) in (int, float) else f"{value!s:>14}"
+        lines.append(f"{name:<{width}}{shown}{wanted}")
+    return "\n".join(lines)
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from node.clock import Clock
 from node.config import Config, read_config, write_config
 from node.samples.texts import communes
-from scripts.benchmarks.offices import PROVINCE, enrol_all
+from scripts.benchmarks.offices import CENTRE, PROVINCE, enrol_all
 from scripts.lab.lab import FAR_ADDRESS, ROOT, Host, Lab
 
 _HERE: Final = Path(__file__).parent
@@ -27,6 +27,8 @@ _ANSWER_S: Final = 600
 _START_S: Final = 60
 # The hosts of the lab are new, so every port is free.
 _PORT: Final = 8443
+_CENTRE_PORT: Final = 8444
+_PYTHON: Final = (sys.executable, "-P", "-m")
 _FIELDS: Final = (
     *("title", "topic", "location", "respondent_name", "respondent_code", "register_number"),
     *("summary", "received_on", "channel", "case_type"),
@@ -50,9 +52,20 @@ class Driver:
             )
         self.pid = self._process.pid
 
+    def fileno(self) -> int:
+        """Return the descriptor that can be read once an answer is there."""
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
+    def stop(self) -> None:
+        """End the program and wait for its end."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
     def ready(self) -> None:
         """Wait until the program has loaded what it starts with."""
-        self._answer()
+        self.hear()
 
     def wait_for(self, path: Path) -> None:
         """Wait until the program has made a file."""
@@ -70,15 +83,28 @@ class Driver:
         Raises:
             RuntimeError: the program ended or does not answer.
         """
+        self.tell(name, argument)
+        return self.hear()
+
+    def tell(self, name: str, argument: Any = None) -> None:
+        """Give an order.
+
+        Raises:
+            RuntimeError: the program ended.
+        """
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({name: argument}).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._failure("ended") from None
-        return self._answer()
 
-    def _answer(self) -> Any:
+    def hear(self) -> Any:
+        """Return the answer to the oldest order that has none.
+
+        Raises:
+            RuntimeError: the program ended or does not answer.
+        """
         assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], _ANSWER_S)[0]:
             raise self._failure(f"said nothing for {_ANSWER_S} s")
@@ -99,14 +125,16 @@ class Ends:
     Attributes:
         near: writes, connects and disconnects.
         witness: knows when something arrived: the far end itself, or a near end that is told so.
-        pids: of both programs.
+        pids: of all programs.
         contents: returns all cases at the far end by id.
+        centre: of tiepdan, if one runs.
     """
 
     near: Driver
     witness: Driver
-    pids: tuple[int, int]
+    pids: tuple[int, ...]
     contents: Callable[[], Mapping[str, Mapping[str, str]]]
+    centre: Driver | None = None
 
 
 class System(Protocol):
@@ -168,37 +196,54 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """tiepdan: a commune near, its province far, TLS with certificates of both."""
+    """tiepdan: a commune near, its province far, TLS with certificates of both.
+
+    Attributes:
+        program: module that runs the commune.
+        has_centre: the province's centre runs beside it, so that nobody lacks a cosignature.
+    """
 
     name: str = "tiepdan"
     held_max: int | None = None
+    program: str = "scripts.benchmarks.peers.commune"
+    has_centre: bool = False
 
     def start(self, lab: Lab, folder: Path, cases: Path, *, is_shared: bool) -> Ends:
         """Start a province that serves, and a commune; whatever is_shared, it has no case yet."""
         place = communes()[0]
-        enrol_all(folder, [place], Clock().now_ms(), Config())
         commune, province = folder / place.folder, folder / PROVINCE.folder
-        _configure(commune, Config(parent=f"{FAR_ADDRESS}:{_PORT}"))
-        _configure(province, Config(sync_host=FAR_ADDRESS, sync_port=_PORT))
-        ready = folder / "ready"
-        python = [sys.executable, "-P", "-m"]
-        serve = ["node.cli", "serve", f"--data={province}", "--stop-with-stdin"]
-        far = Driver(
-            lab.far, [*python, *serve, f"--ready-file={ready}"], folder / "tiepdan-far.log"
-        )
+        if not commune.exists():
+            enrol_all(folder, [place], Clock().now_ms(), Config())
+            _configure(commune, Config(parent=f"{FAR_ADDRESS}:{_PORT}"))
+            above = f"{FAR_ADDRESS}:{_CENTRE_PORT}" if self.has_centre else ""
+            _configure(province, Config(sync_host=FAR_ADDRESS, sync_port=_PORT, parent=above))
+            centre = Config(web_port=0, sync_host=FAR_ADDRESS, sync_port=_CENTRE_PORT)
+            _configure(folder / CENTRE.folder, centre)
+        places = [PROVINCE, CENTRE] if self.has_centre else [PROVINCE]
+        above_all = {place.folder: serve(lab.far, folder, place.folder) for place in places}
         near = Driver(
             lab.near,
-            [*python, "scripts.benchmarks.peers.commune", str(commune), str(cases)],
+            [*_PYTHON, self.program, str(commune), str(cases)],
             folder / "tiepdan-near.log",
         )
         near.ready()
-        far.wait_for(ready)
+        for name, far in above_all.items():
+            far.wait_for(folder / f"{name}.ready")
         return Ends(
             near=near,
             witness=near,
-            pids=(near.pid, far.pid),
+            pids=(near.pid, *(far.pid for far in above_all.values())),
             contents=lambda: _contents(province / "tiepdan.db"),
+            centre=above_all.get(CENTRE.folder),
         )
+
+
+def serve(host: Host, folder: Path, name: str) -> Driver:
+    """Start the node of folder/name; it makes `<name>.ready` beside that once it listens."""
+    ready = folder / f"{name}.ready"
+    ready.unlink(missing_ok=True)
+    options = [f"--data={folder / name}", "--stop-with-stdin", f"--ready-file={ready}"]
+    return Driver(host, [*_PYTHON, "node.cli", "serve", *options], folder / f"tiepdan-{name}.log")
 
 
 def _configure(folder: Path, changed: Config) -> None:

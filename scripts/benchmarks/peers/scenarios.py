@@ -99,11 +99,11 @@ def measure(system: System, size: Size, progress: Progress, now_ms: int) -> Outc
     )
     for run in range(size.runs):
         progress.show(f"{system.name}: copying and editing, run {run + 1} of {size.runs}")
-        with _folder() as name:
+        with temporary_folder() as name:
             _copy_and_edit(system, size, Path(name), run, outcome, now_ms)
     held = held_cases(system, size)
     progress.show(f"{system.name}: reconnecting with {held:,} cases")
-    with _folder() as name:
+    with temporary_folder() as name:
         outcome.reconnect_bytes.extend(_reconnect(system, held, size.runs, Path(name), now_ms))
     return outcome
 
@@ -113,7 +113,8 @@ def held_cases(system: System, size: Size) -> int:
     return size.held_cases if system.held_max is None else min(size.held_cases, system.held_max)
 
 
-def _folder() -> TemporaryDirectory[str]:
+def temporary_folder() -> TemporaryDirectory[str]:
+    """Return a folder that vanishes after its block."""
     # By convention on a disk, where the usual folder for such things may be in memory.
     place = Path("/var/tmp")
     return TemporaryDirectory(prefix="tiepdan-bench-", dir=place if place.is_dir() else None)
@@ -159,11 +160,13 @@ def _reconnect(system: System, held: int, runs: int, folder: Path, now_ms: int) 
 
 
 @contextmanager
-def open_ends(system: System, folder: Path, *, is_shared: bool) -> Iterator[tuple[Lab, Ends]]:
+def open_ends(
+    system: System, folder: Path, *, is_shared: bool, seed: int = 1
+) -> Iterator[tuple[Lab, Ends]]:
     """Run a system at both ends of an unshaped line, with the cases of the folder."""
     with ExitStack() as stack:
         with uninterrupted():
-            lab = stack.enter_context(open_lab())
+            lab = stack.enter_context(open_lab(seed=seed))
         for host in (lab.near, lab.far):
             # Else the kernel now and then asks for a router, which nobody here needs.
             host.run(["ip", "-6", "address", "flush", "dev", "line0"])
@@ -211,7 +214,7 @@ def _check(system: System, ends: Ends, cases: Sequence[Case], edits: Sequence[Ed
 
 
 def settle(lab: Lab, ends: Ends) -> None:
-    """Wait until nothing crosses the line and neither program computes."""
+    """Wait until nothing crosses the line and no program computes."""
     state, since_s = _state(lab, ends), time.monotonic()
     while True:
         time.sleep(_LOOK_EVERY_S)
@@ -224,12 +227,13 @@ def settle(lab: Lab, ends: Ends) -> None:
 
 
 def _state(lab: Lab, ends: Ends) -> tuple[int, float]:
-    """Return bytes on the line so far and processor seconds of both programs."""
+    """Return bytes on the line so far and processor seconds of all programs."""
     traffic = lab.traffic()
-    return traffic.bytes, sum(_cpu_s(pid) for pid in ends.pids)
+    return traffic.bytes, sum(cpu_s(pid) for pid in ends.pids)
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Return the processor seconds that a process has used."""
     # After the name in brackets, which may hold spaces; user and system time are fields 14 and 15.
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S

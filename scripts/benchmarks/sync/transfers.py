@@ -1,0 +1,171 @@
+"""Seconds over a slow line: changes, status changes beside a file, lines that are cut.
+
+The line carries 64 kbit/s each way and takes 300 ms each way. Every job begins with a new
+connection, whose TCP knows nothing of the line yet.
+"""
+
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from node.samples.texts import communes
+from scripts.benchmarks.offices import PROVINCE
+from scripts.benchmarks.sync.stage import FREE, Job, Stage, Steps
+from scripts.lab.line import Shape
+
+# So long may one transfer take; a longer one counts as this long.
+WITHIN_S: Final = 180.0
+# What the greeting and the centre's cosignature left behind has arrived by then.
+_REST_S: Final = 3.0
+# A file has filled whatever it can fill by then.
+_UPLOADING_S: Final = 12.0
+_CUT_S: Final = 1.0
+_FILE_BYTES: Final = 5_000_000
+_LOOK_S: Final = 0.2
+
+
+def slow(loss: float = 0.0, burst: float = 1.0) -> Shape:
+    """Return a line of 64 kbit/s and 300 ms each way."""
+    return Shape(rate_bps=64_000, delay_ms=300, loss=loss, burst=burst)
+
+
+def connected(stage: Stage, shape: Shape, algorithm: str = "") -> Steps[bool]:
+    """Connect anew over a line of this shape; return whether there is such an algorithm."""
+    yield "disconnect", None
+    stage.lab.shape(shape)
+    yield "connect", None
+    if not (yield "up", WITHIN_S):
+        raise RuntimeError(f"no connection within {WITHIN_S:.0f} s")
+    is_set = not algorithm or (yield "algorithm", algorithm)
+    yield "rest", _REST_S
+    return bool(is_set)
+
+
+def _left(stage: Stage) -> Steps[None]:
+    """Let what a lossy line has held up arrive over a free one."""
+    stage.lab.shape(FREE)
+    yield "known", {"within_s": WITHIN_S}
+
+
+def sending(shape: Shape, count: int, seed: int, algorithm: str = "") -> Job[float | None]:
+    """Return a job: seconds from the commit of changes until they are known to be countersigned.
+
+    It returns None without such an algorithm.
+    """
+
+    def job(stage: Stage) -> Steps[float | None]:
+        if not (yield from connected(stage, shape, algorithm)):
+            return None
+        begun_s = yield "change", {"seed": seed, "count": count}
+        known_s = yield "known", {"within_s": WITHIN_S}
+        yield from _left(stage)
+        return WITHIN_S if known_s is None else float(known_s - begun_s)
+
+    return job
+
+
+def catching_up(shape: Shape, count: int, seed: int) -> Job[float]:
+    """Return a job: seconds from dialling, with changes of many days, until all are signed for."""
+
+    def job(stage: Stage) -> Steps[float]:
+        yield "disconnect", None
+        yield "change", {"seed": seed, "count": count}
+        stage.lab.shape(shape)
+        begun_s = yield "dial", None
+        known_s = yield "known", {"within_s": WITHIN_S}
+        yield from _left(stage)
+        return WITHIN_S if known_s is None else float(known_s - begun_s)
+
+    return job
+
+
+def overtaking(shape: Shape, samples: int) -> Job[list[float]]:
+    """Return a job: seconds of status changes, one after the other, while a file goes up."""
+
+    def job(stage: Stage) -> Steps[list[float]]:
+        stage.lab.shape(FREE)
+        yield "connect", None
+        yield "open", samples + 1
+        yield "known", {"within_s": WITHIN_S}
+        yield from connected(stage, shape)
+        yield "attach", _FILE_BYTES
+        took: list[float] = []
+        for _ in range(samples):
+            yield "rest", _UPLOADING_S if not took else _REST_S
+            begun_s = yield "act", None
+            known_s = yield "known", {"within_s": WITHIN_S}
+            took.append(WITHIN_S if known_s is None else float(known_s - begun_s))
+        yield from connected(stage, FREE)
+        until_s = time.monotonic() + WITHIN_S
+        while _files_missing(stage) and time.monotonic() < until_s:
+            yield "rest", _LOOK_S
+        return took
+
+    return job
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What one cut did.
+
+    Attributes:
+        again_bytes: of frames that were handed to the link a second time.
+        lost: leaves of the commune that the province lacks, or holds otherwise.
+        doubled: changes that the province holds twice.
+    """
+
+    again_bytes: int
+    lost: int
+    doubled: int
+
+
+def cutting(count: int, seed: int, longest_s: float) -> Job[Cut]:
+    """Return a job: changes over a line that is cut once, at a random moment, for a second."""
+
+    def job(stage: Stage) -> Steps[Cut]:
+        yield from connected(stage, slow())
+        before = yield "sent", None
+        yield "change", {"seed": seed, "count": count}
+        at_s = random.Random(seed).uniform(0.0, longest_s)
+        stage.lab.schedule([(at_s, at_s + _CUT_S)])
+        yield "known", {"within_s": WITHIN_S, "broken": (at_s, _CUT_S)}
+        yield from _left(stage)
+        after = yield "sent", None
+        return Cut(after[1] - before[1], *_compare(stage))
+
+    return job
+
+
+def _files_missing(stage: Stage) -> int:
+    with _opened(stage, PROVINCE.folder) as far:
+        return int(far.execute("SELECT count(*) FROM blob WHERE complete = 0").fetchone()[0])
+
+
+def _compare(stage: Stage) -> tuple[int, int]:
+    """Return how many leaves the province lacks, and how many changes it holds twice."""
+    with _opened(stage, communes()[0].folder) as near, _opened(stage, PROVINCE.folder) as far:
+        log_id = near.execute("SELECT log_id FROM log WHERE purpose = 'up'").fetchone()[0]
+        written, held = (
+            dict(
+                db.execute(
+                    "SELECT seq, data FROM leaf WHERE log ="
+                    " (SELECT number FROM log WHERE log_id = ?)",
+                    (log_id,),
+                )
+            )
+            for db in (near, far)
+        )
+        rows = far.execute("SELECT count(*), count(DISTINCT hash) FROM change")
+        changes, different = rows.fetchone()
+    return sum(held.get(seq) != data for seq, data in written.items()), changes - different
+
+
+@contextmanager
+def _opened(stage: Stage, name: str) -> Iterator[sqlite3.Connection]:
+    uri = f"{(stage.folder / name / 'tiepdan.db').as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as db:
+        yield db
