@@ -23,7 +23,6 @@ from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.wire import Message
 from sync import document, inbound, log, receiver, replica, sender, session, store
-from sync.epochs import open_epoch
 from sync.errors import StoreError, SyncError
 from tests.simulation.checks import check_all
 from tests.simulation.identities import START_MS, offices
@@ -40,6 +39,7 @@ from tests.simulation.network import (
 )
 from tests.simulation.nodes import SimulatedNode
 from tests.simulation.packs import send_pack
+from tests.simulation.restores import copy_disk
 from tests.simulation.staff import HABITS, Action, Pen, look_then_edit
 from tests.simulation.storage import Crash, Moment, Trap
 
@@ -197,7 +197,7 @@ class World:
         for _ in range(plan.packs):
             self._plan(lambda: send_pack(self))
         for _ in range(plan.restores):
-            self._plan(self._copy_disk)
+            self._plan(lambda: copy_disk(self))
 
     def heal(self) -> None:
         """Repair everything and run until nobody has anything to say.
@@ -409,37 +409,6 @@ class World:
             self.note(f"{node.code} starts")
             node.start()
             self.ledger.look(node)
-
-    def _copy_disk(self) -> None:
-        """Copy a commune's disk, and some time later put the copy in its place."""
-        communes = [n for n in self.nodes.values() if n.office.tier is Tier.COMMUNE]
-        node = self.rng.choice(communes)
-        if node.guard.disk.in_transaction:
-            return
-        disk = node.snapshot()
-        self.note(f"{node.code} is copied")
-        is_known = self.rng.random() < 0.4
-        delay_ms = self.rng.randint(5, 60) * MINUTE_MS
-
-        def strike() -> None:
-            if not self._is_healing:
-                self._restore(node, disk, is_known=is_known)
-
-        self.after(delay_ms, strike)
-
-    def _restore(self, node: SimulatedNode, disk: bytes, *, is_known: bool) -> None:
-        """Roll a disk back, by the command or behind the program's back."""
-        self.crash(node, "loses its disk")
-        node.put_back(disk)
-        self.counts["restores"] += 1
-        node.start()
-        if is_known:
-            clock_ms, epoch = node.clock_ms(self.now_ms), node.replica.epoch + 1
-            node.commit(
-                lambda: open_epoch(node.replica, epoch, clock_ms, "restored", "copy", cuts=False)
-            )
-        self.note(f"{node.code} is put back, {'known' if is_known else 'unknown'}")
-        self.ledger.restored(node, is_known=is_known)
 
     def _plan(self, fault: Callable[[], None]) -> None:
         def strike() -> None:
