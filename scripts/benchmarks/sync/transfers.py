@@ -6,7 +6,6 @@ connection, whose TCP knows nothing of the line yet.
 
 import random
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,12 +19,11 @@ from scripts.lab.line import Shape
 # So long may one transfer take; a longer one counts as this long.
 WITHIN_S: Final = 180.0
 # What the greeting and the centre's cosignature left behind has arrived by then.
-_REST_S: Final = 3.0
+_REST_S: Final = 1.5
 # A file has filled whatever it can fill by then.
-_UPLOADING_S: Final = 12.0
+_UPLOADING_S: Final = 6.0
 _CUT_S: Final = 1.0
 _FILE_BYTES: Final = 5_000_000
-_LOOK_S: Final = 0.2
 
 
 def slow(loss: float = 0.0, burst: float = 1.0) -> Shape:
@@ -84,7 +82,10 @@ def catching_up(shape: Shape, count: int, seed: int) -> Job[float]:
 
 
 def overtaking(shape: Shape, samples: int) -> Job[list[float]]:
-    """Return a job: seconds of status changes, one after the other, while a file goes up."""
+    """Return a job: seconds of status changes, one after the other, while a file goes up.
+
+    The rest of the file is left to go up: for the last jobs on a stage.
+    """
 
     def job(stage: Stage) -> Steps[list[float]]:
         stage.lab.shape(FREE)
@@ -99,10 +100,6 @@ def overtaking(shape: Shape, samples: int) -> Job[list[float]]:
             begun_s = yield "act", None
             known_s = yield "known", {"within_s": WITHIN_S}
             took.append(WITHIN_S if known_s is None else float(known_s - begun_s))
-        yield from connected(stage, FREE)
-        until_s = time.monotonic() + WITHIN_S
-        while _files_missing(stage) and time.monotonic() < until_s:
-            yield "rest", _LOOK_S
         return took
 
     return job
@@ -138,11 +135,6 @@ def cutting(count: int, seed: int, longest_s: float) -> Job[Cut]:
         return Cut(after[1] - before[1], *_compare(stage))
 
     return job
-
-
-def _files_missing(stage: Stage) -> int:
-    with _opened(stage, PROVINCE.folder) as far:
-        return int(far.execute("SELECT count(*) FROM blob WHERE complete = 0").fetchone()[0])
 
 
 def _compare(stage: Stage) -> tuple[int, int]:
