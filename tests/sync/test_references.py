@@ -274,6 +274,28 @@ def test_a_cosignature_is_told_once_and_again_when_a_head_is_repeated(
     assert commune.store.cosigned_size(commune.log(commune.place), Tier.PROVINCE) == size
 
 
+def test_a_cosignature_that_was_lost_is_asked_for_though_the_centres_came(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    centre = new_node(CENTRE, tmp_path)
+    case = commune.open_case()
+    for _ in range(2):
+        sync(commune, province)
+        sync(province, centre)
+    lower, upper = Link(commune, province).run(), Link(province, centre).run()
+    commune.write(case, fields={"title": "mới"})
+    lower.lose = lambda from_parent, message: from_parent and isinstance(message, Ack)
+    lower.run()
+    lower.lose = lambda *_: False
+    upper.run()
+    lower.run()
+    log = commune.log(commune.place)
+    known = [commune.store.cosigned_size(log, tier) for tier in (Tier.PROVINCE, Tier.CENTRE)]
+    assert known == [log.size - 1, log.size]
+    Link(commune, province).run()
+    assert commune.store.cosigned_size(log, Tier.PROVINCE) == log.size
+
+
 def test_an_offer_of_our_own_log_leaves_its_owner_out(commune: Node, province: Node) -> None:
     commune.open_case()
     link = Link(commune, province).run()
