@@ -338,7 +338,7 @@ class Unpacker:
         self._store = replica.store
         self._receiver = Receiver(replica, peer, is_fresh=False)
         pace = Pace(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)
-        self._sender = Sender(replica, peer, kinship, pace)
+        self._sender = Sender(replica, peer, kinship, pace, is_fresh=False)
         while self._sender.offers(about.made_ms):
             continue
         newest = parts_taken(replica, peer)

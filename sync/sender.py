@@ -90,8 +90,17 @@ class Sender:
         pace: what the line carries.
     """
 
-    def __init__(self, replica: Replica, peer: Subject, kinship: Kinship, pace: Pace) -> None:
-        """Send to a peer that is our parent or our child."""
+    def __init__(
+        self,
+        replica: Replica,
+        peer: Subject,
+        kinship: Kinship,
+        pace: Pace,
+        *,
+        is_fresh: bool = True,
+    ) -> None:
+        """Send to our parent or our child, who answers now or, not fresh, did some time ago."""
+        self._is_fresh = is_fresh
         self._replica = replica
         self._store = replica.store
         self._peer = peer
@@ -359,7 +368,7 @@ class Sender:
             # The first answer is the truth: the peer may have lost data, or have more than we knew.
             outgoing.confirmed = True
             outgoing.acked = ack.have_seq
-            if self._kinship == "child":
+            if self._kinship == "child" and self._is_fresh:
                 # What it countersigned and has no more it must be told of again.
                 self._store.drop_cosignature(log, self._peer.peer_id, ack.have_seq)
             if ack.have_seq < outgoing.sent and not outgoing.flights:
