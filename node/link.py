@@ -161,7 +161,10 @@ class Uplink:
     async def _talk(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         session = await self._sessions.greet(*self._parent(socket), "parent")
         await self._set_state("up", peer_name=session.peer.name)
-        await Exchange(socket, session, self._sessions).run(self._watch(session))
+        try:
+            await Exchange(socket, session, self._sessions).run(self._watch(session))
+        finally:
+            self._measure(session)
 
     def _lasted(self, since_ms: int) -> bool:
         return self._clock.now_ms() - since_ms >= _LASTED_MS
@@ -189,7 +192,11 @@ class Uplink:
         """Keep the rate and the difference of the clocks up to date."""
         while True:
             await self._clock.sleep(_METER_S)
-            self.status.rate_bytes_s = session.rate_bytes_s or self.status.rate_bytes_s
+            self._measure(session)
+
+    def _measure(self, session: Session) -> None:
+        self.status.rate_bytes_s = session.rate_bytes_s or self.status.rate_bytes_s
+        if session.peer_clock_ms is not None:
             self.status.clock_difference_ms = session.peer_clock_ms
 
     async def _rest(self, error: tuple[str, str], failures: int) -> None:

@@ -79,6 +79,16 @@ def _register(page: Page, node: NodeProcess, title: str, scan: Path | None = Non
     return href.rsplit("/", 1)[1]
 
 
+def _measured_rate(page: Page) -> float:
+    """Return what the line carries, once the meter, which looks each second, has seen it."""
+    for _ in range(50):
+        link = page.evaluate("fetch('/api/v1/link').then((answer) => answer.json())")
+        if link["rate_bytes_s"] is not None:
+            return float(link["rate_bytes_s"])
+        page.wait_for_timeout(100)
+    raise AssertionError("no rate was measured within five seconds")
+
+
 def test_a_citizen_is_received_with_the_link_down_and_the_centre_holds_the_record(
     nodes: tuple[NodeProcess, ...], browser: Browser, tmp_path: Path
 ) -> None:
@@ -98,8 +108,7 @@ def test_a_citizen_is_received_with_the_link_down_and_the_centre_holds_the_recor
     officer.locator("[data-cut=false]").click()
     expect(badge).to_have_text(re.compile("Tỉnh đã có|Trung ương đã có"), timeout=20_000)
     expect(badge).to_have_text("Trung ương đã có", timeout=20_000)
-    link = officer.evaluate("fetch('/api/v1/link').then((answer) => answer.json())")
-    assert link["rate_bytes_s"] > 0
+    assert _measured_rate(officer) > 0
 
     board = signed_in(browser, province, "hung")
     board.goto(f"{province.url}/cases/{case}")
