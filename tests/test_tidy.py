@@ -74,7 +74,7 @@ SKIPS: Final = (
 # The brackets keep this file to the rules it states.
 UNFINISHED: Final = re.compile(r"\b(TO[D]O|FIX[M]E|XX[X]|NotImplemented[E]rror)\b")
 NOT_PORTABLE: Final = re.compile(
-    r"/(home|Users|root)/\w|/opt/(pypi|wheels)|/work/(main|shared)"
+    r"/(ho[m]e|User[s]|roo[t])/\w"
     r"|py[p]i\.org|python[h]osted\.org|registry\.[n]pmjs|crates\.[i]o"
 )
 

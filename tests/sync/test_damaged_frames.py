@@ -14,16 +14,6 @@ from sync.errors import LinkError
 from tests.sync.builders import COMMUNE, PROVINCE, Link, Node, handle, leaf_count, new_node, sync
 
 
-@pytest.fixture
-def commune(tmp_path: Path) -> Node:
-    return new_node(COMMUNE, tmp_path)
-
-
-@pytest.fixture
-def province(tmp_path: Path) -> Node:
-    return new_node(PROVINCE, tmp_path)
-
-
 def spoilt(message: Message, commune: Node) -> Message:
     """Return a frame of the commune's own log with one bit of its last leaf flipped."""
     if not isinstance(message, Frame):

@@ -47,16 +47,6 @@ def meet(child: Node, parent: Node) -> None:
     raise AssertionError("the links never come to rest")
 
 
-@pytest.fixture
-def commune(tmp_path: Path) -> Node:
-    return new_node(COMMUNE, tmp_path)
-
-
-@pytest.fixture
-def province(tmp_path: Path) -> Node:
-    return new_node(PROVINCE, tmp_path)
-
-
 def changes(node: Node) -> list[bytes]:
     return sorted({row[0] for row in node.rows("SELECT hash FROM change")})
 

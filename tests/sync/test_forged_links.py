@@ -44,11 +44,6 @@ from tests.sync.builders import (
 )
 
 
-@pytest.fixture
-def province(tmp_path: Path) -> Node:
-    return new_node(PROVINCE, tmp_path)
-
-
 def child_link(province: Node, code: str = COMMUNE) -> Session:
     """Return the province's session with a commune that we play."""
     with province.transaction():

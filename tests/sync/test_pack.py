@@ -22,7 +22,6 @@ from sync.errors import LinkError, LogError
 from sync.pack import parts_taken, plan_pack, wanted_files
 from sync.pack_entries import End, Messages, Piece, encode_entry
 from tests.sync.builders import (
-    CENTRE,
     COMMUNE,
     DERIVED,
     NEIGHBOUR,
@@ -36,21 +35,6 @@ from tests.sync.builders import (
     tables,
 )
 from tests.sync.packs import TRUTH, Pack, attach, carry, make, scan, sha, take
-
-
-@pytest.fixture
-def commune(tmp_path: Path) -> Node:
-    return new_node(COMMUNE, tmp_path)
-
-
-@pytest.fixture
-def province(tmp_path: Path) -> Node:
-    return new_node(PROVINCE, tmp_path)
-
-
-@pytest.fixture
-def centre(tmp_path: Path) -> Node:
-    return new_node(CENTRE, tmp_path)
 
 
 def direct(node: Node, *codes: str) -> DocumentId:

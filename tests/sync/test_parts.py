@@ -25,7 +25,6 @@ from tests.sync.builders import (
     COMMUNE,
     DOCUMENT,
     NOW_MS,
-    PROVINCE,
     Link,
     LogBuilder,
     Node,
@@ -41,16 +40,6 @@ from tests.sync.builders import (
 from tests.sync.builders import sync as bring_together
 
 STATEMENT = noise(TEXT_CHARS_MAX, 1)
-
-
-@pytest.fixture
-def commune(tmp_path: Path) -> Node:
-    return new_node(COMMUNE, tmp_path)
-
-
-@pytest.fixture
-def province(tmp_path: Path) -> Node:
-    return new_node(PROVINCE, tmp_path)
 
 
 def hear(node: Node, link: Link, messages: Sequence[Message]) -> list[Message]:

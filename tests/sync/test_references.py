@@ -38,16 +38,6 @@ from tests.sync.builders import (
 NAMES = tuple(digest[:8] for digest in dictionaries())
 
 
-@pytest.fixture
-def commune(tmp_path: Path) -> Node:
-    return new_node(COMMUNE, tmp_path)
-
-
-@pytest.fixture
-def province(tmp_path: Path) -> Node:
-    return new_node(PROVINCE, tmp_path)
-
-
 def met(node: Node, code: str) -> Session:
     """Return a session of a node with another that we play."""
     is_child = len(code) > len(node.place.subject.code) and node.place.subject.code != CENTRE

@@ -9,7 +9,6 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,21 +35,6 @@ from tests.sync.builders import (
     place,
     sync,
 )
-
-
-@pytest.fixture
-def commune(tmp_path: Path) -> Node:
-    return new_node(COMMUNE, tmp_path)
-
-
-@pytest.fixture
-def province(tmp_path: Path) -> Node:
-    return new_node(PROVINCE, tmp_path)
-
-
-@pytest.fixture
-def centre(tmp_path: Path) -> Node:
-    return new_node(CENTRE, tmp_path)
 
 
 def cosigned(node: Node, owner: Node, tier: Tier) -> int:

@@ -8,12 +8,10 @@ import random
 from datetime import date
 from pathlib import Path
 
-import pytest
-
 from schemas.events import Accepted, Registered
 from schemas.ids import DocumentId, EventId
 from schemas.wire import Ack, Frame, Head, Hello, encode_message
-from tests.sync.builders import CENTRE, COMMUNE, NOW_MS, PROVINCE, Link, Node, new_node, sync
+from tests.sync.builders import CENTRE, NOW_MS, Link, Node, new_node, sync
 
 FAMILY = ("Lò", "Vi", "Moong", "Cụt", "Xồng", "Hờ", "Già", "Lầu", "Kha", "Ốc")
 GIVEN = ("Thoong", "Bá Chù", "Y Xia", "Văn Nghín", "Thị Piêng", "Bá Tểnh", "May Pha", "Xeo Vừ")
@@ -23,16 +21,6 @@ WHAT = (
     *("đường liên bản lún", "chậm cấp gạo", "tranh nguồn nước", "cây đổ chắn lối"),
 )
 EXTRA = ("từ tháng trước", "đã báo trưởng bản", "chưa ai xuống xem", "nay nặng thêm", "xin xét sớm")
-
-
-@pytest.fixture
-def commune(tmp_path: Path) -> Node:
-    return new_node(COMMUNE, tmp_path)
-
-
-@pytest.fixture
-def province(tmp_path: Path) -> Node:
-    return new_node(PROVINCE, tmp_path)
 
 
 def cost(link: Link, since: int, *kinds: type, from_parent: bool | None = None) -> int:
