@@ -1,0 +1,1 @@
+"""Makes test vectors from what others have published."""
