@@ -26,6 +26,7 @@ from sync.errors import LinkError, LogError
 from sync.intake import Intake
 from sync.log import HEAD_STEP, UP, Log
 from sync.scope import is_within
+from sync.scrub import has_damage
 from sync.store import Store
 
 # Leaves that do not add up to their head are asked for once more before the log is stopped.
@@ -127,7 +128,7 @@ class Inbound:
             if is_same and earlier.epoch < log.epoch:
                 keep_apart(self._store, earlier)
 
-    def proves(self, epoch: int, purpose: str, head: Head) -> bool:
+    def proves(self, epoch: int, purpose: str, head: Head, now_ms: int) -> bool:
         """Tell whether a head that we once signed, of a log that we write now, is not in it.
 
         Then our database is an older copy of another that went on.
@@ -146,7 +147,9 @@ class Inbound:
         log = self._store.find_log(named)
         if log is None or head.size > log.size:
             return True
-        return self._store.root_at(log, head.size) != head.root
+        if self._store.root_at(log, head.size) == head.root:
+            return False
+        return not has_damage(self._store, log, now_ms)
 
     def _may_send(self, peer: Subject, owner_id: bytes, purpose: str) -> bool:
         """Tell whether the log comes from where it must.
@@ -302,7 +305,7 @@ class Inbound:
         if _extended(log, leaves).root() == root:
             return
         log.doubts, log.dirty = log.doubts + 1, True
-        if log.doubts < _DOUBTS_MAX:
+        if log.doubts < _DOUBTS_MAX and not self._store.damage.blocks(log):
             # No leaf is signed by itself: damage on the way looks like a log with two stories.
             self._store.drop_pending(log)
             log.awaited = None

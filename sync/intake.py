@@ -22,7 +22,7 @@ from schemas.ids import DocumentId
 from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
 from sync.change import Action, Change, parse_change
 from sync.document import Documents
-from sync.errors import ChangeError
+from sync.errors import ChangeError, LogError
 from sync.log import UP, Log
 from sync.plain import plain_texts
 from sync.registers import (
@@ -122,7 +122,7 @@ class Intake:
                     self._take_certificates(leaf)
                 case _:
                     raise RecordError("leaf_type_unknown", f"leaf of unknown type {leaf.type}")
-        except (SchemaError, ChangeError, CryptoError) as error:
+        except (SchemaError, ChangeError, CryptoError, LogError) as error:
             self._set_aside(log, seq, data, error.code, str(error))
 
     def redo(self, documents: Iterable[DocumentId], now_ms: int) -> None:
@@ -369,12 +369,14 @@ class Intake:
         """Return an applied change as a step into the past."""
         step = self._steps.get(change_hash)
         if step is None:
-            (data,) = self._store.db.execute(
+            row = self._store.db.execute(
                 "SELECT leaf.data FROM change JOIN leaf ON leaf.log = change.log"
                 " AND leaf.seq = change.seq WHERE document = ? AND hash = ?",
                 (document, change_hash),
             ).fetchone()
-            change = parse_change(decode_leaf(data).body)
+            if row is None:
+                raise LogError("leaf_missing", "what the change builds on is gone from the disk")
+            change = parse_change(decode_leaf(row[0]).body)
             if len(self._steps) >= _STEPS_MAX:
                 self._steps.clear()
             step = self._steps[change_hash] = Step(change.actor, change.last_op, change.deps)
@@ -475,7 +477,7 @@ class Intake:
         try:
             writer = self.writer(log_number, leaf.writer)
             self._apply(registers, change, log, seq, leaf, writer)
-        except (SchemaError, ChangeError) as error:
+        except (SchemaError, ChangeError, LogError) as error:
             self._set_aside(log, seq, data, error.code, str(error))
         return True
 

@@ -24,11 +24,12 @@ from schemas.wire import (
 from sync.apart import keep_apart
 from sync.epochs import open_epoch, take_back
 from sync.errors import FrameError, LinkError, LogError
-from sync.framing import dictionaries, past_needed, read_frame, restore
+from sync.framing import PAST_LEAVES_MAX, dictionaries, past_needed, read_frame, restore
 from sync.history import LogHistory
 from sync.log import HEAD_STEP, UP, Log
 from sync.ranges import Ranges
 from sync.replica import Replica
+from sync.scrub import has_damage
 from sync.stripping import Stripped
 
 _REFERENCES_MAX: Final = 1 << 16
@@ -202,6 +203,9 @@ class Receiver:
         try:
             self._take(incoming, log, frame.first_seq, data, dictionary)
         except FrameError as error:
+            if has_damage(self._store, log, now_ms, max(0, log.size - PAST_LEAVES_MAX)):
+                # As if the line had lost it: what it was packed with comes back first.
+                return []
             raise LinkError(error.code, str(error)) from error
         return self._read_early(incoming, log) or self._settle(incoming, log, now_ms)
 
@@ -311,13 +315,15 @@ class Receiver:
         try:
             self._replica.inbound.await_head(log, head)
         except LogError as error:
+            if error.code == "leaf_missing":
+                raise
             return [self._fault(incoming, log, head, error, now_ms)]
         return self._settle(incoming, log, now_ms) or [self._ack(incoming, log)]
 
     def _on_head_ahead(self, head: Head, now_ms: int) -> list[Message]:
         """Go on in the next epoch if the peer holds leaves that we signed and do not have."""
         epoch = self._ahead[int.from_bytes(head.log, "big")]
-        if epoch < self._replica.epoch or not self._replica.inbound.proves(epoch, UP, head):
+        if epoch < self._replica.epoch or not self._replica.inbound.proves(epoch, UP, head, now_ms):
             # It missed what we offered, and means well.
             return []
         log = self._store.find_log(log_id(self._replica.subject.peer_id, UP, epoch))
@@ -340,6 +346,8 @@ class Receiver:
                     self._store.seek_blobs(self._peer.peer_id)
                 self._take_back(incoming, log, now_ms)
         except LogError as error:
+            if error.code == "leaf_missing":
+                raise
             if error.code == "leaves_damaged":
                 return [self._drop(incoming, log, str(error))]
             head = Head(log=incoming.reference, size=size, root=root, signature=signature)
@@ -348,8 +356,11 @@ class Receiver:
 
     def _fault(
         self, incoming: _Incoming, log: Log, head: Head, error: LogError, now_ms: int
-    ) -> Problem:
-        """Stop a log that tells two stories, and keep both."""
+    ) -> Message:
+        """Stop a log that tells two stories, and keep both; not if ours is the damaged one."""
+        if has_damage(self._store, log, now_ms):
+            self._drop(incoming, log, str(error))
+            return self._ack(incoming, log)
         log.fault, log.dirty = error.code, True
         evidence = f"{log.origin} {head.size} {head.root.hex()} {head.signature.hex()}"
         self._store.raise_alarm(

@@ -25,6 +25,7 @@ from sync.inbound import Inbound
 from sync.intake import Admission, Intake
 from sync.log import HEAD_STEP, UP, Log
 from sync.scope import TELLING, addressed_codes, companions, is_within
+from sync.scrub import Scrub
 from sync.store import Peer, Store
 
 
@@ -96,6 +97,7 @@ class Replica:
         self.inbound = Inbound(
             store, self.intake, key=key, subject=self.subject, verify_chain=self.verify_chain
         )
+        self.scrub = Scrub(store)
         self._writer_numbers: dict[tuple[int, bytes], int] = {}
         # The clock reading on the disk; None when it was not read yet.
         self._clock_stored: int | None = None

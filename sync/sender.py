@@ -29,6 +29,7 @@ from sync.history import LogHistory
 from sync.log import UP, Log
 from sync.pace import Departure, Pace
 from sync.replica import Replica
+from sync.scrub import has_damage
 
 # A reliable link answers within this time; a lossy one is asked again after it.
 RETRY_MS: Final = 20_000
@@ -312,7 +313,12 @@ class Sender:
 
     def _is_stopped(self, log: Log) -> bool:
         """Tell whether nothing of a log may go out; its owner may see what we hold."""
-        return bool(log.fault) and log.owner != self._peer.peer_id
+        if log.fault and log.owner != self._peer.peer_id:
+            return True
+        # What the disk lost must come back before what would be sent with it.
+        return self._store.damage.is_doubtful(log) and self._store.damage.holds_back(
+            log, max(0, self._store.cursor(log, self._peer.peer_id) - PAST_LEAVES_MAX)
+        )
 
     def _lacks_cosignature(self, log: Log) -> bool:
         if log.owner == self._peer.peer_id:
@@ -416,6 +422,8 @@ class Sender:
             except CryptoError as error:
                 if peer_id != self._peer.peer_id:
                     raise LinkError("cosignature_forged", "a cosignature is wrong") from error
+                if has_damage(self._store, log, now_ms):
+                    return
                 # It stores another log under this name: one of us was restored or cloned.
                 self._stop(log, "log_forked", "the peer cosigned another version", now_ms)
                 return
@@ -427,10 +435,20 @@ class Sender:
             LinkError: the problem is with the whole link.
         """
         outgoing = self._find(problem.log) if problem.log else None
+        if problem.code == "leaves_damaged":
+            # Perhaps not on the way, but on our disk.
+            self._suspect(now_ms)
         if outgoing is None:
             raise LinkError(problem.code, f"the peer reports: {problem.detail}")
         log = self._log(outgoing.log_id)
         self._stop(log, problem.code, f"the peer reports: {problem.detail}", now_ms)
+
+    def _suspect(self, now_ms: int) -> None:
+        """Look whether what is on its way is damaged here; this transaction will not stand."""
+        for out in self._outgoing:
+            log, first = self._log(out.log_id), max(0, out.acked - PAST_LEAVES_MAX)
+            if out.sent > out.acked and has_damage(self._store, log, now_ms, first):
+                self._store.damage.suspect(log.number, first)
 
     def _stop(self, log: Log, code: str, detail: str, now_ms: int) -> None:
         if log.fault:

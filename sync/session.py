@@ -7,6 +7,7 @@ State that matters is in the store: a session can be thrown away at any moment.
 """
 
 from crypto.certificates import Subject
+from schemas.hlc import has_passed
 from schemas.limits import WINDOW_BYTES_MAX, WINDOW_BYTES_MIN
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
@@ -20,8 +21,10 @@ from schemas.wire import (
     Problem,
     Want,
 )
+from schemas.wire_audit import Reconcile, Repair
+from sync.audit import QUIET_MS, Audit
 from sync.blobs import BlobExchange, BlobFiles
-from sync.errors import LinkError
+from sync.errors import LinkError, LogError
 from sync.framing import dictionaries
 from sync.pace import Pace
 from sync.receiver import Receiver
@@ -46,6 +49,8 @@ class Session:
         self._sender = Sender(replica, peer, kinship, Pace(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX))
         self._receiver = Receiver(replica, peer)
         self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship)
+        self._audit = Audit(replica, peer, kinship)
+        self._heard_at_ms: int | None = None
         self._greeted = False
         self._replica = replica
         self._epoch: int | None = None
@@ -74,6 +79,22 @@ class Session:
         """
         if self._is_stale():
             return []
+        try:
+            return self._handle(message, now_ms)
+        except LogError as error:
+            if error.code != "leaf_missing":
+                raise
+            # The disk lost a leaf that this builds on: the peer says it again when it is back.
+            return []
+
+    def _handle(self, message: Message, now_ms: int) -> list[Message]:
+        match message:
+            case Reconcile():
+                return self._audit.on_reconcile(message, now_ms)
+            case Repair():
+                self._audit.on_repair(message, now_ms)
+                return []
+        self._heard_at_ms = now_ms
         match message:
             case Hello():
                 return self._on_hello(message, now_ms)
@@ -104,6 +125,10 @@ class Session:
         if self._is_stale():
             self._is_over = True
             return [Problem(code="epoch_opened", detail="this node goes on in a new epoch")]
+        if self._audit.has_mended:
+            # What was sent or refused while they lacked is sent anew.
+            self._is_over = True
+            return [Problem(code="leaves_mended", detail="lost leaves are back")]
         messages = self._receiver.acks()
         offers = self._sender.offers(now_ms)
         if offers or not self._greeted:
@@ -117,13 +142,29 @@ class Session:
                 dictionaries=names,
             )
             messages.insert(0, hello)
-        leaves = self._sender.pump(now_ms, room_bytes)
+        try:
+            leaves = self._sender.pump(now_ms, room_bytes)
+        except LogError as error:
+            if error.code != "leaf_missing":
+                raise
+            # From now on the sender leaves that log out.
+            leaves = []
         messages += leaves
         self.waits = self._sender.waits
         room_bytes -= sum(len(frame.data) for frame in leaves if isinstance(frame, Frame))
         if room_bytes > 0 and not self._sender.has_unsent():
             messages += self._blobs.pump(now_ms, room_bytes)
+            messages += self._audit.pump(
+                now_ms, room_bytes, is_quiet=self._is_quiet(messages, now_ms)
+            )
         return messages
+
+    def _is_quiet(self, messages: list[Message], now_ms: int) -> bool:
+        """Tell whether nothing went over the link for a while, and nothing waits."""
+        if messages or self.waits or self._heard_at_ms is None:
+            self._heard_at_ms = now_ms if messages else self._heard_at_ms
+            return False
+        return has_passed(QUIET_MS, self._heard_at_ms, now_ms)
 
     def _on_hello(self, hello: Hello, now_ms: int) -> list[Message]:
         if hello.version != PROTOCOL_VERSION:

@@ -13,6 +13,7 @@ from typing import Any
 from crypto.merkle import inclusion_proof, leaf_hash, parent_hash, root_at
 from crypto.note import Cosignature, key_name
 from schemas.codes import Tier
+from sync.damage import Damage
 from sync.database import Connection, translated
 from sync.early import EarlyFrames
 from sync.errors import LogError, StoreError
@@ -39,6 +40,7 @@ class Store:
         """Work on a connection that open_database returned."""
         self.db = connection
         self.early = EarlyFrames(connection)
+        self.damage = Damage(connection)
         self._logs: dict[bytes, Log] = {}
         self._log_ids: list[bytes] | None = None
         # Counts news about cosignatures, so that sessions look only when there is some.
@@ -66,6 +68,7 @@ class Store:
     def _roll_back(self) -> None:
         self._logs.clear()
         self._log_ids = None
+        self.damage.forget()
         if self.db.in_transaction:
             self.db.execute("ROLLBACK")
 
@@ -197,16 +200,27 @@ class Store:
             "SELECT data FROM leaf WHERE log = ? AND seq = ?", (log_number, seq)
         ).fetchone()
         if row is None:
-            raise LogError("leaf_missing", f"leaf {seq} is not in log {log_number}")
+            raise self._missing(log_number, seq)
         return bytes(row[0])
 
+    def _missing(self, log_number: int, seq: int) -> LogError:
+        self.damage.suspect(log_number, seq)
+        return LogError("leaf_missing", f"leaf {seq} is not in log {log_number}")
+
     def leaves(self, log: Log, start: int, count: int) -> list[bytes]:
-        """Return up to count leaves from start on."""
+        """Return up to count leaves from start on.
+
+        Raises:
+            LogError: the log lacks one of those that its head covers.
+        """
         rows = self.db.execute(
             "SELECT data FROM leaf WHERE log = ? AND seq >= ? AND seq < ? ORDER BY seq",
             (log.number, start, start + count),
         )
-        return [row[0] for row in rows]
+        found = [row[0] for row in rows]
+        if len(found) < min(log.size - start, count):
+            raise self._missing(log.number, start)
+        return found
 
     def put_pending(self, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         """Keep leaves whose tree head has not come; the first copy of a number stays."""
