@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.codes import Tier
-from schemas.errors import SchemaError
+from schemas.errors import RecordError, SchemaError
 from schemas.ids import DocumentId, event_hlc, event_id
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, decode_writer
 from sync.apart import cut
 from sync.change import Change, parse_change
 from sync.document import Documents, Edit
 from sync.errors import ChangeError, LogError
-from sync.log import UP, Log
+from sync.log import SUBTREE_LEVEL, UP, Log
 from sync.registers import Effect, Registers, absorb, judge, kind_of
 from sync.replica import Author, Replica
+from sync.scrub import look
 
 _ABOVE: Final = {Tier.COMMUNE: Tier.PROVINCE, Tier.PROVINCE: Tier.CENTRE}
 
@@ -61,10 +62,26 @@ def open_epoch(
     )
 
 
+def give_up(replica: Replica, log: Log, now_ms: int) -> None:
+    """Go on in a new epoch after the disk lost leaves of the up log that nobody else holds.
+
+    What was written behind them and is whole is written again there.
+    """
+    store, detail = replica.store, "the disk lost leaves that nobody else holds"
+    open_epoch(replica, replica.epoch + 1, now_ms, "log_damaged", detail)
+    take_back(replica, log, now_ms)
+    for position in store.damage.blocks(log):
+        if position << SUBTREE_LEVEL >= log.size:
+            store.damage.remove(log, position)
+        else:
+            look(store, log, position, now_ms)
+
+
 def take_back(replica: Replica, log: Log, now_ms: int) -> None:
     """Judge what was cut off an own log, once all that the tier above holds of it is back."""
     store = replica.store
     lost: list[tuple[int, Leaf]] = []
+    unreadable = 0
     for number, seq, data in store.db.execute(
         "SELECT number, seq, data FROM apart_leaf WHERE log = ? AND is_judged = 0 ORDER BY seq",
         (log.number,),
@@ -74,9 +91,12 @@ def take_back(replica: Replica, log: Log, now_ms: int) -> None:
             store.db.execute("DELETE FROM apart_leaf WHERE number = ?", (number,))
         else:
             store.db.execute("UPDATE apart_leaf SET is_judged = 1 WHERE number = ?", (number,))
-            lost.append((seq, decode_leaf(data)))
+            try:
+                lost.append((seq, decode_leaf(data)))
+            except RecordError:
+                unreadable += 1
     log.fault, log.dirty = "", True
-    if not lost:
+    if not lost and not unreadable:
         return
     writing = _Rewriting(replica, log, [leaf for _, leaf in lost], now_ms)
     for leaf in writing.leaves:
@@ -85,8 +105,9 @@ def take_back(replica: Replica, log: Log, now_ms: int) -> None:
         now_ms=now_ms,
         code="log_forked",
         log_id=log.log_id,
-        detail=f"{len(lost)} leaves from {lost[0][0]} on differ from what the tier above holds;"
-        f" {len(writing.made)} changes were written again, {writing.refused} could not be",
+        detail=f"{len(lost) + unreadable} leaves differ from what the tier above holds;"
+        f" {len(writing.made)} changes were written again,"
+        f" {writing.refused + unreadable} could not be",
         evidence="",
     )
 
@@ -113,14 +134,14 @@ class _Rewriting:
 
     def write(self, leaf: Leaf) -> None:
         """Write one again, if it is a change."""
-        if leaf.type == LeafType.WRITER:
-            self._writers[leaf.writer] = decode_writer(leaf.body)
-        if leaf.type != LeafType.CHANGE:
-            return
         document = DocumentId(leaf.document)
-        old = parse_change(leaf.body)
-        self._changes[old.hash] = old
         try:
+            if leaf.type == LeafType.WRITER:
+                self._writers[leaf.writer] = decode_writer(leaf.body)
+            if leaf.type != LeafType.CHANGE:
+                return
+            old = parse_change(leaf.body)
+            self._changes[old.hash] = old
             edit, writer = self._edit(document, old, leaf), self._writer(leaf.writer)
             author = Author(
                 user=writer.user, name=writer.name, role=writer.role, device=writer.device

@@ -15,9 +15,11 @@ from schemas.limits import REPAIR_LEAVES, REPAIR_LEAVES_MAX
 from schemas.record import decode_leaf
 from schemas.wire import Message
 from schemas.wire_audit import Repair
+from sync.epochs import give_up
 from sync.errors import LinkError, LogError
-from sync.log import SUBTREE_LEVEL, Log
+from sync.log import SUBTREE_LEVEL, UP, Log
 from sync.replica import Replica
+from sync.scope import is_within
 from sync.scrub import look
 
 # What was asked for and did not come is asked for again.
@@ -211,6 +213,11 @@ class Mending:
         self.came_back += len(order.came)
         self.is_done |= bool(order.came)
         lacking = order.count - len(order.came) if self._store.damage.blocks(log) else 0
+        is_answered = order.tries < _TRIES_MAX
+        if lacking and is_answered and is_within(self._replica.subject.code, self._peer.code):
+            own = (self._replica.subject.peer_id, UP, self._replica.epoch)
+            if (log.owner, log.purpose, log.epoch) == own:
+                give_up(self._replica, log, now_ms)
         still = f"; {lacking} more differ here, and it has no proof for them" if lacking else ""
         self._store.raise_alarm(
             now_ms=now_ms,

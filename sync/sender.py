@@ -224,7 +224,7 @@ class Sender:
         messages: list[Message] = []
         for outgoing in self._outgoing:
             log = self._log(outgoing.log_id)
-            if not self._is_stopped(log):
+            if not self._is_held(outgoing, log):
                 room_bytes -= self._new_leaves(messages, outgoing, log, now_ms, room_bytes)
                 self._again(messages, outgoing, log, now_ms)
         return messages
@@ -232,7 +232,7 @@ class Sender:
     def has_unsent(self) -> bool:
         """Tell whether leaves wait for their first sending."""
         return any(
-            not self._is_stopped(log) and out.sent < log.size
+            not self._is_held(out, log) and out.sent < log.size
             for out in self._outgoing
             for log in (self._log(out.log_id),)
         )
@@ -313,12 +313,12 @@ class Sender:
 
     def _is_stopped(self, log: Log) -> bool:
         """Tell whether nothing of a log may go out; its owner may see what we hold."""
-        if log.fault and log.owner != self._peer.peer_id:
-            return True
-        # What the disk lost must come back before what would be sent with it.
-        return self._store.damage.is_doubtful(log) and self._store.damage.holds_back(
-            log, max(0, self._store.cursor(log, self._peer.peer_id) - PAST_LEAVES_MAX)
-        )
+        return bool(log.fault) and log.owner != self._peer.peer_id
+
+    def _is_held(self, outgoing: _Outgoing, log: Log) -> bool:
+        """Tell whether a log must not go on: stopped, or what is to be sent is damaged here."""
+        first = max(0, outgoing.acked - PAST_LEAVES_MAX)
+        return self._is_stopped(log) or self._store.damage.holds_back(log, first)
 
     def _lacks_cosignature(self, log: Log) -> bool:
         if log.owner == self._peer.peer_id:
