@@ -41,15 +41,14 @@ def open_epoch(
         cuts: something may have been written since the copy was put in place.
     """
     store = replica.store
-    above = _ABOVE.get(replica.subject.tier)
     for log in store.logs():
         is_open = log.epoch == replica.epoch or log.fault
-        if log.owner != replica.subject.peer_id or log.purpose != UP or not (cuts and is_open):
+        if log.owner != replica.subject.peer_id or not (cuts and is_open):
             continue
-        if above is None:
-            # Nobody could give anything back.
+        certain = _certain_size(replica, log)
+        if certain is None:
             continue
-        documents = cut(store, log, min(log.size, store.cosigned_size(log, above)))
+        documents = cut(store, log, min(log.size, certain))
         log.fault, log.dirty = code, True
         replica.intake.redo(documents, now_ms)
     replica.begin_epoch(epoch)
@@ -60,6 +59,15 @@ def open_epoch(
         detail=f"{detail}; this node goes on in epoch {epoch}",
         evidence="",
     )
+
+
+def _certain_size(replica: Replica, log: Log) -> int | None:
+    """Return how many leaves of an own log its reader countersigned; None if it has no reader."""
+    if log.purpose != UP:
+        return replica.store.cosigned_by(log, bytes.fromhex(log.purpose.removeprefix("down/")))
+    above = _ABOVE.get(replica.subject.tier)
+    # Nobody could give back what the centre wrote.
+    return None if above is None else replica.store.cosigned_size(log, above)
 
 
 def give_up(replica: Replica, log: Log, now_ms: int) -> None:
@@ -78,7 +86,11 @@ def give_up(replica: Replica, log: Log, now_ms: int) -> None:
 
 
 def take_back(replica: Replica, log: Log, now_ms: int) -> None:
-    """Judge what was cut off an own log, once all that the tier above holds of it is back."""
+    """Judge what was cut off an own log, once all that its reader holds of it is back.
+
+    What was written here is written again. A log downwards holds copies, and the new epoch's log
+    has them already.
+    """
     store = replica.store
     lost: list[tuple[int, Leaf]] = []
     unreadable = 0
@@ -98,17 +110,15 @@ def take_back(replica: Replica, log: Log, now_ms: int) -> None:
     log.fault, log.dirty = "", True
     if not lost and not unreadable:
         return
-    writing = _Rewriting(replica, log, [leaf for _, leaf in lost], now_ms)
-    for leaf in writing.leaves:
-        writing.write(leaf)
+    detail = f"{len(lost) + unreadable} leaves differ from what its reader holds"
+    if log.purpose == UP:
+        writing = _Rewriting(replica, log, [leaf for _, leaf in lost], now_ms)
+        for leaf in writing.leaves:
+            writing.write(leaf)
+        refused = writing.refused + unreadable
+        detail += f"; {len(writing.made)} changes were written again, {refused} could not be"
     store.raise_alarm(
-        now_ms=now_ms,
-        code="log_forked",
-        log_id=log.log_id,
-        detail=f"{len(lost) + unreadable} leaves differ from what the tier above holds;"
-        f" {len(writing.made)} changes were written again,"
-        f" {writing.refused + unreadable} could not be",
-        evidence="",
+        now_ms=now_ms, code="log_forked", log_id=log.log_id, detail=detail, evidence=""
     )
 
 

@@ -93,13 +93,14 @@ class Inbound:
         return log
 
     def check_returner(self, purpose: str, peer: Subject) -> None:
-        """Refuse a log of our own, except what was written here and the tier above gives back.
+        """Refuse a log of our own, except from those who read it: the tier above, or the child.
 
         Raises:
             LinkError: the peer may not give it back.
         """
         here, there = self._subject.code, peer.code
-        if purpose != UP or here == there or not is_within(here, there):
+        is_reader = is_within(here, there) if purpose == UP else is_within(there, here)
+        if here == there or purpose not in (UP, "down") or not is_reader:
             raise LinkError("offer_foreign", "the peer may not give this log back")
 
     def _lost_log(self, named: bytes, purpose: str, epoch: int) -> Log:

@@ -77,8 +77,9 @@ class Receiver:
         # The peer's dictionaries in its order, None where we do not know one.
         self._dictionaries: list[bytes | None] = []
         self._cosignature_news = 0
-        # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs.
-        self._ahead: dict[int, int] = {}
+        # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs
+        # and purposes.
+        self._ahead: dict[int, tuple[int, str]] = {}
         # Leaves of each own log that the peer offered; None before its first word.
         self.offered: dict[bytes, int] | None = None
 
@@ -112,7 +113,7 @@ class Receiver:
             self._replica.inbound.check_returner(offer.purpose, self._peer)
             if offer.epoch >= self._replica.epoch:
                 # Its head must show that we signed it, before we believe that we are a copy.
-                self._ahead[number] = offer.epoch
+                self._ahead[number] = offer.epoch, self._purpose(offer)
                 return None
         return self._accept(offer, now_ms)
 
@@ -153,11 +154,15 @@ class Receiver:
             take_back(self._replica, log, now_ms)
 
     def _accept(self, offer: Offer, now_ms: int) -> Log:
-        purpose = offer.purpose
-        if purpose != UP:
-            purpose = f"{purpose}/{self._replica.subject.peer_id.hex()}"
-        owner = offer.owner or self._peer.peer_id
+        owner, purpose = offer.owner or self._peer.peer_id, self._purpose(offer)
         return self._replica.inbound.accept_offer(owner, purpose, offer.epoch, self._peer, now_ms)
+
+    def _purpose(self, offer: Offer) -> str:
+        """Return the purpose in full: a log downwards has the other side as its reader."""
+        if offer.purpose == UP:
+            return UP
+        reader = self._peer.peer_id if self._is_own(offer) else self._replica.subject.peer_id
+        return f"{offer.purpose}/{reader.hex()}"
 
     def _open(self, log: Log) -> _Incoming:
         read = Ranges(self._store.pending_numbers(log))
@@ -322,11 +327,12 @@ class Receiver:
 
     def _on_head_ahead(self, head: Head, now_ms: int) -> list[Message]:
         """Go on in the next epoch if the peer holds leaves that we signed and do not have."""
-        epoch = self._ahead[int.from_bytes(head.log, "big")]
-        if epoch < self._replica.epoch or not self._replica.inbound.proves(epoch, UP, head, now_ms):
+        epoch, purpose = self._ahead[int.from_bytes(head.log, "big")]
+        proves = self._replica.inbound.proves
+        if epoch < self._replica.epoch or not proves(epoch, purpose, head, now_ms):
             # It missed what we offered, and means well.
             return []
-        log = self._store.find_log(log_id(self._replica.subject.peer_id, UP, epoch))
+        log = self._store.find_log(log_id(self._replica.subject.peer_id, purpose, epoch))
         is_behind = log is None or head.size > log.size
         open_epoch(
             self._replica,

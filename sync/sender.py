@@ -146,9 +146,14 @@ class Sender:
             self._owed = {
                 log.log_id
                 for log in self._store.logs()
-                if (log.owner, log.purpose) == (self._peer.peer_id, UP)
-                and log.size > sizes.get(log.log_id, -1)
+                if self._is_theirs(log) and log.size > sizes.get(log.log_id, -1)
             }
+
+    def _is_theirs(self, log: Log) -> bool:
+        """Tell whether the peer wrote a log, a child for all and our parent for us."""
+        mine = f"down/{self._replica.subject.peer_id.hex()}"
+        purpose = UP if self._kinship == "child" else mine
+        return (log.owner, log.purpose) == (self._peer.peer_id, purpose)
 
     @property
     def offered(self) -> int:
@@ -203,9 +208,7 @@ class Sender:
 
     def _logs_to_send(self) -> list[Log]:
         logs = logs_for(self._replica, self._peer, self._kinship)
-        if self._kinship == "child":
-            logs += [log for log in self._store.logs() if self._is_to_return(log)]
-        return logs
+        return logs + [log for log in self._store.logs() if self._is_to_return(log)]
 
     def has_offered(self, log_id: bytes) -> bool:
         """Tell whether a log was offered in this session."""
@@ -213,7 +216,7 @@ class Sender:
 
     def _is_to_return(self, log: Log) -> bool:
         """Tell whether the peer lacks leaves of an own log, or holds others in it."""
-        if self._owed is None or (log.owner, log.purpose) != (self._peer.peer_id, UP):
+        if self._owed is None or not self._is_theirs(log):
             return False
         return log.log_id in self._owed or log.fault == "log_forked"
 
