@@ -39,7 +39,8 @@ class Repair:
         gaps: (first, count) of what is asked for; empty in an answer.
         seq: number of the leaf given.
         leaf: empty where the asked side does not hold it.
-        size: leaves under the head that the proof leads to.
+        size: leaves under the head that the proof leads to; 0 where there is none, because the disk
+            of the asked side lost leaves beside this one.
         signature: of the log's owner over that head.
         proof: hashes from the leaf's sibling up.
     """

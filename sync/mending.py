@@ -1,7 +1,8 @@
 """Brings leaves that a disk lost back from a peer that holds them, each with its proof."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain, combinations
 from typing import Final
 
 from crypto.certificates import Subject
@@ -20,11 +21,13 @@ from sync.errors import LinkError, LogError
 from sync.log import SUBTREE_LEVEL, UP, Log
 from sync.replica import Replica
 from sync.scope import is_within
-from sync.scrub import look
+from sync.scrub import Block, adds_up, look, read_block
 
 # What was asked for and did not come is asked for again.
 ANSWER_MS: Final = 60_000
 _TRIES_MAX: Final = 3
+# Each more doubles the work of finding out which of them are right.
+_UNPROVED_MAX: Final = 8
 
 
 @dataclass(slots=True)
@@ -35,6 +38,7 @@ class _Order:
         open: numbers not asked for yet, or asked for in vain.
         asked: numbers on their way.
         came: numbers of the leaves that were put back.
+        unproved: leaves that came without a proof, because their block is damaged there too.
     """
 
     log_id: bytes
@@ -44,6 +48,7 @@ class _Order:
     asked_at_ms: int = 0
     tries: int = 0
     came: list[int] = field(default_factory=list)
+    unproved: dict[int, bytes] = field(default_factory=dict)
 
 
 class Mending:
@@ -62,6 +67,7 @@ class Mending:
         self._orders: deque[_Order] = deque()
         self._giving: deque[tuple[bytes, int]] = deque()
         self._told: set[bytes] = set()
+        self._failed: set[bytes] = set()
         self.came_back = 0
         self.is_done = False
 
@@ -144,16 +150,19 @@ class Mending:
             return nothing
         try:
             leaf = self._store.leaf(log.number, seq)
-            proof = tuple(self._store.inclusion_proof(log, seq, log.size))
         except LogError:
             return nothing
+        try:
+            proof = tuple(self._store.inclusion_proof(log, seq, log.size))
+        except LogError:
+            return replace(nothing, leaf=leaf)
         root = root_from_inclusion_proof(
             entry_hash=leaf_hash(leaf), index=seq, size=log.size, proof=proof
         )
         if root != log.frontier.root():
             # Our own copy, or a neighbour that the proof is made with, is damaged.
-            self._store.damage.suspect(log.number, 0)
-            return nothing
+            self._store.damage.suspect(log.number, seq)
+            return replace(nothing, leaf=leaf)
         return Repair(
             log=log_id,
             seq=seq,
@@ -177,13 +186,36 @@ class Mending:
             "SELECT data FROM leaf WHERE log = ? AND seq = ?", (log.number, given.seq)
         ).fetchone()
         is_other = row is None or bytes(row[0]) != given.leaf
-        if given.leaf and is_other and self._is_genuine(log, given):
-            self._store.db.execute(
-                "INSERT INTO leaf VALUES (?, ?, ?)"
-                " ON CONFLICT (log, seq) DO UPDATE SET data = excluded.data",
-                (log.number, given.seq, given.leaf),
-            )
-            order.came.append(given.seq)
+        if not (given.leaf and is_other):
+            return
+        if not given.size and len(order.unproved) < _UNPROVED_MAX:
+            order.unproved[given.seq] = given.leaf
+        elif self._is_genuine(log, given):
+            self._put_back(order, log, given.seq, given.leaf)
+
+    def _put_back(self, order: _Order, log: Log, seq: int, leaf: bytes) -> None:
+        self._store.db.execute(
+            "INSERT INTO leaf VALUES (?, ?, ?)"
+            " ON CONFLICT (log, seq) DO UPDATE SET data = excluded.data",
+            (log.number, seq, leaf),
+        )
+        order.came.append(seq)
+
+    def _try_unproved(self, order: _Order, log: Log) -> None:
+        """Put leaves back without a proof where a block adds up with some of them."""
+        for position in sorted({seq >> SUBTREE_LEVEL for seq in order.unproved}):
+            block = read_block(self._store, log, position)
+            mine = [seq for seq in order.unproved if seq >> SUBTREE_LEVEL == position]
+            for chosen in chain.from_iterable(
+                combinations(mine, count) for count in range(1, len(mine) + 1)
+            ):
+                hashes = list(block.hashes)
+                for seq in chosen:
+                    hashes[seq - block.first] = leaf_hash(order.unproved[seq])
+                if adds_up(self._store, log, position, Block(block.first, tuple(hashes))):
+                    for seq in chosen:
+                        self._put_back(order, log, seq, order.unproved[seq])
+                    break
 
     def _is_genuine(self, log: Log, given: Repair) -> bool:
         """Tell whether the owner signed a head over this leaf; our own tree may be damaged."""
@@ -207,6 +239,7 @@ class Mending:
         log = self._store.find_log(order.log_id)
         if log is None:
             return
+        self._try_unproved(order, log)
         for position in sorted({seq >> SUBTREE_LEVEL for seq in order.came}):
             look(self._store, log, position, now_ms)
         self._redo(log, order.came, now_ms)
@@ -218,6 +251,10 @@ class Mending:
             own = (self._replica.subject.peer_id, UP, self._replica.epoch)
             if (log.owner, log.purpose, log.epoch) == own:
                 give_up(self._replica, log, now_ms)
+        if not order.came and log.log_id in self._failed:
+            # Said on this link before.
+            return
+        self._failed.add(log.log_id)
         still = f"; {lacking} more differ here, and it has no proof for them" if lacking else ""
         self._store.raise_alarm(
             now_ms=now_ms,
@@ -236,6 +273,11 @@ class Mending:
             except RecordError:
                 continue
             self._replica.intake.documents.close(document)
+            if self._store.db.execute(
+                "SELECT 1 FROM document WHERE id = ?", (document,)
+            ).fetchone():
+                # What was not passed on for want of it is now.
+                self._replica.intake.changed.setdefault(document, set()).add(None)
             row = self._store.db.execute(
                 "SELECT 1 FROM dead_letter WHERE document = ?", (document,)
             ).fetchone()

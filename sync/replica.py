@@ -5,7 +5,7 @@ no network: the program and the simulation drive the same code.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import cbor2
@@ -15,12 +15,14 @@ from crypto.certificates import Subject, chain_from_der, chain_to_der, verify_ch
 from crypto.identity import NodeKey, actor_id, device_id, log_id
 from crypto.note import sign_head
 from schemas.codes import Tier
+from schemas.errors import RecordError
 from schemas.events import Event
 from schemas.hlc import tick
 from schemas.ids import DocumentId, EventId, event_hlc, event_id
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, encode_certificates
+from sync.change import parse_change
 from sync.document import Edit
-from sync.errors import LogError
+from sync.errors import ChangeError, LogError
 from sync.inbound import Inbound
 from sync.intake import Admission, Intake
 from sync.log import HEAD_STEP, UP, Log
@@ -381,9 +383,14 @@ class Replica:
 
     def _certificate_leaves(self, log: Log) -> Iterator[bytes]:
         # Certificates are few and stand early; a type column would cost every leaf.
-        for leaf in self.store.leaves(log, 0, log.size):
-            if decode_leaf(leaf).type == LeafType.CERTIFICATES:
-                yield leaf
+        rows = self.store.db.execute(
+            "SELECT data FROM leaf WHERE log = ? ORDER BY seq", (log.number,)
+        )
+        for (data,) in rows.fetchall():
+            # One that the disk altered is announced again.
+            with suppress(RecordError):
+                if decode_leaf(data).type == LeafType.CERTIFICATES:
+                    yield data
 
     def _pass_on(self, changed: Mapping[DocumentId, set[bytes | None]]) -> None:
         """Send on what changed, to each child that it concerns and that did not send it."""
@@ -447,7 +454,7 @@ class Replica:
             " OR l.number = ?2 OR (l.purpose = ?3 AND o.seq < s.size))) GROUP BY c.hash",
             (child.peer_id, log.number, log.purpose, document),
         ).fetchall()
-        found = [(decode_leaf(self.store.leaf(row[0], row[1])), row[0]) for row in rows]
+        found = [(leaf, row[0]) for row in rows if (leaf := self._intact(*row))]
         for leaf, source in sorted(found, key=lambda item: (item[0].hlc, item[0].body)):
             writer = self.intake.writer(source, leaf.writer)
             number = self._writer_number(log, writer, leaf.hlc)
@@ -455,3 +462,15 @@ class Replica:
                 type=leaf.type, writer=number, document=document, hlc=leaf.hlc, body=leaf.body
             )
             self._append(log, copy.encode(), 0)
+
+    def _intact(self, number: int, seq: int, change_hash: bytes) -> Leaf | None:
+        """Return the leaf of a change; None if the disk lost it, or altered it since it was read.
+
+        When it is back, its document counts as changed.
+        """
+        with suppress(ChangeError, LogError, RecordError):
+            leaf = decode_leaf(self.store.leaf(number, seq))
+            if parse_change(leaf.body).hash == change_hash:
+                return leaf
+        self.store.damage.suspect(number, seq)
+        return None

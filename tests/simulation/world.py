@@ -22,9 +22,11 @@ from schemas import wire
 from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.wire import Message
+from schemas.wire_audit import Reconcile
 from sync import document, inbound, log, receiver, replica, sender, session, store
 from sync.errors import StoreError, SyncError
 from tests.simulation.checks import check_all
+from tests.simulation.harms import AUDIT_MS, harm_leaf, roll_back, scrub_a_little, short_days
 from tests.simulation.identities import START_MS, offices
 from tests.simulation.ledger import BrokenPromise, Deed, Ledger
 from tests.simulation.network import (
@@ -63,6 +65,8 @@ class Plan:
     Attributes:
         restores: disks of communes that are put back to what they held earlier.
         link_up_ms, link_down_ms: mean length of a contact and of the time without one.
+        rollbacks: disks of provinces and the centre that are put back, some with one below.
+        harms: leaves that a disk loses or alters.
         packs: packs that somebody makes, to arrive late, twice, in parts or never.
         crash_kind, crash_moment: all crashes happen at this kind of statement, if given.
     """
@@ -77,6 +81,8 @@ class Plan:
     clock_jumps: int = 4
     packs: int = 0
     restores: int = 0
+    rollbacks: int = 0
+    harms: int = 0
     is_clean: bool = False
     has_small_limits: bool = True
     crash_kind: str = ""
@@ -96,6 +102,7 @@ class World:
         ledger: the all-seeing observer.
         counts: what happened how often.
         trace: digest of everything that happened, in order.
+        harmed: leaves, by log id and number, that some disk lost or altered.
     """
 
     def __init__(
@@ -120,6 +127,7 @@ class World:
         self.contacts: dict[str, Contact] = {}
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
+        self.harmed = set[tuple[bytes, int]]()
         self._is_healing = False
         self._spoke_at_ms = 0
         self._trace = hashlib.sha256()
@@ -186,18 +194,19 @@ class World:
                 self.after(self._span(plan.link_down_ms // 2), partial(self._dial, code))
         for _ in range(plan.actions):
             self.after(rng.randrange(plan.length_ms), self._somebody_acts)
-        for _ in range(plan.crashes):
-            self._plan(lambda: self._arm(rng.choice(codes), is_crash=True))
-        for _ in range(plan.disk_faults):
-            self._plan(lambda: self._arm(rng.choice(codes), is_crash=False))
-        for _ in range(plan.power_cuts):
-            self._plan(lambda: self.crash(self.nodes[rng.choice(codes)], "power cut"))
-        for _ in range(plan.clock_jumps):
-            self._plan(self._jump)
-        for _ in range(plan.packs):
-            self._plan(lambda: send_pack(self))
-        for _ in range(plan.restores):
-            self._plan(lambda: copy_disk(self))
+        faults: tuple[tuple[int, Callable[[], None]], ...] = (
+            (plan.crashes, lambda: self._arm(rng.choice(codes), is_crash=True)),
+            (plan.disk_faults, lambda: self._arm(rng.choice(codes), is_crash=False)),
+            (plan.power_cuts, lambda: self.crash(self.nodes[rng.choice(codes)], "power cut")),
+            (plan.clock_jumps, self._jump),
+            (plan.packs, lambda: send_pack(self)),
+            (plan.restores, lambda: copy_disk(self)),
+            (plan.rollbacks, lambda: roll_back(self)),
+            (plan.harms, lambda: harm_leaf(self)),
+        )
+        for count, fault in faults:
+            for _ in range(count):
+                self._plan(fault)
 
     def heal(self) -> None:
         """Repair everything and run until nobody has anything to say.
@@ -217,6 +226,9 @@ class World:
                 contact.quality = PERFECT
             elif node.office.parent:
                 self._dial(code)
+        if self.plan.harms:
+            # What disks lost is found within a day, and brought back.
+            self.pass_time(3 * AUDIT_MS)
         self._spoke_at_ms = self.now_ms
         deadline_ms = self.now_ms + _HEAL_MS_MAX
         while self.now_ms - self._spoke_at_ms <= _QUIET_MS:
@@ -347,7 +359,16 @@ class World:
     def _tick(self, contact: Contact, side: Side) -> None:
         if contact.is_open:
             self._due(contact, side, 0)
+            self._scrub(side.node)
             self.after(session.RETRY_MS, lambda: self._tick(contact, side))
+
+    def _scrub(self, node: SimulatedNode) -> None:
+        try:
+            scrub_a_little(node, node.clock_ms(self.now_ms))
+        except Crash:
+            self.crash(node, "crash")
+        except StoreError:
+            return
 
     def _due(self, contact: Contact, side: Side, delay_ms: int) -> None:
         if not side.is_due:
@@ -387,7 +408,9 @@ class World:
             self._wake_sessions(node, but=contact)
 
     def _send(self, contact: Contact, side: Side, message: Message) -> None:
-        self._spoke_at_ms = self.now_ms
+        if not isinstance(message, Reconcile):
+            # Every day two nodes compare, though all is quiet.
+            self._spoke_at_ms = self.now_ms
         data = self.wire.send(contact, side, message, self.now_ms)
         self.note(f"{side.node.code} says {type(message).__name__} {data[:8].hex()}")
 
@@ -470,7 +493,8 @@ def small_limits(rng: random.Random) -> Iterator[None]:
     try:
         for module, name, value in chosen:
             setattr(module, name, value)
-        yield
+        with short_days(subtree_level):
+            yield
     finally:
         for module, name, value in before:
             setattr(module, name, value)

@@ -435,3 +435,20 @@ def test_leaves_with_a_false_proof_are_refused_and_said_to_be_missing(
     link.run()
     assert province.rows("SELECT count(*) FROM damage") == [(1,)]
     assert "0 lost leaves came back" in province.rows("SELECT detail FROM alarm")[-1][0]
+
+
+def test_two_disks_that_lost_leaves_close_together_heal_each_other(
+    commune: Node, province: Node
+) -> None:
+    for number in range(9):
+        commune.open_case(number)
+    sync(commune, province)
+    ours, theirs = commune.log(commune.place), province.log(commune.place)
+    before = stored(commune, ours)
+    lose(commune, ours, 2)
+    alter(province, theirs, 5)
+    alter(province, theirs, 7)
+    live(commune, province)
+    assert stored(commune, ours) == stored(province, theirs) == before
+    for node in (commune, province):
+        whole(node)
