@@ -14,6 +14,7 @@ from schemas.hlc import has_passed
 from schemas.limits import AUDIT_BYTES_MAX, AUDIT_TURNS_MAX, GAPS_MAX
 from schemas.wire import Message
 from schemas.wire_audit import Reconcile, Repair
+from sync.epochs import take_back
 from sync.errors import LinkError, NegentropyError
 from sync.log import SUBTREE_LEVEL, UP, Log
 from sync.mending import ANSWER_MS, Mending
@@ -160,6 +161,7 @@ class Audit:
         messages = self._mending.pump(now_ms, room_bytes)
         self._add(came_back=self._mending.came_back)
         self._mending.came_back = 0
+        messages += self._ask_for_rest(now_ms)
         messages += self._go_on_reading(now_ms)
         if self._course is None:
             self._course = self._next_course(now_ms, is_quiet=is_quiet)
@@ -274,19 +276,47 @@ class Audit:
 
     # Leaves that come back
 
-    def on_repair(self, message: Repair, now_ms: int) -> None:
+    def on_repair(self, message: Repair, now_ms: int) -> list[Message]:
         """Note what the peer asks for, or put back what it gives.
 
         Raises:
             LinkError: it asks for too much.
         """
         log = self._common(message.log)
-        if log is None:
-            return
-        if message.gaps:
-            self._mending.on_request(log, message, now_ms)
-        else:
-            self._mending.on_leaf(log, message, now_ms)
+        if log is not None:
+            if message.gaps:
+                self._mending.on_request(log, message, now_ms)
+            else:
+                self._mending.on_leaf(log, message, now_ms)
+            return []
+        awaited = next((log for log in self._awaited() if log.log_id == message.log), None)
+        if awaited is not None and not message.gaps:
+            if not message.leaf and message.seq == awaited.size:
+                # The reader has no more of it than was left here.
+                take_back(self._replica, awaited, now_ms)
+        elif message.gaps and self._store.find_log(message.log) is None:
+            return [Repair(log=message.log, seq=message.gaps[0][0])]
+        return []
+
+    def _awaited(self) -> list[Log]:
+        """Return the own logs of earlier epochs that this peer reads and may give back."""
+        mine, down = self._replica.subject.peer_id, f"down/{self._peer.peer_id.hex()}"
+        purpose = UP if self._kinship == "parent" else down
+        return [
+            log
+            for log in self._store.logs()
+            if (log.owner, log.purpose) == (mine, purpose)
+            if log.fault and log.epoch < self._replica.epoch
+        ]
+
+    def _ask_for_rest(self, now_ms: int) -> list[Message]:
+        """Ask whether there is more of own logs that were cut: where not, none is offered."""
+        messages: list[Message] = []
+        for log in self._awaited():
+            if self._may_try(log.log_id, now_ms):
+                self._tried_at_ms[log.log_id] = now_ms
+                messages.append(Repair(log=log.log_id, gaps=((log.size, 1),)))
+        return messages
 
     # What is remembered
 
@@ -310,7 +340,9 @@ class Audit:
                 self._begun(now_ms)
                 return False
             self._since_ms = row[0]
-        return has_passed(AUDIT_MS, self._since_ms or 0, now_ms)
+        # One side is enough; the parent sees to it where its child does not.
+        later_ms = RETRY_MS if self._kinship == "child" else 0
+        return has_passed(AUDIT_MS + later_ms, self._since_ms or 0, now_ms)
 
     def _begun(self, now_ms: int) -> None:
         self._since_ms = now_ms

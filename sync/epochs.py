@@ -122,6 +122,38 @@ def take_back(replica: Replica, log: Log, now_ms: int) -> None:
     )
 
 
+def pass_up(replica: Replica, log: Log, start: int) -> None:
+    """Send on upwards what was written here and came back in a log downwards alone.
+
+    Args:
+        replica: of this node, in a transaction.
+        log: own, given back by its reader.
+        start: first leaf that came back now.
+    """
+    if replica.subject.tier not in _ABOVE:
+        return
+    db = replica.store.db
+    for seq, data in enumerate(replica.store.leaves(log, start, log.size - start), start):
+        row = db.execute(
+            "SELECT document, hash FROM change WHERE log = ?1 AND seq = ?2 UNION"
+            " SELECT document, hash FROM waiting_change WHERE log = ?1 AND seq = ?2",
+            (log.number, seq),
+        ).fetchone()
+        if row is None:
+            continue
+        leaf = decode_leaf(data)
+        writer = replica.intake.writer(log.number, leaf.writer)
+        known = db.execute(
+            "SELECT 1 FROM change c JOIN log l ON l.number = c.log"
+            " WHERE document = ?1 AND hash = ?2 AND l.purpose = ?3 UNION"
+            " SELECT 1 FROM waiting_change c JOIN log l ON l.number = c.log"
+            " WHERE document = ?1 AND hash = ?2 AND l.purpose = ?3",
+            (*row, UP),
+        ).fetchone()
+        if writer.node == replica.subject.peer_id and known is None:
+            replica.repeat(leaf, writer)
+
+
 @dataclass(slots=True)
 class _Rewriting:
     """Writes changes of leaves that are in no log any more into the present log.

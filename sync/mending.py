@@ -131,7 +131,7 @@ class Mending:
             raise LinkError("repair_too_much", "the peer asks for too many leaves at once")
         for first, length in request.gaps:
             self._giving.extend((log.log_id, seq) for seq in range(first, first + length))
-        if log.log_id not in self._told:
+        if log.log_id not in self._told and request.gaps[0][0] < log.size:
             self._told.add(log.log_id)
             self._store.raise_alarm(
                 now_ms=now_ms,

@@ -22,7 +22,7 @@ from schemas.wire import (
     Problem,
 )
 from sync.apart import keep_apart
-from sync.epochs import open_epoch, take_back
+from sync.epochs import open_epoch, pass_up, take_back
 from sync.errors import FrameError, LinkError, LogError
 from sync.framing import PAST_LEAVES_MAX, dictionaries, past_needed, read_frame, restore
 from sync.history import LogHistory
@@ -346,10 +346,13 @@ class Receiver:
     def _settle(self, incoming: _Incoming, log: Log, now_ms: int) -> list[Message]:
         """Take leaves into use if a head covers them; return what is wrong with them, if it is."""
         size, root, signature = log.awaited or (0, b"", b"")
+        start = log.size
         try:
             if self._replica.inbound.settle(log, incoming.read.contiguous_end(0), now_ms):
                 if log.source is None:
                     self._store.seek_blobs(self._peer.peer_id)
+                    if log.purpose != UP:
+                        pass_up(self._replica, log, start)
                 self._take_back(incoming, log, now_ms)
         except LogError as error:
             if error.code == "leaf_missing":

@@ -6,7 +6,7 @@ no network: the program and the simulation drive the same code.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cbor2
 from cryptography import x509
@@ -263,6 +263,12 @@ class Replica:
             role=author.role,
         )
 
+    def repeat(self, leaf: Leaf, writer: Writer) -> None:
+        """Put a change that was written here in an earlier epoch into the present up log too."""
+        log = self.up_log()
+        number = self._writer_number(log, writer, leaf.hlc)
+        self._append(log, replace(leaf, writer=number).encode(), 0)
+
     def _own_log(self, purpose: str) -> Log:
         own_id = log_id(self.key.peer_id, purpose, self.epoch)
         log = self.store.find_log(own_id)
@@ -457,6 +463,9 @@ class Replica:
         found = [(leaf, row[0]) for row in rows if (leaf := self._intact(*row))]
         for leaf, source in sorted(found, key=lambda item: (item[0].hlc, item[0].body)):
             writer = self.intake.writer(source, leaf.writer)
+            if writer.node == child.peer_id:
+                # It has its own words, and takes them from nobody.
+                continue
             number = self._writer_number(log, writer, leaf.hlc)
             copy = Leaf(
                 type=leaf.type, writer=number, document=document, hlc=leaf.hlc, body=leaf.body

@@ -92,8 +92,7 @@ class Session:
             case Reconcile():
                 return self._audit.on_reconcile(message, now_ms)
             case Repair():
-                self._audit.on_repair(message, now_ms)
-                return []
+                return self._audit.on_repair(message, now_ms)
         self._heard_at_ms = now_ms
         match message:
             case Hello():

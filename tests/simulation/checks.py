@@ -53,7 +53,7 @@ def check_all(nodes: Nodes, ledger: Ledger, rng: random.Random) -> None:
     check_cosignatures(nodes, ledger)
     pictures = {code: draw_pictures(node) for code, node in nodes.items()}
     standing = {change for picture in pictures[CENTRE].values() for change in picture.changes}
-    concerns = ledger.settled_concerns(standing)
+    concerns = ledger.settled_concerns(standing, pictures[CENTRE].keys())
     check_documents(pictures, concerns)
     check_deeds(pictures, concerns, ledger)
     for deed in ledger.rewritten:
@@ -235,7 +235,9 @@ def check_deeds(pictures: Pictures, concerns: Concerns, ledger: Ledger) -> None:
             picture = own.get(deed.document)
             shown = Counter(event[0] for event in picture.events) if picture else Counter()
             if picture is None or picture.changes.count(deed.change) != 1:
-                raise BrokenPromise("deed_lost", f"{code} lacks a change that {deed.code} wrote")
+                raise BrokenPromise(
+                    "deed_lost", f"{code} lacks {deed.change.hex()[:8]} that {deed.code} wrote"
+                )
             if any(shown[key] != 1 for key, _ in deed.events):
                 raise BrokenPromise("deed_lost", f"{code} lacks an event that {deed.code} wrote")
     written = {deed.change for deed in ledger.deeds} | written_again(ledger)

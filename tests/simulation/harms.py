@@ -40,13 +40,12 @@ def harm_leaf(world: "World") -> None:
     world.ledger.is_harmed = True
     world.counts["harms"] += 1
     if rng.random() < 0.5:
-        sql, data = "DELETE FROM leaf WHERE log = ? AND seq = ?", ()
+        node.guard.disk.execute("DELETE FROM leaf WHERE log = ? AND seq = ?", (number, seq))
     else:
-        sql, data = (
+        node.guard.disk.execute(
             "UPDATE leaf SET data = ? WHERE log = ? AND seq = ?",
-            (_altered(node, number, seq, rng),),
+            (_altered(node, number, seq, rng), number, seq),
         )
-    node.guard.disk.execute(sql, (*data, number, seq))
     world.note(f"{node.code} loses leaf {seq} of log {log_id.hex()[:8]}")
 
 

@@ -161,6 +161,8 @@ class Ledger:
         self.unaware: dict[str, int | None] = {}
         # Deeds on a copy that did not know what it was: written again under other ids.
         self.rewritten: list[Deed] = []
+        # Those of which a disk that was put back once more may have lost what was written again.
+        self.perhaps: list[Deed] = []
         # Whether any disk lost leaves, so that nodes may say so.
         self.is_harmed = False
 
@@ -209,6 +211,7 @@ class Ledger:
             else deed
             for deed in self.deeds
         ]
+        self.perhaps += [deed for deed in self.rewritten if deed.code == node.code]
         self.rewritten = [deed for deed in self.rewritten if deed.code != node.code]
 
     def settle(self) -> None:
@@ -238,11 +241,13 @@ class Ledger:
             return True
         return bool(self.unaware) and code in RESTORE_ALARMS
 
-    def settled_concerns(self, standing: Set[bytes]) -> Concerns:
-        """Return what concerns whom by those changes alone that stand in the end."""
+    def settled_concerns(self, standing: Set[bytes], documents: Set[DocumentId]) -> Concerns:
+        """Return what concerns whom by those changes and documents that stand in the end."""
         found = Concerns()
+        again = {deed.change for deed in self.rewritten}
+        again |= {deed.change for deed in self.perhaps if deed.document in documents}
         for deed in self.deeds:
-            if deed.change in standing or any(deed.change == d.change for d in self.rewritten):
+            if deed.change in standing | again:
                 found.add(deed.document, deed.code, deed.kind, [event for _, event in deed.events])
         return found
 
@@ -326,6 +331,8 @@ class Ledger:
             )
         if log.owner == node.peer_id:
             truth = self.logs.setdefault(log.log_id, Truth(node.code, log.purpose))
+            # An epoch that it took for new may be one that its lost disk was in before.
+            truth.is_rolled |= self.unaware.get(node.code) is not None
             if before != len(truth.leaves):
                 raise BrokenPromise("log_owner", f"{node.code} lost its {log.purpose}")
             fresh = node.replica.store.leaves(log, before, log.size - before)

@@ -104,7 +104,7 @@ def test_equal_nodes_ask_once_a_day_and_say_nothing_in_between(
 ) -> None:
     commune.open_case(1)
     sync(commune, province)
-    said = live(commune, province, 3.05)
+    said = live(commune, province, 3.4)
     assert [type(message) for message in said] == [Reconcile, Reconcile] * 3
     assert sum(len(encode_message(message)) for message in said[:2]) <= 40
     assert commune.alarms() == province.alarms() == []
