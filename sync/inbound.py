@@ -71,7 +71,9 @@ class Inbound:
         log = self._store.find_log(named)
         if owner == self._subject.peer_id:
             return log or self._lost_log(named, purpose, epoch)
-        if not self._may_send(peer, owner, purpose) or (log is not None and log.source is None):
+        is_return = self._may_return(peer, owner, purpose)
+        may = is_return or self._may_send(peer, owner, purpose)
+        if not may or (log is not None and log.source is None):
             raise LinkError("offer_foreign", "the peer may not send this log")
         if log is None:
             if self._unproved_logs(peer.peer_id) >= OFFERS_MAX:
@@ -85,7 +87,7 @@ class Inbound:
             )
             if epoch and owner == peer.peer_id:
                 self._close_earlier(log, now_ms)
-        elif log.source != peer.peer_id:
+        elif log.source != peer.peer_id and not is_return:
             # A place has a new node, or somebody offered the log before its owner came. What the
             # earlier sender left unproved must not stand in the way.
             self._store.drop_pending(log)
@@ -102,6 +104,19 @@ class Inbound:
         is_reader = is_within(here, there) if purpose == UP else is_within(there, here)
         if here == there or purpose not in (UP, "down") or not is_reader:
             raise LinkError("offer_foreign", "the peer may not give this log back")
+
+    def comes_from(self, log: Log, peer: Subject) -> bool:
+        """Tell whether a peer sends a log, or gives back an own one or one that went through us."""
+        is_return = self._may_return(peer, log.owner, log.purpose)
+        return log.source in (None, peer.peer_id) or is_return
+
+    def _may_return(self, peer: Subject, owner_id: bytes, purpose: str) -> bool:
+        """Tell whether a log is of a place below us, and the peer the tier above that read it."""
+        here, owner = self._subject.code, self._store.peer(owner_id)
+        is_above = is_within(here, peer.code) and here != peer.code
+        is_below = owner is None or (is_within(owner.code, here) and owner.code != here)
+        has_places_below = self._subject.tier is not Tier.COMMUNE and owner_id != peer.peer_id
+        return purpose == UP and is_above and is_below and has_places_below
 
     def _lost_log(self, named: bytes, purpose: str, epoch: int) -> Log:
         log = self._store.create_log(
@@ -298,7 +313,8 @@ class Inbound:
         if owner.peer_id != log.owner:
             raise LinkError("log_unnamed", "the log's certificate belongs to somebody else")
         source = self._store.peer(log.source) if log.source else None
-        if log.purpose == UP and source and not is_within(owner.code, source.code):
+        places = [self._subject.code, *([source.code] if source else [])]
+        if log.purpose == UP and not all(is_within(owner.code, place) for place in places):
             raise LinkError("offer_foreign", "the peer may not send logs of that place")
         log.tier, log.code, log.dirty = owner.tier.value, owner.code, True
 

@@ -80,7 +80,9 @@ class Receiver:
         # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs
         # and purposes.
         self._ahead: dict[int, tuple[int, str]] = {}
-        # Leaves of each own log that the peer offered; None before its first word.
+        # Offers of logs that are stopped here: what comes of them is left alone.
+        self._ignored: set[int] = set()
+        # Leaves of each log that the peer offered; None before its first word.
         self.offered: dict[bytes, int] | None = None
 
     # Offers
@@ -104,6 +106,11 @@ class Receiver:
                 answers += self._on_offer(number, offer, log, now_ms)
         return answers
 
+    def _is_set_aside(self, named: bytes) -> bool:
+        """Tell whether the peer offered a log of which no leaves are taken."""
+        number = int.from_bytes(named, "big") if len(named) != 16 else -1
+        return number in self._ahead or number in self._ignored
+
     def _is_own(self, offer: Offer) -> bool:
         return (offer.owner or self._peer.peer_id) == self._replica.subject.peer_id
 
@@ -115,11 +122,17 @@ class Receiver:
                 # Its head must show that we signed it, before we believe that we are a copy.
                 self._ahead[number] = offer.epoch, self._purpose(offer)
                 return None
-        return self._accept(offer, now_ms)
+            return self._accept(offer, now_ms)
+        log = self._accept(offer, now_ms)
+        if log.fault and log.source != self._peer.peer_id:
+            # The tier above gives back what came through us, and ours contradicts something.
+            self._ignored.add(number)
+            return None
+        return log
 
     def _on_offer(self, number: int, offer: Offer, log: Log, now_ms: int) -> list[Message]:
         is_own = self._is_own(offer)
-        if not offer.owner and self.offered is not None:
+        if self.offered is not None:
             self.offered[log.log_id] = offer.size
         if len(self._incoming) >= _REFERENCES_MAX:
             raise LinkError("offers_too_many", "too many logs were offered in one session")
@@ -184,7 +197,7 @@ class Receiver:
         Raises:
             LinkError: it is nothing that this peer may send.
         """
-        if len(frame.log) != 16 and int.from_bytes(frame.log, "big") in self._ahead:
+        if self._is_set_aside(frame.log):
             return []
         incoming, log = self._find(frame.log)
         if log.fault and log.source is not None:
@@ -297,7 +310,7 @@ class Receiver:
         Raises:
             LinkError: its signature or its owner's certificate is not acceptable.
         """
-        if len(head.log) != 16 and int.from_bytes(head.log, "big") in self._ahead:
+        if self._is_set_aside(head.log):
             return self._on_head_ahead(head, now_ms)
         incoming, log = self._find(head.log)
         if log.fault and log.source is not None:
@@ -327,7 +340,10 @@ class Receiver:
 
     def _on_head_ahead(self, head: Head, now_ms: int) -> list[Message]:
         """Go on in the next epoch if the peer holds leaves that we signed and do not have."""
-        epoch, purpose = self._ahead[int.from_bytes(head.log, "big")]
+        number = int.from_bytes(head.log, "big")
+        if number in self._ignored:
+            return []
+        epoch, purpose = self._ahead[number]
         proves = self._replica.inbound.proves
         if epoch < self._replica.epoch or not proves(epoch, purpose, head, now_ms):
             # It missed what we offered, and means well.
@@ -440,8 +456,12 @@ class Receiver:
         if len(named) != 16:
             incoming = self._incoming.get(int.from_bytes(named, "big"))
         log = self._store.find_log(incoming.log_id) if incoming else None
-        if incoming is None or log is None or log.source not in (None, self._peer.peer_id):
+        is_here = log is not None and self._replica.inbound.comes_from(log, self._peer)
+        if incoming is None or log is None or not is_here:
             raise LinkError("frame_foreign", "leaves of a log that was not offered")
+        # It may have grown by another link.
+        incoming.arrived.add(0, log.size)
+        incoming.read.add(0, log.size)
         return incoming, log
 
     def _log(self, named: bytes) -> Log:

@@ -150,10 +150,11 @@ class Sender:
             }
 
     def _is_theirs(self, log: Log) -> bool:
-        """Tell whether the peer wrote a log, a child for all and our parent for us."""
+        """Tell whether a log comes from the peer: its own, and what goes through a child."""
+        if self._kinship == "child":
+            return log.purpose == UP and self._peer.peer_id in (log.owner, log.source)
         mine = f"down/{self._replica.subject.peer_id.hex()}"
-        purpose = UP if self._kinship == "child" else mine
-        return (log.owner, log.purpose) == (self._peer.peer_id, purpose)
+        return (log.owner, log.purpose) == (self._peer.peer_id, mine)
 
     @property
     def offered(self) -> int:
@@ -176,7 +177,7 @@ class Sender:
                 continue
             if len(offers) == OFFERS_MAX:
                 break
-            is_return = log.owner == self._peer.peer_id
+            is_return = self._is_theirs(log)
             acked = min(self._store.cursor(log, self._peer.peer_id), log.size)
             if is_return:
                 # Its head comes first; what the peer lacks follows when it says so.
@@ -218,7 +219,8 @@ class Sender:
         """Tell whether the peer lacks leaves of an own log, or holds others in it."""
         if self._owed is None or not self._is_theirs(log):
             return False
-        return log.log_id in self._owed or log.fault == "log_forked"
+        is_forked = log.fault == "log_forked" and log.owner == self._peer.peer_id
+        return log.log_id in self._owed or is_forked
 
     # Frames and heads
 
@@ -324,7 +326,7 @@ class Sender:
         return self._is_stopped(log) or self._store.damage.holds_back(log, first)
 
     def _lacks_cosignature(self, log: Log) -> bool:
-        if log.owner == self._peer.peer_id:
+        if self._is_theirs(log):
             return False
         return min(self._cosigned(log), self._cosigned_above(log)) < log.size
 
@@ -444,6 +446,9 @@ class Sender:
         if outgoing is None:
             raise LinkError(problem.code, f"the peer reports: {problem.detail}")
         log = self._log(outgoing.log_id)
+        if self._is_theirs(log) and log.owner != self._peer.peer_id:
+            # It stopped its own copy, and says so there.
+            return
         self._stop(log, problem.code, f"the peer reports: {problem.detail}", now_ms)
 
     def _suspect(self, now_ms: int) -> None:

@@ -196,23 +196,29 @@ class Ledger:
                 self.logs[log.log_id] = Truth(node.code, log.purpose)
         for truth in self.logs.values():
             truth.is_rolled |= truth.owner == node.code
-        standing = {
-            bytes(row[0])
-            for other in self._nodes.values()
-            for row in other.guard.disk.execute(
-                "SELECT hash FROM change c JOIN log l ON l.number = c.log"
-                " JOIN leaf f ON f.log = c.log AND f.seq = c.seq WHERE l.owner = ?",
-                (node.peer_id,),
-            )
-        }
+        # A disk that is put back may have been the last to hold what another lost before.
+        standing = {code: self._standing(code) for code in self.unaware}
         self.deeds = [
-            replace(deed, is_acknowledged=deed.is_acknowledged and deed.change in standing)
-            if deed.code == node.code
+            replace(deed, is_acknowledged=deed.is_acknowledged and deed.change in held)
+            if (held := standing.get(deed.code)) is not None
             else deed
             for deed in self.deeds
         ]
         self.perhaps += [deed for deed in self.rewritten if deed.code == node.code]
         self.rewritten = [deed for deed in self.rewritten if deed.code != node.code]
+
+    def _standing(self, code: str) -> set[bytes]:
+        """Return the changes in logs of a node, on whatever disk."""
+        owner = next(node.peer_id for node in self._nodes.values() if node.code == code)
+        return {
+            bytes(row[0])
+            for other in self._nodes.values()
+            for row in other.guard.disk.execute(
+                "SELECT hash FROM change c JOIN log l ON l.number = c.log"
+                " JOIN leaf f ON f.log = c.log AND f.seq = c.seq WHERE l.owner = ?",
+                (owner,),
+            )
+        }
 
     def settle(self) -> None:
         """Take what the tier above holds of logs that were rolled back as the truth."""

@@ -330,3 +330,45 @@ def test_a_centre_on_an_old_copy_gets_back_what_its_provinces_hold(
     same_documents(province, old)
     same_documents(commune, old)
     assert old.values(case)["topic"] == "trung ương"
+
+
+def test_a_province_gets_back_what_came_through_it_though_the_commune_is_gone_for_good(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    centre = new_node("0", tmp_path)
+    meet(commune, province)
+    old = copy_of(province, tmp_path)
+    case = commune.open_case(1)
+    meet(commune, province)
+    meet(province, centre)
+    meet(old, centre)
+    assert old.values(case) == commune.values(case)
+    assert old.log(commune.place).size == commune.log(commune.place).size
+    # And the commune comes back after all.
+    commune.write(case, fields={"title": "sau"})
+    meet(commune, old)
+    meet(old, centre)
+    same_documents(commune, old)
+    same_documents(old, centre)
+
+
+def test_a_commune_and_its_province_on_old_copies_get_all_back_from_the_centre(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    centre = new_node("0", tmp_path)
+    case = commune.open_case(1)
+    meet(commune, province)
+    meet(province, centre)
+    old_commune, old_province = copy_of(commune, tmp_path), copy_of(province, tmp_path)
+    commune.write(case, fields={"title": "xã"}, events=[Noted(text="xã")])
+    province.write(case, fields={"topic": "tỉnh"}, events=[Noted(text="tỉnh")])
+    for _ in range(2):
+        meet(commune, province)
+        meet(province, centre)
+    for _ in range(3):
+        meet(old_province, centre)
+        meet(old_commune, old_province)
+    assert old_commune.values(case) == {"title": "xã", "topic": "tỉnh"}
+    same_documents(old_commune, old_province)
+    same_documents(old_province, centre)
+    assert old_commune.replica.epoch == 1

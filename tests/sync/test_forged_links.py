@@ -140,7 +140,6 @@ def test_an_owner_left_out_is_the_sender(province: Node) -> None:
         (PROVINCE, COMMUNE, offer_of(PROVINCE)),
         (PROVINCE, COMMUNE, offer_of(COMMUNE, "down")),
         (PROVINCE, CENTRE, offer_of(CENTRE)),
-        (PROVINCE, CENTRE, offer_of(COMMUNE)),
         (PROVINCE, CENTRE, offer_of(CENTRE, down(COMMUNE))),
         (PROVINCE, CENTRE, offer_of(PROVINCE, "down")),
         (COMMUNE, PROVINCE, offer_of(PROVINCE)),
