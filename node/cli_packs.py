@@ -9,7 +9,7 @@ from typing import Any
 
 from node.clock import Clock
 from node.entropy import system_entropy, system_rng
-from node.pack_imports import Confirmed, Imported, Taken, has_ended, import_packs
+from node.pack_imports import Confirmed, Imported, Taken, alone, has_ended, import_packs
 from node.packs import Choices, Exported, export_pack, find_relative, is_known
 from node.station import Station, opened_station
 from schemas.limits import PACK_PART_BYTES_DEFAULT, PACK_PART_BYTES_MIN
@@ -125,7 +125,9 @@ def _import(options: argparse.Namespace) -> int:
     progress, clock = _Progress(), Clock()
     try:
         with opened_station(options.data, system_rng()) as station:
-            imported = import_packs(station, options.packs, clock.now_ms, progress.show)
+            imported = import_packs(
+                station, options.packs, alone(station, clock.now_ms), progress.show
+            )
     except KeyboardInterrupt:
         progress.end()
         print(

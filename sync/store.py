@@ -43,6 +43,8 @@ class Store:
         self._log_ids: list[bytes] | None = None
         # Counts news about cosignatures, so that sessions look only when there is some.
         self.cosignature_news = 0
+        # Counts what came by pack, for the same reason.
+        self.packs_taken = 0
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -210,6 +212,7 @@ class Store:
 
     def put_pending(self, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         """Keep leaves whose tree head has not come; the first copy of a number stays."""
+        log.arrivals += 1
         self.db.executemany(
             "INSERT OR IGNORE INTO pending_leaf VALUES (?, ?, ?)",
             [(log.number, first_seq + offset, leaf) for offset, leaf in enumerate(leaves)],
@@ -232,11 +235,13 @@ class Store:
 
     def drop_pending(self, log: Log) -> None:
         """Forget what came of a log and no tree head covers; its sender has it."""
+        log.arrivals += 1
         self.db.execute("DELETE FROM pending_leaf WHERE log = ?", (log.number,))
         self.early.drop_all(log)
 
     def promote(self, log: Log, start: int, end: int) -> None:
         """Move pending leaves, now covered by a tree head, to the log."""
+        log.arrivals += 1
         bounds = (log.number, start, end)
         self.db.execute(
             "INSERT INTO leaf SELECT log, seq, data FROM pending_leaf"
