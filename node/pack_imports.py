@@ -396,7 +396,6 @@ class _Taking:
             )
         for entry in batch:
             self._unpacker.take(entry, now_ms)
-        self._store.packs_taken += 1
 
     def end(self, held: int) -> None:
         """Note what became of it, where so many of its leaves had been here before."""

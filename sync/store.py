@@ -43,7 +43,7 @@ class Store:
         self._log_ids: list[bytes] | None = None
         # Counts news about cosignatures, so that sessions look only when there is some.
         self.cosignature_news = 0
-        # Counts what came by pack, for the same reason.
+        # Counts what came by packs, for the same reason.
         self.packs_taken = 0
 
     @contextmanager
