@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol, TypeVar
+from typing import BinaryIO, Final, Literal, Protocol, TypeVar
 
 from crypto.certificates import Subject, chain_from_der, verify_chain
 from crypto.errors import CryptoError, SealError
@@ -22,7 +22,7 @@ from crypto.sealed_stream import (
 )
 from node.errors import NodeError
 from node.folder import NodeFolder, expiry_ms
-from node.packs import SUFFIX, Progress, Relative, relative_of
+from node.packs import SUFFIX, Progress, Relative, Step, relative_of
 from node.station import Station
 from schemas.codes import Tier
 from schemas.wire import Frame
@@ -227,7 +227,7 @@ def _read_part(folder: NodeFolder, path: Path, progress: Progress) -> Part:
     files: dict[bytes, int] = {}
     is_last = False
     with _OpenPart(folder, path) as opened:
-        for entry in opened.entries(lambda done: progress(f"checking {path.name}: {done} %")):
+        for entry in opened.entries(_stepped("checking", path, progress)):
             match entry:
                 case Messages():
                     for message in entry.messages:
@@ -248,6 +248,12 @@ def _read_part(folder: NodeFolder, path: Path, progress: Progress) -> Part:
             files_bytes=sum(files.values()),
             is_last=is_last,
         )
+
+
+def _stepped(
+    phase: Literal["checking", "taking"], path: Path, progress: Progress
+) -> Callable[[int, int], None]:
+    return lambda done, total: progress(Step(phase=phase, done=done, total=total, name=path.name))
 
 
 class _OpenPart:
@@ -301,8 +307,8 @@ class _OpenPart:
         self.sender = relative_of(self._folder, chain, subject)
         self._opener = open_stream(head, subject.peer_id, self._folder.key.office_private)
 
-    def entries(self, progress: Callable[[int], None]) -> Iterator[Entry]:
-        """Yield what is in the part.
+    def entries(self, progress: Callable[[int, int], None]) -> Iterator[Entry]:
+        """Yield what is in the part; tell how many bytes of how many were read.
 
         Raises:
             SealError: it is damaged or cut off.
@@ -321,9 +327,9 @@ def _read_head(file: BinaryIO) -> StreamHead:
 
 
 def _plaintext(
-    file: BinaryIO, path: Path, opener: StreamOpener, progress: Callable[[int], None]
+    file: BinaryIO, path: Path, opener: StreamOpener, progress: Callable[[int, int], None]
 ) -> Iterator[bytes]:
-    size, done = max(1, path.stat().st_size), file.tell()
+    size, done = path.stat().st_size, file.tell()
     while True:
         try:
             data = file.read(_READ_BYTES)
@@ -333,7 +339,7 @@ def _plaintext(
             break
         done += len(data)
         yield opener.update(data)
-        progress(min(100, 100 * done // size))
+        progress(done, max(done, size))
     yield opener.finish()
 
 
@@ -350,11 +356,11 @@ def _unreadable(path: Path, error: OSError) -> NodeError:
 
 def _take_in(station: Station, taken: Taken, transact: Transact, progress: Progress) -> None:
     taking = _Taking(station, taken)
-    name = taking.part.path.name
+    step = _stepped("taking", taking.part.path, progress)
     held = transact(lambda _: taking.begin())
     try:
         with _OpenPart(station.folder, taking.part.path) as opened:
-            for batch in _batches(opened.entries(lambda done: progress(f"{name}: {done} %"))):
+            for batch in _batches(opened.entries(step)):
                 _check_room(station)
                 transact(partial(taking.take, batch))
     except (LinkError, PackError, CryptoError, NodeError) as error:

@@ -27,6 +27,10 @@ class WriterThread:
         async with self._places:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
+    def run_from_thread(self, work: Callable[[], T]) -> T:
+        """Run one unit of work for another thread, which waits for it."""
+        return self._executor.submit(work).result()
+
     def close(self) -> None:
         """Finish what waits, then end the thread."""
         self._executor.shutdown(wait=True)

@@ -115,7 +115,7 @@ class Interrupt:
     def __init__(self, calls: int) -> None:
         self._calls = calls
 
-    def step(self, _line: str) -> None:
+    def step(self, _step: object) -> None:
         self._calls -= 1
         if self._calls == 0:
             raise _StopError
