@@ -160,7 +160,7 @@ def _job_answer(job: PackJob, now_ms: int) -> PackJobAnswer:
 
 def _trouble(error: Failure) -> Trouble:
     hint = getattr(error, "hint", "")
-    return Trouble(code=error.code, message=f"{error} {hint}".strip())
+    return Trouble(code=error.code, message=f"{str(error).rstrip('.')}. {hint}".strip())
 
 
 def _made(exported: Exported) -> PackMade:
