@@ -32,16 +32,19 @@ class Earlier:
 
     Some bytes are not the only ones that say the same: what is sealed has a key of its own, and
     each version of zstd packs otherwise. These stay as they are while they still read the same.
+
+    Attributes:
+        value: what stands in it; None if there is no such file.
     """
 
     def __init__(self, name: str) -> None:
         """Read the file; without one, everything is made anew."""
         path = FOLDER / name
-        self._value = json.loads(path.read_text()) if path.exists() else None
+        self.value = json.loads(path.read_text()) if path.exists() else None
 
     def keep(self, path: tuple[str | int, ...], made: bytes, read: Callable[[bytes], Any]) -> bytes:
         """Return the bytes that stand at a place of the file if they read as those made now do."""
-        value: Any = self._value
+        value: Any = self.value
         for step in path:
             here = isinstance(value, dict) and step in value
             here = here or (isinstance(value, list) and int(step) < len(value))

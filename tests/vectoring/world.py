@@ -17,7 +17,7 @@ from tests.independent.forger import Signer
 from tests.sync.builders import CENTRE, COMMUNE, NOW_MS, PROVINCE, Link, Node, Place, new_node
 
 HOUR_MS: Final = 3_600_000
-PAPER: Final = b"%PDF-1.4\n" + b"".join(sha256(bytes([n])).digest() for n in range(80))
+PAPER: Final = b"%PDF-1.4\n" + b"".join(sha256(bytes([n])).digest() for n in range(40))
 BROWSER: Final = bytes(range(0xA0, 0xB0))
 
 
