@@ -8,6 +8,7 @@ its mark, sizes and checksum: what carries frames is authenticated, and tree hea
 
 import hashlib
 import itertools
+import threading
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -39,6 +40,8 @@ _WINDOW_BYTES_MAX: Final = 2 << 20
 # What leaves shrink to at first guess.
 _RATIO: Final = 0.3
 _TRIES: Final = 4
+# The library works without Python's lock and crashes the process where two threads use one object.
+_OWN: Final = threading.local()
 
 
 class Growing:
@@ -342,12 +345,11 @@ class _Reader:
 def _compressor(dictionary: bytes, past: bytes) -> zstandard.ZstdCompressor:
     if past:
         return _compressor_with(_together(dictionary, past))
-    return _made_compressor(dictionary)
-
-
-@cache
-def _made_compressor(dictionary: bytes) -> zstandard.ZstdCompressor:
-    return _compressor_with(zstandard.ZstdCompressionDict(dictionary) if dictionary else None)
+    made = _OWN.__dict__.setdefault("compressors", {})
+    if dictionary not in made:
+        made[dictionary] = _compressor_with(_trained(dictionary))
+    found: zstandard.ZstdCompressor = made[dictionary]
+    return found
 
 
 def _compressor_with(help_: zstandard.ZstdCompressionDict | None) -> zstandard.ZstdCompressor:
@@ -365,12 +367,11 @@ def _compressor_with(help_: zstandard.ZstdCompressionDict | None) -> zstandard.Z
 def _decompressor(dictionary: bytes, past: bytes) -> zstandard.ZstdDecompressor:
     if past:
         return _decompressor_with(_together(dictionary, past))
-    return _made_decompressor(dictionary)
-
-
-@cache
-def _made_decompressor(dictionary: bytes) -> zstandard.ZstdDecompressor:
-    return _decompressor_with(zstandard.ZstdCompressionDict(dictionary) if dictionary else None)
+    made = _OWN.__dict__.setdefault("decompressors", {})
+    if dictionary not in made:
+        made[dictionary] = _decompressor_with(_trained(dictionary))
+    found: zstandard.ZstdDecompressor = made[dictionary]
+    return found
 
 
 def _decompressor_with(help_: zstandard.ZstdCompressionDict | None) -> zstandard.ZstdDecompressor:
@@ -379,6 +380,10 @@ def _decompressor_with(help_: zstandard.ZstdCompressionDict | None) -> zstandard
         format=zstandard.FORMAT_ZSTD1_MAGICLESS,
         max_window_size=_WINDOW_BYTES_MAX,
     )
+
+
+def _trained(dictionary: bytes) -> zstandard.ZstdCompressionDict | None:
+    return zstandard.ZstdCompressionDict(dictionary) if dictionary else None
 
 
 def _together(dictionary: bytes, past: bytes) -> zstandard.ZstdCompressionDict:
