@@ -331,6 +331,7 @@ class Replica:
     def _finish(self) -> None:
         changed = self.intake.changed
         if changed:
+            self.intake.save()
             self._project(set(changed))
             if self.subject.tier is not Tier.COMMUNE:
                 self._pass_on(dict(sorted(changed.items())))

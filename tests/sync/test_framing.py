@@ -341,7 +341,7 @@ def test_threads_pack_and_read_beside_each_other_without_a_crash() -> None:
     assert name
 
     def work(number: int) -> list[bytes]:
-        leaves = STORY[:3] + [_nonsense(number)]
+        leaves = [*STORY[:3], _nonsense(number)]
         found = []
         for _ in range(150):
             data, count = pack(0, leaves, Known([]), dictionary=dictionary, size_max=1 << 20)
