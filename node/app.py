@@ -90,8 +90,9 @@ class Node:
         self.is_ready = False
         station.connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES_MAX}")
         self.changes = ChangeCounter()
-        self._writer = WriterThread()
-        self.packs = PackJobs(station, clock, self._transact, self.changes.announce)
+        self._listening: dict[Session, asyncio.Event] = {}
+        self._writer = WriterThread(clock)
+        self.packs = PackJobs(station, clock, self._transact, self._announce)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self.uplink: Uplink | None = None
@@ -123,7 +124,7 @@ class Node:
     async def write(self, work: Callable[[int], T]) -> T:
         """Run work(now_ms) in one transaction in the writer thread."""
         result = await self._writer.run(partial(self._unit, work))
-        await self.changes.announce()
+        await self._announce()
         return result
 
     def _transact(self, work: Callable[[int], T], /) -> T:
@@ -213,7 +214,7 @@ class Node:
                 self._station.replica.welcome(known)
             return Session(self._station.replica, peer, kinship, self.blobs)
 
-        return await self._writer.run(unit)
+        return await self._writer.run_for(peer.peer_id, unit)
 
     async def step(
         self, session: Session, messages: Sequence[Message], *, room_bytes: int
@@ -222,6 +223,8 @@ class Node:
 
         def unit() -> list[Message]:
             answers: list[Message] = []
+            if any(isinstance(message, Frame) for message in messages):
+                self._check_room()
             now_ms = self.clock.now_ms()
             with self._station.replica.transaction():
                 for message in messages:
@@ -230,10 +233,8 @@ class Node:
                     answers += session.pump(now_ms, room_bytes)
             return answers
 
-        if any(isinstance(message, Frame) for message in messages):
-            await asyncio.to_thread(self._check_room)
         try:
-            answers = await self._writer.run(unit)
+            answers = await self._writer.run_for(session.peer.peer_id, unit)
         except (LinkError, MessageError, StoreError, CryptoError):
             raise
         except Exception as error:
@@ -242,7 +243,7 @@ class Node:
             log.exception("link fault")
             raise LinkError("link_fault", "the message could not be handled") from error
         if messages:
-            await self.changes.announce()
+            await self._announce()
         return answers
 
     def _check_room(self) -> None:
@@ -258,9 +259,22 @@ class Node:
                 "Free some space; what was confirmed is safe, and the rest comes by itself.",
             )
 
-    async def wait_for_news(self, after: int, timeout_s: float) -> int:
-        """Return the count of commits once it is above `after`, or when time is up."""
-        return await self.changes.wait(after, timeout_s)
+    async def wait_for_news(self, session: Session) -> None:
+        """Return once there is news for a session."""
+        news = self._listening.setdefault(session, asyncio.Event())
+        try:
+            while not session.has_news():
+                news.clear()
+                await news.wait()
+        finally:
+            del self._listening[session]
+
+    async def _announce(self) -> None:
+        """Wake the pages, and the links that have something to say."""
+        await self.changes.announce()
+        for session, news in self._listening.items():
+            if session.has_news():
+                news.set()
 
     async def close(self) -> None:
         """Stop the threads and fold the database."""

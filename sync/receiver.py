@@ -78,7 +78,7 @@ class Receiver:
         # The peer's dictionaries in its order, None where we do not know one.
         self._dictionaries: list[bytes | None] = []
         self._cosignature_news = 0
-        self._packs_taken = replica.store.packs_taken
+        self._news = replica.store.news[peer.peer_id]
         # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs.
         self._ahead: dict[int, int] = {}
         # Leaves of each own log that the peer offered; None before its first word.
@@ -386,8 +386,9 @@ class Receiver:
         """Return acknowledgements that would say something new."""
         cosigned = self._store.cosignature_news != self._cosignature_news
         self._cosignature_news = self._store.cosignature_news
-        if self._store.packs_taken != self._packs_taken:
-            self._packs_taken = self._store.packs_taken
+        news = self._store.news[self._peer.peer_id]
+        if news != self._news:
+            self._news = news
             for incoming in self._by_id.values():
                 self._look_again(incoming, self._log(incoming.log_id))
         messages: list[Message] = []
