@@ -35,14 +35,14 @@ class _Order:
     """Leaves of one log that are to come back.
 
     Attributes:
-        open: numbers not asked for yet, or asked for in vain.
+        left: numbers not asked for yet, or asked for in vain.
         asked: numbers on their way.
         came: numbers of the leaves that were put back.
         unproved: leaves that came without a proof, because their block is damaged there too.
     """
 
     log_id: bytes
-    open: list[int]
+    left: list[int]
     count: int
     asked: set[int] = field(default_factory=set)
     asked_at_ms: int = 0
@@ -104,9 +104,9 @@ class Mending:
             if order.asked and not has_passed(ANSWER_MS, order.asked_at_ms, now_ms):
                 break
             order.tries = order.tries + 1 if order.asked else 0
-            order.open = [*sorted(order.asked), *order.open]
+            order.left = [*sorted(order.asked), *order.left]
             order.asked.clear()
-            if order.open and order.tries < _TRIES_MAX:
+            if order.left and order.tries < _TRIES_MAX:
                 messages.append(self._ask(order, now_ms))
                 break
             self._orders.popleft()
@@ -114,7 +114,7 @@ class Mending:
         return messages
 
     def _ask(self, order: _Order, now_ms: int) -> Repair:
-        wanted, order.open = order.open[:REPAIR_LEAVES], order.open[REPAIR_LEAVES:]
+        wanted, order.left = order.left[:REPAIR_LEAVES], order.left[REPAIR_LEAVES:]
         order.asked, order.asked_at_ms = set(wanted), now_ms
         return Repair(log=order.log_id, gaps=gaps_of(wanted))
 

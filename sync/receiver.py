@@ -1,7 +1,7 @@
 """The receiving half of a session: logs that the peer sends, and what we say of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from crypto.certificates import Subject
@@ -26,6 +26,7 @@ from sync.epochs import open_epoch, pass_up, take_back
 from sync.errors import FrameError, LinkError, LogError
 from sync.framing import PAST_LEAVES_MAX, dictionaries, past_needed, read_frame, restore
 from sync.history import LogHistory
+from sync.incoming import Incoming
 from sync.log import HEAD_STEP, UP, Log
 from sync.ranges import Ranges
 from sync.replica import Replica
@@ -33,33 +34,6 @@ from sync.scrub import has_damage
 from sync.stripping import Stripped
 
 _REFERENCES_MAX: Final = 1 << 16
-
-
-@dataclass(slots=True)
-class _Incoming:
-    """What this session knows about one log it receives.
-
-    Attributes:
-        arrived: what is stored, in frames that cannot be read yet too.
-        read: what is stored as leaves.
-        told: what the last acknowledgement said.
-        cosigned: size that was told of each cosigner.
-        known: sizes that the peer knew of us and of those above us when the session began.
-        is_compared: a head below what is here was compared with it.
-        returns: size at which an own log is back.
-    """
-
-    log_id: bytes
-    reference: bytes
-    arrived: Ranges
-    read: Ranges
-    history: LogHistory
-    told: tuple[object, ...] = ()
-    cosigned: dict[bytes, int] = field(default_factory=dict)
-    known: tuple[int, int] = (0, 0)
-    is_news: bool = False
-    is_compared: bool = False
-    returns: int = 0
 
 
 class Receiver:
@@ -72,11 +46,12 @@ class Receiver:
         self._store = replica.store
         self._peer = peer
         # By the number of the offer, which is what the peer calls a log.
-        self._incoming: dict[int, _Incoming] = {}
-        self._by_id: dict[bytes, _Incoming] = {}
+        self._incoming: dict[int, Incoming] = {}
+        self._by_id: dict[bytes, Incoming] = {}
         # The peer's dictionaries in its order, None where we do not know one.
         self._dictionaries: list[bytes | None] = []
         self._cosignature_news = 0
+        self._news = replica.store.news[peer.peer_id]
         # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs
         # and purposes.
         self._ahead: dict[int, tuple[int, str]] = {}
@@ -149,7 +124,7 @@ class Receiver:
         is_news = ack.have_seq != offer.from_seq or ack.gaps or ack.cosignatures
         return [ack] if is_news or is_own else []
 
-    def _greet(self, log: Log, offer: Offer) -> _Incoming:
+    def _greet(self, log: Log, offer: Offer) -> Incoming:
         if not offer.owner and self._is_fresh:
             self._forget_lost(log, offer.size)
         incoming = self._by_id[log.log_id] = self._open(log)
@@ -161,7 +136,7 @@ class Receiver:
         if log.size <= size and waiting and waiting[-1] >= size and not log.fault:
             keep_apart(self._store, log)
 
-    def _take_back(self, incoming: _Incoming, log: Log, now_ms: int) -> None:
+    def _take_back(self, incoming: Incoming, log: Log, now_ms: int) -> None:
         """Use an own log again once all is back that the peer offered of it."""
         if log.source is None and log.fault and log.size >= incoming.returns:
             take_back(self._replica, log, now_ms)
@@ -177,11 +152,12 @@ class Receiver:
         reader = self._peer.peer_id if self._is_own(offer) else self._replica.subject.peer_id
         return f"{offer.purpose}/{reader.hex()}"
 
-    def _open(self, log: Log) -> _Incoming:
+    def _open(self, log: Log) -> Incoming:
         read = Ranges(self._store.pending_numbers(log))
         read.add(0, log.size)
         arrived = self._arrived(log, read)
-        return _Incoming(log.log_id, b"", arrived, read, LogHistory(self._store, log))
+        history = LogHistory(self._store, log)
+        return Incoming(log.log_id, b"", arrived, read, history, (log, log.arrivals))
 
     def _arrived(self, log: Log, read: Ranges) -> Ranges:
         arrived = read.copy()
@@ -202,6 +178,11 @@ class Receiver:
         incoming, log = self._find(frame.log)
         if log.fault and log.source is not None:
             return []
+        answers = self._on_frame(incoming, log, frame, now_ms)
+        incoming.seen = (log, log.arrivals)
+        return answers
+
+    def _on_frame(self, incoming: Incoming, log: Log, frame: Frame, now_ms: int) -> list[Message]:
         if frame.coding == PLAIN:
             self._keep(incoming, log, frame.first_seq, frame.leaves)
             return self._settle(incoming, log, now_ms)
@@ -237,7 +218,7 @@ class Receiver:
         return found
 
     def _take(
-        self, incoming: _Incoming, log: Log, first_seq: int, data: bytes, dictionary: bytes
+        self, incoming: Incoming, log: Log, first_seq: int, data: bytes, dictionary: bytes
     ) -> None:
         """Read a frame, or keep it until what it builds on has come.
 
@@ -267,7 +248,7 @@ class Receiver:
             return
         self._keep(incoming, log, first_seq, leaves)
 
-    def _keep(self, incoming: _Incoming, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
+    def _keep(self, incoming: Incoming, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         self._replica.inbound.keep(log, first_seq, leaves)
         end = first_seq + len(leaves)
         if incoming.arrived.covers(first_seq, end):
@@ -277,7 +258,7 @@ class Receiver:
         incoming.read.add(first_seq, end)
         incoming.is_news = True
 
-    def _read_early(self, incoming: _Incoming, log: Log) -> list[Message]:
+    def _read_early(self, incoming: Incoming, log: Log) -> list[Message]:
         """Read frames that waited for what has come now."""
         while frame := self._store.early.next_frame(log):
             first, data, digest = frame
@@ -294,7 +275,7 @@ class Receiver:
             self._keep(incoming, log, first, leaves)
         return []
 
-    def _drop(self, incoming: _Incoming, log: Log, detail: str) -> Problem:
+    def _drop(self, incoming: Incoming, log: Log, detail: str) -> Problem:
         """Forget what no head covers; the peer ends the link and sends it in another."""
         self._store.drop_pending(log)
         incoming.arrived, incoming.read, incoming.is_news = Ranges(), Ranges(), False
@@ -336,7 +317,9 @@ class Receiver:
             if error.code == "leaf_missing":
                 raise
             return [self._fault(incoming, log, head, error, now_ms)]
-        return self._settle(incoming, log, now_ms) or [self._ack(incoming, log)]
+        problems = self._settle(incoming, log, now_ms)
+        incoming.seen = (log, log.arrivals)
+        return problems or [self._ack(incoming, log)]
 
     def _on_head_ahead(self, head: Head, now_ms: int) -> list[Message]:
         """Go on in the next epoch if the peer holds leaves that we signed and do not have."""
@@ -359,7 +342,7 @@ class Receiver:
         )
         return []
 
-    def _settle(self, incoming: _Incoming, log: Log, now_ms: int) -> list[Message]:
+    def _settle(self, incoming: Incoming, log: Log, now_ms: int) -> list[Message]:
         """Take leaves into use if a head covers them; return what is wrong with them, if it is."""
         size, root, signature = log.awaited or (0, b"", b"")
         start = log.size
@@ -380,7 +363,7 @@ class Receiver:
         return []
 
     def _fault(
-        self, incoming: _Incoming, log: Log, head: Head, error: LogError, now_ms: int
+        self, incoming: Incoming, log: Log, head: Head, error: LogError, now_ms: int
     ) -> Message:
         """Stop a log that tells two stories, and keep both; not if ours is the damaged one."""
         if has_damage(self._store, log, now_ms):
@@ -402,7 +385,7 @@ class Receiver:
             )
         return self._stopped(incoming, error.code, str(error))
 
-    def _stopped(self, incoming: _Incoming, code: str, detail: str) -> Problem:
+    def _stopped(self, incoming: Incoming, code: str, detail: str) -> Problem:
         return Problem(code=code, detail=detail, log=incoming.reference)
 
     # Acknowledgements
@@ -411,6 +394,11 @@ class Receiver:
         """Return acknowledgements that would say something new."""
         cosigned = self._store.cosignature_news != self._cosignature_news
         self._cosignature_news = self._store.cosignature_news
+        news = self._store.news[self._peer.peer_id]
+        if news != self._news:
+            self._news = news
+            for incoming in self._by_id.values():
+                self._look_again(incoming, self._log(incoming.log_id))
         messages: list[Message] = []
         for incoming in self._by_id.values():
             if cosigned or incoming.is_news:
@@ -420,7 +408,7 @@ class Receiver:
                     messages.append(ack)
         return messages
 
-    def _ack(self, incoming: _Incoming, log: Log) -> Ack:
+    def _ack(self, incoming: Incoming, log: Log) -> Ack:
         cosignatures = []
         for size, _, made in self._store.cosignatures(log)[-COSIGNATURES_MAX:]:
             own = made.peer_id == self._replica.subject.peer_id
@@ -451,7 +439,7 @@ class Receiver:
         """
         return self._find(named)[1].log_id
 
-    def _find(self, named: bytes) -> tuple[_Incoming, Log]:
+    def _find(self, named: bytes) -> tuple[Incoming, Log]:
         incoming = self._by_id.get(named)
         if len(named) != 16:
             incoming = self._incoming.get(int.from_bytes(named, "big"))
@@ -459,10 +447,20 @@ class Receiver:
         is_here = log is not None and self._replica.inbound.comes_from(log, self._peer)
         if incoming is None or log is None or not is_here:
             raise LinkError("frame_foreign", "leaves of a log that was not offered")
-        # It may have grown by another link.
-        incoming.arrived.add(0, log.size)
-        incoming.read.add(0, log.size)
+        self._look_again(incoming, log)
         return incoming, log
+
+    def _look_again(self, incoming: Incoming, log: Log) -> None:
+        """Take notice of what came of a log by a stick, or another link."""
+        seen, arrivals = incoming.seen
+        if seen is not log or arrivals != log.arrivals:
+            fresh = self._open(log)
+            incoming.arrived, incoming.read, incoming.history = (
+                fresh.arrived,
+                fresh.read,
+                fresh.history,
+            )
+            incoming.seen, incoming.is_news = fresh.seen, True
 
     def _log(self, named: bytes) -> Log:
         log = self._store.find_log(named)

@@ -5,10 +5,9 @@ rollback throws every Log away, so memory is never ahead of the disk.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 from crypto.merkle import inclusion_proof, leaf_hash, parent_hash, root_at
 from crypto.note import Cosignature, key_name
@@ -18,19 +17,8 @@ from sync.database import Connection, translated
 from sync.early import EarlyFrames
 from sync.errors import LogError, StoreError
 from sync.log import SELECT_LOG, SUBTREE_LEVEL, Log, log_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """A node that this one knows by its certificate."""
-
-    peer_id: bytes
-    tier: str
-    code: str
-    name: str
-    office_key: bytes
-    chain: bytes
-    is_child: bool
+from sync.peers import SELECT_PEER, peer_of
+from sync.peers import Peer as Peer
 
 
 class Store:
@@ -43,8 +31,12 @@ class Store:
         self.damage = Damage(connection)
         self._logs: dict[bytes, Log] = {}
         self._log_ids: list[bytes] | None = None
+        self._children: list[Peer] | None = None
         # Counts news about cosignatures, so that sessions look only when there is some.
         self.cosignature_news = 0
+        # Counts what may concern sessions, or more: by purpose, logs that grew or were stopped; by
+        # peer, what there is to tell it about its own logs, or to ask it for.
+        self.news: Counter[str | bytes | None] = Counter()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -67,7 +59,7 @@ class Store:
 
     def _roll_back(self) -> None:
         self._logs.clear()
-        self._log_ids = None
+        self._log_ids = self._children = None
         self.damage.forget()
         if self.db.in_transaction:
             self.db.execute("ROLLBACK")
@@ -78,6 +70,7 @@ class Store:
                 continue
             if log.unsigned:
                 raise StoreError("head_unsigned", "a log was extended without a signed head")
+            self.news[log.purpose] += 1
             awaited = log.awaited or (0, b"", b"")
             self.db.execute(
                 "UPDATE log SET tier=?, code=?, source=?, size=?, frontier=?, head_signature=?,"
@@ -224,6 +217,7 @@ class Store:
 
     def put_pending(self, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         """Keep leaves whose tree head has not come; the first copy of a number stays."""
+        log.arrivals += 1
         self.db.executemany(
             "INSERT OR IGNORE INTO pending_leaf VALUES (?, ?, ?)",
             [(log.number, first_seq + offset, leaf) for offset, leaf in enumerate(leaves)],
@@ -246,11 +240,13 @@ class Store:
 
     def drop_pending(self, log: Log) -> None:
         """Forget what came of a log and no tree head covers; its sender has it."""
+        log.arrivals += 1
         self.db.execute("DELETE FROM pending_leaf WHERE log = ?", (log.number,))
         self.early.drop_all(log)
 
     def promote(self, log: Log, start: int, end: int) -> None:
         """Move pending leaves, now covered by a tree head, to the log."""
+        log.arrivals += 1
         bounds = (log.number, start, end)
         self.db.execute(
             "INSERT INTO leaf SELECT log, seq, data FROM pending_leaf"
@@ -339,6 +335,7 @@ class Store:
             (log.number, c.peer_id, tier, code, size, c.timestamp_s, c.signature),
         )
         self.cosignature_news += cursor.rowcount
+        self.news[log.source] += cursor.rowcount
         return cursor.rowcount > 0
 
     def cosignatures(self, log: Log) -> list[tuple[int, str, Cosignature]]:
@@ -416,16 +413,23 @@ class Store:
                 int(peer.is_child),
             ),
         )
+        self._children = None
         return cursor.rowcount > 0
 
     def peer(self, peer_id: bytes) -> Peer | None:
         """Return a known peer."""
-        row = self.db.execute(f"{_SELECT_PEER} WHERE peer = ?", (peer_id,)).fetchone()
-        return _peer(row) if row else None
+        row = self.db.execute(f"{SELECT_PEER} WHERE peer = ?", (peer_id,)).fetchone()
+        return peer_of(row) if row else None
 
     def peers(self) -> list[Peer]:
         """Return all known peers, by code and key."""
-        return [_peer(row) for row in self.db.execute(f"{_SELECT_PEER} ORDER BY code, peer")]
+        return [peer_of(row) for row in self.db.execute(f"{SELECT_PEER} ORDER BY code, peer")]
+
+    def children(self) -> Sequence[Peer]:
+        """Return the peers below, by code and key."""
+        if self._children is None:
+            self._children = [peer for peer in self.peers() if peer.is_child]
+        return self._children
 
     # Blobs: which files exist; their bytes are in files
 
@@ -433,6 +437,7 @@ class Store:
         self, sha256: bytes, document: bytes, size_bytes: int, source: bytes | None
     ) -> None:
         """Note that a document refers to a blob; it is fetched from source unless it is here."""
+        self.news[source] += 1
         self.db.execute("INSERT OR IGNORE INTO blob_document VALUES (?, ?)", (sha256, document))
         self.db.execute(
             "INSERT OR IGNORE INTO blob VALUES (?, ?, 0, ?)", (sha256, size_bytes, source)
@@ -440,6 +445,7 @@ class Store:
 
     def seek_blobs(self, source: bytes) -> None:
         """Fetch from a peer what we once had ourselves and do not have any more."""
+        self.news[source] += 1
         orphaned = "source IS NULL AND complete = 0"
         self.db.execute(f"UPDATE blob SET source = ? WHERE {orphaned}", (source,))
 
@@ -480,16 +486,3 @@ class Store:
 
 
 _RANK = {Tier.CENTRE.value: 0, Tier.PROVINCE.value: 1, Tier.COMMUNE.value: 2}
-_SELECT_PEER = "SELECT peer, tier, code, name, office_key, chain, is_child FROM peer"
-
-
-def _peer(row: tuple[Any, ...]) -> Peer:
-    return Peer(
-        peer_id=bytes(row[0]),
-        tier=row[1],
-        code=row[2],
-        name=row[3],
-        office_key=bytes(row[4]),
-        chain=bytes(row[5]),
-        is_child=bool(row[6]),
-    )

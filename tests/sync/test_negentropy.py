@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.vectors.negentropy import Scenario, build, digest_of
 from sync.errors import NegentropyError
 from sync.negentropy import (
     FRAME_BYTES_MIN,
@@ -30,6 +29,7 @@ from sync.negentropy import (
     reconcile,
     respond,
 )
+from tests.vectoring.negentropy import Scenario, build, digest_of
 
 VECTORS: Final = json.loads(
     (Path(__file__).parent.parent / "vectors" / "negentropy.json").read_text()

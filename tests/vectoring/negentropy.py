@@ -1,4 +1,4 @@
-"""Makes tests/vectors/negentropy.json: `python -m scripts.vectors.negentropy CHECKOUT`.
+"""Makes tests/vectors/negentropy.json: `python -m tests.vectoring.negentropy CHECKOUT`.
 
 CHECKOUT is a git work tree of github.com/hoytech/negentropy. Its JavaScript is run with `node` on
 both sides of each scenario; what is kept is our own scenarios and the bytes of the messages.
@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 _TARGET: Final = Path(__file__).parents[2] / "tests" / "vectors" / "negentropy.json"
 _NOTE: Final = (
     "Messages of js/Negentropy.js of github.com/hoytech/negentropy, protocol version 1, at the "
-    "commit named here, run on our own scenarios. Made by scripts/vectors/negentropy.py, which "
+    "commit named here, run on our own scenarios. Made by tests/vectoring/negentropy.py, which "
     "says how the sets follow from the parameters. Messages in hex, those of the initiator and the "
     "responder in turn; have and need as the initiator reports them, each with its SHA-256. "
     "Answers: one message to a responder with the items of the first scenario."
@@ -181,7 +181,7 @@ def run_reference(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all scenarios and write the file."""
-    parser = argparse.ArgumentParser(prog="scripts.vectors.negentropy", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tests.vectoring.negentropy", description=__doc__)
     parser.add_argument("checkout", type=Path, help="a work tree of the implementation")
     checkout = parser.parse_args(arguments).checkout
     commit = subprocess.run(

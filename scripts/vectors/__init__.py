@@ -1,1 +1,0 @@
-"""Makes test vectors from what others have published."""
