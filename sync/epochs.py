@@ -19,6 +19,7 @@ from sync.apart import cut
 from sync.change import Change, parse_change
 from sync.document import Documents, Edit
 from sync.errors import ChangeError, LogError
+from sync.history import is_certificates
 from sync.log import SUBTREE_LEVEL, UP, Log
 from sync.registers import Effect, Registers, absorb, judge, kind_of
 from sync.replica import Author, Replica
@@ -140,6 +141,9 @@ def pass_up(replica: Replica, log: Log, start: int) -> None:
             (log.number, seq),
         ).fetchone()
         if row is None:
+            if seq and is_certificates(data):
+                # Whom it names may be news here, and to the other readers.
+                replica.announce_superiors()
             continue
         leaf = decode_leaf(data)
         writer = replica.intake.writer(log.number, leaf.writer)

@@ -363,8 +363,12 @@ class Replica:
         if is_news and peer.is_child:
             self._fill_for(peer)
         if is_news and peer.tier == Tier.CENTRE.value and not peer.is_child:
-            for child in self.store.children():
-                self._announce_superiors(child)
+            self.announce_superiors()
+
+    def announce_superiors(self) -> None:
+        """Give all children the certificates of those above us, where they lack them."""
+        for child in self.store.children():
+            self._announce_superiors(child)
 
     def _fill_for(self, child: Peer) -> None:
         """Let a child's log hold all that concerns its place."""
