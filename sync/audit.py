@@ -239,7 +239,7 @@ class Audit:
         self._differing += sorted({course.logs[one] for one in ids} - {*self._differing})
         self._begun(now_ms)
         self._store.db.execute(
-            "UPDATE audit SET at_ms = ?, logs = ?, lacked = 0, came_back = 0, lacked_there = 0"
+            "UPDATE peer_audit SET at_ms = ?, logs = ?, lacked = 0, came_back = 0, lacked_there = 0"
             " WHERE peer = ?",
             (now_ms, course.items.size(), self._peer.peer_id),
         )
@@ -333,7 +333,7 @@ class Audit:
     def _is_due(self, now_ms: int) -> bool:
         if self._since_ms is None:
             row = self._store.db.execute(
-                "SELECT since_ms FROM audit WHERE peer = ?", (self._peer.peer_id,)
+                "SELECT since_ms FROM peer_audit WHERE peer = ?", (self._peer.peer_id,)
             ).fetchone()
             if row is None:
                 # There is nothing to compare with somebody just met.
@@ -347,7 +347,7 @@ class Audit:
     def _begun(self, now_ms: int) -> None:
         self._since_ms = now_ms
         self._store.db.execute(
-            "INSERT INTO audit (peer, since_ms) VALUES (?, ?)"
+            "INSERT INTO peer_audit (peer, since_ms) VALUES (?, ?)"
             " ON CONFLICT (peer) DO UPDATE SET since_ms = excluded.since_ms",
             (self._peer.peer_id, now_ms),
         )
@@ -355,7 +355,7 @@ class Audit:
     def _add(self, *, lacked: int = 0, came_back: int = 0, lacked_there: int = 0) -> None:
         if lacked or came_back or lacked_there:
             self._store.db.execute(
-                "UPDATE audit SET lacked = lacked + ?, came_back = came_back + ?,"
+                "UPDATE peer_audit SET lacked = lacked + ?, came_back = came_back + ?,"
                 " lacked_there = lacked_there + ? WHERE peer = ?",
                 (lacked, came_back, lacked_there, self._peer.peer_id),
             )

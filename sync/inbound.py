@@ -88,10 +88,7 @@ class Inbound:
             if epoch and owner == peer.peer_id:
                 self._close_earlier(log, now_ms)
         elif log.source != peer.peer_id and not is_return:
-            # A place has a new node, or somebody offered the log before its owner came. What the
-            # earlier sender left unproved must not stand in the way.
-            self._store.drop_pending(log)
-            log.source, log.awaited, log.dirty = peer.peer_id, None, True
+            self._change_source(log, peer)
         return log
 
     def check_returner(self, purpose: str, peer: Subject) -> None:
@@ -104,6 +101,18 @@ class Inbound:
         is_reader = is_within(here, there) if purpose == UP else is_within(there, here)
         if here == there or purpose not in (UP, "down") or not is_reader:
             raise LinkError("offer_foreign", "the peer may not give this log back")
+
+    def _change_source(self, log: Log, peer: Subject) -> None:
+        """Let a log come from another peer than before.
+
+        A place has a new node, or somebody offered the log before its owner came. What that sender
+        left unproved must not stand in the way; the tier above may have given it back.
+        """
+        before = self._store.peer(log.source) if log.source else None
+        if before is None or not is_within(self._subject.code, before.code):
+            self._store.drop_pending(log)
+            log.awaited = None
+        log.source, log.dirty = peer.peer_id, True
 
     def comes_from(self, log: Log, peer: Subject) -> bool:
         """Tell whether a peer sends a log, or gives back an own one or one that went through us."""

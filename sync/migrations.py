@@ -232,7 +232,7 @@ _AUDIT_TABLES = (
         PRIMARY KEY (log, position)
     ) STRICT, WITHOUT ROWID""",
     # The last comparison with each peer, 0 before the first; the next is due a day after since_ms.
-    """CREATE TABLE audit (
+    """CREATE TABLE peer_audit (
         peer BLOB PRIMARY KEY,
         since_ms INTEGER NOT NULL,
         at_ms INTEGER NOT NULL DEFAULT 0,

@@ -422,6 +422,8 @@ class Receiver:
                         signature=made.signature,
                     )
                 )
+        # It may have grown by another link.
+        incoming.arrived.add(0, log.size)
         ack = Ack(
             log=incoming.reference,
             have_seq=incoming.arrived.contiguous_end(0),

@@ -404,6 +404,35 @@ class LogLine(Fact):
     fault: str
 
 
+class AuditLine(Fact):
+    """The last comparison with a peer of what both hold.
+
+    Attributes:
+        at_ms: when it was; None before the first.
+        logs: how many logs were compared.
+        lacked: leaves that this node had lost, of which came_back are back.
+        lacked_there: leaves that the peer had lost, and asks for.
+    """
+
+    at_ms: int | None
+    logs: int
+    lacked: int
+    came_back: int
+    lacked_there: int
+
+
+class Storage(Fact):
+    """What reading all stored leaves again showed.
+
+    Attributes:
+        read_ms: when all had been read last; None before the first time.
+        damaged: blocks of at most 256 leaves in which some are lost or altered, and not back yet.
+    """
+
+    read_ms: int | None
+    damaged: int
+
+
 class PeerLine(Fact):
     """A node that this one exchanges with."""
 
@@ -413,6 +442,7 @@ class PeerLine(Fact):
     name: str
     is_child: bool
     acked: int
+    audit: AuditLine | None
 
 
 class Technician(Fact):
@@ -422,6 +452,7 @@ class Technician(Fact):
     peers: list[PeerLine]
     alarms: list[Alarm]
     dead_letters: list[DeadLetter]
+    storage: Storage
     missing_blobs: int
     missing_blob_bytes: int
     counts: dict[str, int]

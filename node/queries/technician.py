@@ -3,7 +3,15 @@
 import sqlite3
 from typing import Final
 
-from node.queries.facts import Alarm, DeadLetter, LogLine, PeerLine, Technician
+from node.queries.facts import (
+    Alarm,
+    AuditLine,
+    DeadLetter,
+    LogLine,
+    PeerLine,
+    Storage,
+    Technician,
+)
 from schemas.ids import document_text
 
 _SHOWN_MAX: Final = 200
@@ -20,6 +28,7 @@ def technician(db: sqlite3.Connection) -> Technician:
         peers=_peers(db),
         alarms=alarms(db),
         dead_letters=dead_letters(db),
+        storage=_storage(db),
         missing_blobs=missing[0],
         missing_blob_bytes=missing[1],
         counts={
@@ -84,6 +93,13 @@ _LOG_COLUMNS: Final = (
 
 
 def _peers(db: sqlite3.Connection) -> list[PeerLine]:
+    audits = {
+        row["peer"]: AuditLine(
+            at_ms=row["at_ms"] or None,
+            **{name: row[name] for name in ("logs", "lacked", "came_back", "lacked_there")},
+        )
+        for row in db.execute("SELECT * FROM peer_audit")
+    }
     rows = db.execute(
         "SELECT p.*, coalesce((SELECT max(acked) FROM cursor WHERE peer = p.peer), 0) AS acked"
         " FROM peer p ORDER BY p.code, p.peer"
@@ -96,6 +112,15 @@ def _peers(db: sqlite3.Connection) -> list[PeerLine]:
             name=row["name"],
             is_child=bool(row["is_child"]),
             acked=row["acked"],
+            audit=audits.get(row["peer"]),
         )
         for row in rows
     ]
+
+
+def _storage(db: sqlite3.Connection) -> Storage:
+    row = db.execute("SELECT value FROM meta WHERE key = 'scrubbed'").fetchone()
+    return Storage(
+        read_ms=int.from_bytes(row[0], "big") if row else None,
+        damaged=db.execute("SELECT count(*) FROM damage").fetchone()[0],
+    )

@@ -109,7 +109,7 @@ def test_equal_nodes_ask_once_a_day_and_say_nothing_in_between(
     assert sum(len(encode_message(message)) for message in said[:2]) <= 40
     assert commune.alarms() == province.alarms() == []
     for node in (commune, province):
-        (since_ms,) = node.rows("SELECT since_ms FROM audit")[0]
+        (since_ms,) = node.rows("SELECT since_ms FROM peer_audit")[0]
         assert since_ms >= NOW_MS + 2 * AUDIT_MS
 
 
