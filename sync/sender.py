@@ -431,7 +431,9 @@ class Sender:
                 if has_damage(self._store, log, now_ms):
                     return
                 # It stores another log under this name: one of us was restored or cloned.
-                self._stop(log, "log_forked", "the peer cosigned another version", now_ms)
+                evidence = f"{cosigned.size} {cosigned.timestamp_s} {cosigned.signature.hex()}"
+                detail = "the peer cosigned another version"
+                self._stop(log, "log_forked", detail, now_ms, evidence)
                 return
 
     def on_problem(self, problem: Problem, now_ms: int) -> None:
@@ -459,13 +461,16 @@ class Sender:
             if out.sent > out.acked and has_damage(self._store, log, now_ms, first):
                 self._store.damage.suspect(log.number, first)
 
-    def _stop(self, log: Log, code: str, detail: str, now_ms: int) -> None:
+    def _stop(self, log: Log, code: str, detail: str, now_ms: int, other: str = "") -> None:
+        """Stop a log, and keep our head of it and what else contradicts it as evidence."""
         if log.fault:
             # Stopped already: each further sign of it says nothing new.
             return
         code = code or "problem"
+        root, signature = log.frontier.root().hex(), log.head_signature.hex()
+        evidence = f"{log.origin} {log.size} {root} {signature} {other}".rstrip()
         self._store.raise_alarm(
-            now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=""
+            now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=evidence
         )
         log.fault, log.dirty = code, True
 

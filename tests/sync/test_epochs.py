@@ -5,10 +5,12 @@ until everybody is quiet.
 """
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from crypto.note import TreeHead, verify_head
 from schemas.events import Noted
 from schemas.wire import Head
 from sync.epochs import open_epoch
@@ -389,3 +391,28 @@ def test_a_commune_and_its_province_on_old_copies_get_all_back_from_the_centre(
     same_documents(old_commune, old_province)
     same_documents(old_province, centre)
     assert old_commune.replica.epoch == 1
+
+
+def test_both_ends_keep_the_heads_of_a_log_that_tells_two_stories(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    old = copy_of(province, tmp_path)
+    province.write(case, fields={"topic": "một"})
+    meet(commune, province)
+    old.write(case, fields={"topic": "hai"})
+    with suppress(LinkError):
+        Link(commune, old).run()
+    reader = commune.log(province.place, down_to(commune))
+    forked = "SELECT evidence FROM alarm WHERE code = 'log_forked' AND log_id = ?"
+    theirs = commune.rows(forked, reader.log_id.hex())[0][0].split()
+    ours = old.rows(forked, reader.log_id.hex())[0][0].split()
+    # The reader keeps the head that contradicts what it stores; the writer its own, and the size,
+    # time and signature of the reader's word on the other.
+    assert ours[:4] == theirs
+    assert ours[4] == f"{reader.size}"
+    head = TreeHead(origin=theirs[0], size=int(theirs[1]), root=bytes.fromhex(theirs[2]))
+    verify_head(old.peer_id, head, bytes.fromhex(theirs[3]))
+    assert head.size == reader.size
+    assert head.root != reader.frontier.root()
