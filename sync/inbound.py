@@ -116,16 +116,19 @@ class Inbound:
 
     def comes_from(self, log: Log, peer: Subject) -> bool:
         """Tell whether a peer sends a log, or gives back an own one or one that went through us."""
-        is_return = self._may_return(peer, log.owner, log.purpose)
-        return log.source in (None, peer.peer_id) or is_return
+        if log.source in (None, peer.peer_id):
+            return True
+        return self._may_return(peer, log.owner, log.purpose)
 
     def _may_return(self, peer: Subject, owner_id: bytes, purpose: str) -> bool:
         """Tell whether a log is of a place below us, and the peer the tier above that read it."""
-        here, owner = self._subject.code, self._store.peer(owner_id)
+        here = self._subject.code
         is_above = is_within(here, peer.code) and here != peer.code
+        if not is_above or purpose != UP or owner_id == peer.peer_id:
+            return False
+        owner = self._store.peer(owner_id)
         is_below = owner is None or (is_within(owner.code, here) and owner.code != here)
-        has_places_below = self._subject.tier is not Tier.COMMUNE and owner_id != peer.peer_id
-        return purpose == UP and is_above and is_below and has_places_below
+        return is_below and self._subject.tier is not Tier.COMMUNE
 
     def _lost_log(self, named: bytes, purpose: str, epoch: int) -> Log:
         log = self._store.create_log(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.codes import Tier
 from sync import audit, damage, epochs, mending, scrub
+from sync.log import UP
 from tests.simulation.nodes import SimulatedNode
 from tests.simulation.restores import restore
 
@@ -91,11 +92,28 @@ def roll_back(world: "World") -> None:
     delay_ms = rng.randint(5, 40) * _MINUTE_MS
 
     def strike() -> None:
-        if not world.is_healing:
-            for struck_node, disk in disks:
+        if world.is_healing:
+            return
+        for struck_node, disk in disks:
+            if struck_node is node or _has_arrived(world, struck_node):
                 restore(world, struck_node, disk, is_known=is_known)
 
     world.after(delay_ms, strike)
+
+
+def _has_arrived(world: "World", node: SimulatedNode) -> bool:
+    """Tell whether the tier two above holds all that a commune wrote.
+
+    Else what went down to its neighbours in the province's name alone is nobody's word any more.
+    """
+    above = world.nodes[world.nodes[node.office.parent].office.parent or node.office.parent]
+    held = dict(
+        above.guard.disk.execute("SELECT log_id, size FROM log WHERE owner = ?", (node.peer_id,))
+    )
+    sizes = node.guard.disk.execute(
+        "SELECT log_id, size FROM log WHERE owner = ? AND purpose = ?", (node.peer_id, UP)
+    )
+    return all(held.get(log_id, 0) >= size for log_id, size in sizes)
 
 
 def scrub_a_little(node: SimulatedNode, clock_ms: int) -> None:
