@@ -44,6 +44,7 @@ class _Course:
         logs: those compared, by the ids of their items.
         said: the last turn, None while the leaves are being read.
         have: numbers of items that the peer lacks.
+        need: ids of items that the peer has and we lack.
     """
 
     log_id: bytes
@@ -53,6 +54,7 @@ class _Course:
     said_at_ms: int = 0
     tries: int = 0
     have: list[range] = field(default_factory=list)
+    need: set[bytes] = field(default_factory=set)
 
 
 class Audit:
@@ -74,11 +76,12 @@ class Audit:
         self._survey: Survey | None = None
         self._turns, self._turns_since_ms = 0, 0
         self._since_ms: int | None = None
+        self._is_out_of_step = False
 
     @property
     def has_mended(self) -> bool:
-        """Whether leaves came back, so that what this link knows of logs may not be so."""
-        return self._mending.is_done and not self._mending.is_busy
+        """Whether what this link knows of logs may not be so: leaves came back, or it differs."""
+        return (self._mending.is_done or self._is_out_of_step) and not self._mending.is_busy
 
     def common_logs(self) -> list[Log]:
         """Return the logs that go over this link in either direction and that no fault stops."""
@@ -87,7 +90,7 @@ class Audit:
         return [
             log
             for log in self._store.logs()
-            if log.size and not log.fault
+            if not log.fault
             if log.source == theirs
             or (log.purpose == UP and self._kinship == "parent")
             or (log.owner == mine and log.purpose == reads)
@@ -224,6 +227,7 @@ class Audit:
         except NegentropyError as error:
             raise LinkError(error.code, str(error)) from error
         course.have += found.have
+        course.need.update(found.need)
         if found.reply is not None and answer.step < _STEPS_MAX:
             turn = replace(course.said, step=answer.step + 1, data=found.reply)
             return [self._say(course, turn, now_ms)]
@@ -247,6 +251,11 @@ class Audit:
     def _differs(self, course: _Course, step: int, now_ms: int) -> list[Message]:
         """Ask for what is damaged here, and tell the peer what it lacks of what is not."""
         log = self._store.find_log(course.log_id)
+        # Each leaf that differs has an id on both sides, also where it is lost; if not, one side
+        # believes that the other holds more than it does, as when its word on that was lost.
+        self._is_out_of_step |= sum(n for _, n in _joined(_by_block(course.have))) != len(
+            course.need
+        )
         if log is None or not course.have:
             return [Reconcile(log=course.log_id, step=step, data=b"")]
         damaged = self._store.damage.blocks(log)
@@ -323,6 +332,8 @@ class Audit:
     def _logs_as_items(self) -> tuple[ItemVector, dict[bytes, bytes]]:
         found = {}
         for log in self.common_logs():
+            if not log.size:
+                continue
             what = log.log_id + log.size.to_bytes(8, "big") + log.frontier.root()
             if self._store.damage.blocks(log):
                 # So that it differs from what anybody holds of it.

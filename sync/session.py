@@ -142,7 +142,9 @@ class Session:
             self._end = Problem(code="epoch_opened", detail="this node goes on in a new epoch")
         elif self._audit.has_mended:
             # What was sent or refused while they lacked is sent anew.
-            self._end = Problem(code="leaves_mended", detail="lost leaves are back here")
+            self._end = Problem(
+                code="leaves_mended", detail="this link knows of logs what is not so"
+            )
         if self._end is not None:
             return [self._end]
         messages = self._receiver.acks()

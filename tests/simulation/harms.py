@@ -87,8 +87,8 @@ def roll_back(world: "World") -> None:
         return
     disks = [(n, n.snapshot()) for n in struck]
     world.note(f"{' '.join(n.code for n in struck)} copied")
-    # Of what the centre wrote nobody else holds its log, so it must know that it is a copy.
-    is_known = node.office.tier is Tier.CENTRE or rng.random() < 0.5
+    # What is written on such a copy in the old epoch, and goes up before a child shows what was
+    # lost, can contradict that: by the command alone nothing does.
     delay_ms = rng.randint(5, 40) * _MINUTE_MS
 
     def strike() -> None:
@@ -96,7 +96,7 @@ def roll_back(world: "World") -> None:
             return
         for struck_node, disk in disks:
             if struck_node is node or _has_arrived(world, struck_node):
-                restore(world, struck_node, disk, is_known=is_known)
+                restore(world, struck_node, disk, is_known=True)
 
     world.after(delay_ms, strike)
 
