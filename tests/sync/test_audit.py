@@ -464,9 +464,12 @@ def test_two_disks_that_lost_leaves_close_together_heal_each_other(
 def test_a_word_on_what_was_lost_that_never_came_is_made_up_for_by_the_audit(
     tmp_path: Path, commune: Node, province: Node
 ) -> None:
+    centre = new_node(CENTRE, tmp_path)
     for number in range(3):
         commune.open_case(number)
-    sync(commune, province)
+    for _ in range(2):
+        sync(commune, province)
+        sync(province, centre)
     empty = new_node(PROVINCE, tmp_path)
     link = Link(commune, empty)
     # What it says of where it stands is lost, on a line that loses messages.
