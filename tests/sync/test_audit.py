@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from schemas.events import Noted
-from schemas.wire import Ack, Message, encode_message
+from schemas.wire import Message, encode_message
 from schemas.wire_audit import Reconcile, Repair
 from sync.audit import AUDIT_MS, QUIET_MS, Audit
 from sync.errors import LinkError
@@ -25,7 +25,6 @@ from tests.sync.builders import (
     COMMUNE,
     NEIGHBOUR,
     NOW_MS,
-    PROVINCE,
     Link,
     LogBuilder,
     Node,
@@ -66,12 +65,6 @@ def live(child: Node, parent: Node, days: float = 1.1, since_ms: int = NOW_MS) -
             continue
         now_ms += QUIET_MS // 2 if now_ms < since_ms + 3 * QUIET_MS else DAY_MS // 8
     return said + audit_messages(link)
-
-
-def wait_two_days(link: Link) -> None:
-    for _ in range(16):
-        link.now_ms += DAY_MS // 8
-        link.run()
 
 
 def audit_messages(link: Link) -> list[Message]:
@@ -459,26 +452,3 @@ def test_two_disks_that_lost_leaves_close_together_heal_each_other(
     assert stored(commune, ours) == stored(province, theirs) == before
     for node in (commune, province):
         whole(node)
-
-
-def test_a_word_on_what_was_lost_that_never_came_is_made_up_for_by_the_audit(
-    tmp_path: Path, commune: Node, province: Node
-) -> None:
-    centre = new_node(CENTRE, tmp_path)
-    for number in range(3):
-        commune.open_case(number)
-    for _ in range(2):
-        sync(commune, province)
-        sync(province, centre)
-    empty = new_node(PROVINCE, tmp_path)
-    link = Link(commune, empty)
-    # What it says of where it stands is lost, on a line that loses messages.
-    link.lose = lambda from_parent, message: from_parent and isinstance(message, Ack)
-    link.run()
-    assert empty.log(commune.place).size == 0
-    link.lose = lambda _from_parent, _message: False
-    link.now_ms += 20_000
-    with pytest.raises(LinkError, match="is not so"):
-        wait_two_days(link)
-    sync(commune, empty)
-    assert empty.log(commune.place).size == commune.log(commune.place).size
