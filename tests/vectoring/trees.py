@@ -149,7 +149,7 @@ def record_edits(_: Earlier) -> Any:
         ("the first change left out", ["logs", 0, "leaves"], without_first_change(whole)),
         ("a note without cosignatures", ["logs", 0, "note"], without_cosignatures(whole)),
     ]
-    for _, at, value in edits:
+    for _what, at, value in edits:
         assert not proves(lay_out(put(whole, at, value)).encode())
     return [{"at": at, "put": value, "what": what} for what, at, value in edits]
 
