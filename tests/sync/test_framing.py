@@ -7,6 +7,7 @@ alters, cuts and invents frames.
 import hashlib
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zstandard
@@ -307,3 +308,26 @@ def test_a_growing_history_knows_what_was_added() -> None:
     assert growing.previous(decode_leaf(STORY[3]).document, 6) == 5
     assert growing.leaf(4) == decode_leaf(STORY[4])
     assert growing.leaf(6) is None
+
+
+def test_threads_pack_and_read_beside_each_other_without_a_crash() -> None:
+    # The library's objects are not for two threads at once: sharing one killed the process.
+    name, dictionary = next(iter(dictionaries().items()))
+    assert name
+
+    def work(number: int) -> list[bytes]:
+        leaves = [*STORY[:3], _nonsense(number)]
+        found = []
+        for _ in range(150):
+            data, count = pack(0, leaves, Known([]), dictionary=dictionary, size_max=1 << 20)
+            assert count == len(leaves)
+            found = unpack(0, data, Known([]), dictionary=dictionary)
+        return found
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(work, range(16)))
+    assert [leaves[-1] for leaves in found] == [_nonsense(number) for number in range(16)]
+
+
+def _nonsense(number: int) -> bytes:
+    return random.Random(number).randbytes(20_000)
