@@ -158,6 +158,18 @@ def test_documents_come_of_their_leaves() -> None:
         assert read == {"fields": stated["fields"], "kind": stated["kind"]}
 
 
+def test_a_change_waits_for_what_it_builds_on() -> None:
+    told = vectors("documents")["waiting"]
+    log = raw(told["log"])
+    for step in told["steps"]:
+        found = {entry.change.hash: entry for _, entry in entries(log[: step["leaves"]])}
+        # Those that build on something missing wait, and what builds on them.
+        while late := [e for e in found.values() if not found.keys() >= {*e.change.deps}]:
+            for entry in late:
+                del found[entry.change.hash]
+        assert read_document(list(found.values()))["fields"] == step["fields"]
+
+
 @pytest.mark.parametrize("each", vectors("changes_taken")["logs"], ids=lambda each: each["what"])
 def test_a_change_that_only_looks_odd_has_its_effect(each: Any) -> None:
     read_document([entry for _, entry in entries(raw(each["leaves"]))])
