@@ -14,7 +14,7 @@ OFFERS_MAX, DICTIONARIES_MAX, GAPS_MAX, COSIGNATURES_MAX, LEAVES_MAX = 4_096, 16
 PART_SIZE_BYTES_MIN, LEAF_SIZE_BYTES_MAX = 1_000, 1 << 20
 PACKED_SIZE_BYTES_MAX = LEAF_SIZE_BYTES_MAX + (8 << 10)
 FILE_SIZE_BYTES_MAX, CHUNK_SIZE_BYTES_MAX = 50 << 20, 1_152
-DEPTH_MAX = 8
+DEPTH_MAX, REFERENCES_MAX = 8, 1 << 20
 SIMPLE = {20: False, 21: True, 22: None}
 
 Form = Callable[[Any], object]
@@ -84,9 +84,9 @@ def pairs(reader: Reader, count: int, depth: int) -> Iterator[tuple[Any, Any]]:
 # Forms
 
 
-def number(largest: int = NUMBER_MAX, smallest: int = 0) -> Form:
+def number(largest: int = NUMBER_MAX) -> Form:
     def check(value: Any) -> None:
-        need(type(value) is int and smallest <= value <= largest, "not a number, or out of range")
+        need(type(value) is int and 0 <= value <= largest, "not a number, or out of range")
 
     return check
 
@@ -163,9 +163,9 @@ OFFER = row(octets(0, 32), text(80), number(EPOCH_MAX), number(), number(), numb
 SIZE = number(FILE_SIZE_BYTES_MAX)
 FORMS: dict[int, Form] = {
     HELLO: row(
-        number(1, 1),
+        number(255),
         number(),
-        number(),
+        number(REFERENCES_MAX),
         array(offer, OFFERS_MAX),
         array(octets(8), DICTIONARIES_MAX),
     ),
