@@ -258,9 +258,10 @@ class Inbound:
         log.head_signature, log.awaited, log.doubts = signature, None, 0
         if size // HEAD_STEP > start // HEAD_STEP:
             self._store.put_head(log, size, root, signature)
+        self._intake.revocations.review(log)
         for offset, leaf in enumerate(leaves):
             self._intake.take(log, start + offset, leaf, now_ms)
-        if log.source is not None:
+        if log.source is not None and not log.is_overrun:
             self._cosign(log, now_ms)
         return True
 
@@ -277,6 +278,9 @@ class Inbound:
         """
         if size > log.size or size <= self._store.cosigned_by(log, cosignature.peer_id):
             # Not ours to judge yet, or told before: every acknowledgement repeats the newest.
+            return False
+        if self._intake.revocations.of(cosignature.peer_id, code):
+            # Nothing tells whether it was made before.
             return False
         head = TreeHead(origin=log.origin, size=size, root=self._store.root_at(log, size))
         verify_cosignature(cosignature, head)

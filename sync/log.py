@@ -12,7 +12,8 @@ SUBTREE_LEVEL: Final = 8
 UP: Final = "up"
 SELECT_LOG: Final = (
     "SELECT number, log_id, owner, purpose, epoch, tier, code, source, size, frontier,"
-    " head_signature, awaited_size, awaited_root, awaited_signature, fault, doubts FROM log"
+    " head_signature, awaited_size, awaited_root, awaited_signature, fault, doubts,"
+    " valid_size FROM log"
 )
 
 
@@ -29,6 +30,7 @@ class Log:
         fault: code of the alarm that stopped this log, or empty.
         doubts: how often in a row the leaves that came did not add up to their head.
         unsigned: own leaves were appended and the head is not signed yet.
+        valid: how many leaves count of a log whose owner's key is revoked; None: all.
     """
 
     number: int
@@ -45,6 +47,7 @@ class Log:
     fault: str = ""
     doubts: int = 0
     unsigned: bool = False
+    valid: int | None = None
     dirty: bool = False
     subtrees: list[tuple[int, int, bytes]] = field(default_factory=list)
 
@@ -57,6 +60,11 @@ class Log:
     def origin(self) -> str:
         """Origin line of its tree heads."""
         return log_origin(self.code, self.log_id)
+
+    @property
+    def is_overrun(self) -> bool:
+        """Whether it holds leaves that do not count."""
+        return self.valid is not None and self.size > self.valid
 
     def head(self) -> TreeHead:
         """Return the tree head over all leaves."""
@@ -89,4 +97,5 @@ def log_of(row: tuple[Any, ...]) -> Log:
         awaited=awaited,
         fault=row[14],
         doubts=row[15],
+        valid=row[16],
     )

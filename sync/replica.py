@@ -62,6 +62,7 @@ class Replica:
     Attributes:
         key: the node's keys.
         subject: who the node is, by its certificate.
+        chain: its certificates as DER, its own first, without the root.
         device: the node's own device id.
     """
 
@@ -87,7 +88,7 @@ class Replica:
         """
         self.store = store
         self.key = key
-        self._chain = chain_to_der(chain)
+        self.chain = chain_to_der(chain)
         self._root = root
         self.subject = verify_chain(chain, root, None)
         self.device = device_id(key.peer_id)
@@ -271,15 +272,20 @@ class Replica:
                 tier=self.subject.tier.value,
                 code=self.subject.code,
             )
-            self._append_certificates(log, self._chain)
+            self._append_certificates(log, self.chain)
         return log
 
     def _append_certificates(self, log: Log, chain: list[bytes]) -> None:
-        body = encode_certificates(chain)
-        leaf = Leaf(
-            type=LeafType.CERTIFICATES, writer=0, document=b"", hlc=self.intake.clock, body=body
-        )
-        self._append(log, leaf.encode(), 0)
+        self._append_of_log(log, LeafType.CERTIFICATES, encode_certificates(chain), 0)
+
+    def append_revocation(self, body: bytes, now_ms: int) -> None:
+        """Put the body of a REVOCATION leaf into the up log, which takes it in."""
+        self._append_of_log(self.up_log(), LeafType.REVOCATION, body, now_ms)
+
+    def _append_of_log(self, log: Log, kind: LeafType, body: bytes, now_ms: int) -> None:
+        """Append a leaf that belongs to the log itself."""
+        leaf = Leaf(type=kind, writer=0, document=b"", hlc=self.intake.clock, body=body)
+        self._append(log, leaf.encode(), now_ms)
 
     def _append(self, log: Log, leaf: bytes, now_ms: int) -> int:
         """Append a leaf to an own log and take it in like any other."""
@@ -329,6 +335,8 @@ class Replica:
     # The end of a transaction
 
     def _finish(self) -> None:
+        if self.intake.revocations.is_news:
+            self._settle_revocations()
         changed = self.intake.changed
         if changed:
             self._project(set(changed))
@@ -342,6 +350,20 @@ class Replica:
             # Else a transaction that changed nothing would still wait for the disk.
             self.store.set_meta("clock", self.intake.clock.to_bytes(8, "big"))
             self._clock_stored = self.intake.clock
+
+    def _settle_revocations(self) -> None:
+        """Make documents again without what does not count, and tell children whom it concerns."""
+        revocations = self.intake.revocations
+        documents = revocations.unsettled()
+        # Their clock readings were followed when the leaves came.
+        self.intake.redo(documents, 0)
+        for child in self._children():
+            self._tell_revocations(child)
+        again = revocations.unsettled()
+        self.intake.redo(again, 0)
+        if documents | again:
+            self._renew_audience()
+        revocations.is_news = False
 
     # Passing on to children
 
@@ -357,6 +379,7 @@ class Replica:
     def _fill_for(self, child: Peer) -> None:
         """Let a child's log hold all that concerns its place."""
         self._announce_superiors(child)
+        self._tell_revocations(child)
         rows = self.store.db.execute(
             "SELECT DISTINCT document FROM audience WHERE code = ? OR code LIKE ? || '.%'",
             (child.code, child.code),
@@ -376,6 +399,11 @@ class Replica:
             chain = list(cbor2.loads(peer.chain))
             if encode_certificates(chain) not in known:
                 self._append_certificates(log, chain)
+
+    def _tell_revocations(self, child: Peer) -> None:
+        log = self.down_log(child)
+        for body in list(self.intake.revocations.bodies_for(child, log)):
+            self._append_of_log(log, LeafType.REVOCATION, body, 0)
 
     def _certificate_leaves(self, log: Log) -> Iterator[bytes]:
         # Certificates are few and stand early; a type column would cost every leaf.
@@ -415,6 +443,14 @@ class Replica:
                 self._add_audience(companion, missing)
                 gained |= {companion} | self._widen_audience(companion)
         return gained
+
+    def _renew_audience(self) -> None:
+        """Work out anew whom each document concerns: what does not count may have said so."""
+        if self.subject.tier is Tier.COMMUNE:
+            return
+        self.store.db.execute("DELETE FROM audience")
+        for (document,) in self.store.db.execute("SELECT id FROM document ORDER BY id").fetchall():
+            self._widen_audience(DocumentId(bytes(document)))
 
     def _audience(self, document: DocumentId) -> set[str]:
         rows = self.store.db.execute("SELECT code FROM audience WHERE document = ?", (document,))

@@ -22,6 +22,7 @@ from schemas.wire import (
     Offer,
     Priority,
     Problem,
+    Revoked,
 )
 from sync.errors import LinkError, LogError
 from sync.framing import PAST_LEAVES_MAX, dictionaries, pack
@@ -113,6 +114,9 @@ class Sender:
         self._understood: bytes | None = None
         # Logs of the peer of which we hold more than it does; None before it said what it has.
         self._owed: set[bytes] | None = None
+        # How many statements and logs there were when it was looked for what to tell.
+        self._looked_at: tuple[int, int] = (0, 0)
+        self._told: set[bytes] = set()
 
     @property
     def _meta_key(self) -> str:
@@ -216,6 +220,24 @@ class Sender:
             return False
         return log.log_id in self._owed or log.fault == "log_forked"
 
+    def revocations(self) -> list[Message]:
+        """Return statements that stand in leaves which the peer has not acknowledged.
+
+        They go ahead of all leaves, so that it knows of them before it takes what they judge.
+        """
+        known = self._replica.intake.revocations
+        looked_at = (len(known.known()), len(self._outgoing))
+        if looked_at == self._looked_at or not looked_at[0]:
+            return []
+        self._looked_at = looked_at
+        messages: list[Message] = []
+        for log_id, seq, statement in known.leaves():
+            outgoing = self._by_id.get(log_id)
+            if outgoing is not None and seq >= outgoing.acked and statement not in self._told:
+                self._told.add(statement)
+                messages.append(Revoked(statement=statement))
+        return messages
+
     # Frames and heads
 
     def pump(self, now_ms: int, room_bytes: int) -> list[Message]:
@@ -315,7 +337,8 @@ class Sender:
         return bool(log.fault) and log.owner != self._peer.peer_id
 
     def _lacks_cosignature(self, log: Log) -> bool:
-        if log.owner == self._peer.peer_id:
+        if log.owner == self._peer.peer_id or log.is_overrun:
+            # Nobody countersigns leaves that do not count.
             return False
         return min(self._cosigned(log), self._cosigned_above(log)) < log.size
 

@@ -6,7 +6,11 @@ methods run inside a transaction of the replica; what they return may leave only
 State that matters is in the store: a session can be thrown away at any moment.
 """
 
-from crypto.certificates import Subject
+from typing import Final
+
+import cbor2
+
+from crypto.certificates import Subject, chain_from_der, subject_of
 from schemas.limits import WINDOW_BYTES_MAX, WINDOW_BYTES_MIN
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
@@ -18,6 +22,7 @@ from schemas.wire import (
     Hello,
     Message,
     Problem,
+    Revoked,
     Want,
 )
 from sync.blobs import BlobExchange, BlobFiles
@@ -49,7 +54,8 @@ class Session:
         self._greeted = False
         self._replica = replica
         self._epoch: int | None = None
-        self._is_over = False
+        self._over: Problem | None = None
+        self._signers = _signers(replica, peer)
         self.peer_clock_ms: int | None = None
         self.waits = False
 
@@ -72,7 +78,7 @@ class Session:
         Raises:
             LinkError: the peer broke the protocol; close the link.
         """
-        if self._is_stale():
+        if self._ending() is not None:
             return []
         match message:
             case Hello():
@@ -89,6 +95,8 @@ class Session:
                 self._blobs.on_chunk(message, now_ms)
             case Problem():
                 self._sender.on_problem(message, now_ms)
+            case Revoked():
+                self._replica.intake.revocations.hear(message.statement, now_ms)
         return []
 
     def pump(self, now_ms: int, room_bytes: int = WINDOW_BYTES_MAX) -> list[Message]:
@@ -101,9 +109,9 @@ class Session:
             now_ms: wall clock.
             room_bytes: for about so many bytes, so that what becomes urgent meanwhile can overtake.
         """
-        if self._is_stale():
-            self._is_over = True
-            return [Problem(code="epoch_opened", detail="this node goes on in a new epoch")]
+        self._over = self._ending()
+        if self._over is not None:
+            return [self._over]
         messages = self._receiver.acks()
         offers = self._sender.offers(now_ms)
         if offers or not self._greeted:
@@ -117,6 +125,8 @@ class Session:
                 dictionaries=names,
             )
             messages.insert(0, hello)
+        at = int(bool(messages) and isinstance(messages[0], Hello))
+        messages[at:at] = self._sender.revocations()
         leaves = self._sender.pump(now_ms, room_bytes)
         messages += leaves
         self.waits = self._sender.waits
@@ -134,14 +144,35 @@ class Session:
         self._sender.learn_offers(self._receiver.offered)
         return answers
 
-    def _is_stale(self) -> bool:
-        """Tell whether the node went on in a new epoch, so that its links must begin anew.
+    def _ending(self) -> Problem | None:
+        """Return why this link must end: the node went on in a new epoch, or a key was revoked.
+
+        What was handled before stays, so the peer is told first and the link ends after that.
 
         Raises:
             LinkError: the peer was told.
         """
-        if self._is_over:
-            raise LinkError("epoch_opened", "this node goes on in a new epoch")
+        if self._over is not None:
+            raise LinkError(self._over.code, self._over.detail)
         if self._epoch is None:
             self._epoch = self._replica.epoch
-        return self._replica.epoch != self._epoch
+        if self._replica.epoch != self._epoch:
+            return Problem(code="epoch_opened", detail="this node goes on in a new epoch")
+        for number, signer in enumerate(self._signers):
+            for known in self._replica.intake.revocations.of(signer.peer_id, signer.code):
+                code = "issuer_revoked" if number else "key_revoked"
+                return Problem(code=code, detail=f"{known.sentence()}. {_WAYS_OUT[number > 0]}")
+        return None
+
+
+_WAYS_OUT: Final = (
+    "Nothing here is lost; to be linked again the node must be enrolled with a new key.",
+    "It signed the certificate of this node: have request.pem signed again by its successor.",
+)
+
+
+def _signers(replica: Replica, peer: Subject) -> list[Subject]:
+    """Return the peer and those who vouch for it, the root left out."""
+    known = replica.store.peer(peer.peer_id)
+    above = list(cbor2.loads(known.chain))[1:] if known is not None else []
+    return [peer, *map(subject_of, chain_from_der(above))]

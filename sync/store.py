@@ -78,8 +78,8 @@ class Store:
             awaited = log.awaited or (0, b"", b"")
             self.db.execute(
                 "UPDATE log SET tier=?, code=?, source=?, size=?, frontier=?, head_signature=?,"
-                " awaited_size=?, awaited_root=?, awaited_signature=?, fault=?, doubts=?"
-                " WHERE number=?",
+                " awaited_size=?, awaited_root=?, awaited_signature=?, fault=?, doubts=?,"
+                " valid_size=? WHERE number=?",
                 (
                     log.tier,
                     log.code,
@@ -90,6 +90,7 @@ class Store:
                     *awaited,
                     log.fault,
                     log.doubts,
+                    log.valid,
                     log.number,
                 ),
             )
