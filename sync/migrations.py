@@ -253,13 +253,12 @@ _REVOCATION_TABLES = (
         seq INTEGER NOT NULL,
         PRIMARY KEY (hash, log, statement)
     ) STRICT, WITHOUT ROWID""",
-    # Where changes stand that do not count, and by which word; each is a dead letter too.
+    # Where changes stand that do not count; each is a dead letter too.
     """CREATE TABLE quarantined_change (
         document BLOB NOT NULL,
         hash BLOB NOT NULL,
         log INTEGER NOT NULL,
         seq INTEGER NOT NULL,
-        statement BLOB NOT NULL,
-        PRIMARY KEY (document, hash, log, statement)
+        PRIMARY KEY (document, hash, log)
     ) STRICT, WITHOUT ROWID""",
 )

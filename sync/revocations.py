@@ -240,20 +240,19 @@ class Revocations:
         Raises:
             ChangeError: the change does not count.
         """
-        found: list[Known] = []
+        code = ""
         if log.valid is not None and seq >= log.valid:
-            statements = self.of(log.owner, log.code)
-            found = [known for known in statements if seq >= self._size(log, known)]
-        if log.purpose != UP and (statements := self.of(writer.node, writer.code)):
+            code = log.code
+        elif log.purpose != UP and (statements := self.of(writer.node, writer.code)):
             voided = self._voided(log, change_hash)
-            found += [known for known in statements if known.id in voided]
-        if not found:
+            code = writer.code if any(known.id in voided for known in statements) else ""
+        if not code:
             return
-        self._store.db.executemany(
-            "INSERT OR IGNORE INTO quarantined_change VALUES (?, ?, ?, ?, ?)",
-            [(document, change_hash, log.number, seq, known.id) for known in found],
+        self._store.db.execute(
+            "INSERT OR IGNORE INTO quarantined_change VALUES (?, ?, ?, ?)",
+            (document, change_hash, log.number, seq),
         )
-        raise ChangeError("key_revoked", f"it came too late: {found[0].sentence()}")
+        raise ChangeError("key_revoked", f"the key of {code} is revoked, and this came too late")
 
     def _voided(self, log: Log, change_hash: bytes) -> set[bytes]:
         """Return the statements under which the owner of a down log took a change out of use."""
@@ -290,16 +289,23 @@ class Revocations:
         for known in self.in_effect():
             code = known.revocation.code
             is_concerned = is_within(child.code, code) or is_within(code, child.code)
-            voided = self._sent(log, known.id)
+            voided = self._sent(log, known)
             if voided or (is_concerned and known.id not in told):
                 for at in range(0, max(1, len(voided)), VOIDED_MAX):
                     part = tuple(voided[at : at + VOIDED_MAX])
                     yield RevocationLeaf(statement=known.data, voided=part).encode()
 
-    def _sent(self, log: Log, statement: bytes) -> list[tuple[bytes, bytes]]:
+    def _sent(self, log: Log, known: Known) -> list[tuple[bytes, bytes]]:
         """Return changes that its reader was sent, do not count, and was not told of yet."""
-        rows = self._store.db.execute(_SENT, (statement, log.purpose, log.number)).fetchall()
-        return [(bytes(row[0]), bytes(row[1])) for row in rows]
+        rows = self._store.db.execute(_SENT, (log.purpose, log.number, known.id)).fetchall()
+        found = set()
+        for document, change_hash, number, seq in rows:
+            origin = self._store.log_by_number(number)
+            is_late = (origin.owner, origin.code) == (known.revocation.key, known.revocation.code)
+            is_late = is_late and seq >= self._size(origin, known)
+            if is_late or known.id in self._voided(origin, bytes(change_hash)):
+                found.add((bytes(document), bytes(change_hash)))
+        return sorted(found)
 
     def leaves(self) -> list[tuple[bytes, int, bytes]]:
         """Return (log id, seq, statement) of all leaves that hold one."""
@@ -313,21 +319,20 @@ class Revocations:
 # Of changes that stand elsewhere than in our copies, and do not count there: those that were copied
 # for this reader, stand nowhere where they count, and are not named in this log yet.
 _SENT = """
-SELECT DISTINCT q.document, q.hash FROM quarantined_change q JOIN log o ON o.number = q.log
-WHERE q.statement = ?1 AND o.source IS NOT NULL
+SELECT q.document, q.hash, q.log, q.seq FROM quarantined_change q JOIN log o ON o.number = q.log
+WHERE o.source IS NOT NULL
 AND EXISTS (
     SELECT 1 FROM change c JOIN log l ON l.number = c.log
-    WHERE c.document = q.document AND c.hash = q.hash AND l.source IS NULL AND l.purpose = ?2
+    WHERE c.document = q.document AND c.hash = q.hash AND l.source IS NULL AND l.purpose = ?1
     UNION ALL
     SELECT 1 FROM quarantined_change c JOIN log l ON l.number = c.log
-    WHERE c.document = q.document AND c.hash = q.hash AND l.source IS NULL AND l.purpose = ?2)
+    WHERE c.document = q.document AND c.hash = q.hash AND l.source IS NULL AND l.purpose = ?1)
 AND NOT EXISTS (
     SELECT 1 FROM change c JOIN log l ON l.number = c.log
     WHERE c.document = q.document AND c.hash = q.hash
     AND (l.source IS NOT NULL OR l.purpose = 'up'))
 AND NOT EXISTS (
-    SELECT 1 FROM void_change v WHERE v.hash = q.hash AND v.log = ?3 AND v.statement = ?1)
-ORDER BY q.document, q.hash
+    SELECT 1 FROM void_change v WHERE v.hash = q.hash AND v.log = ?2 AND v.statement = ?3)
 """
 
 

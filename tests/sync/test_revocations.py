@@ -316,7 +316,7 @@ def test_a_forged_signature_is_refused(province: Node) -> None:
         {"chain": tuple(place(PROVINCE).der)},
     ):
         with pytest.raises(LinkError, match="refused"):
-            hear(province, replace(honest, **forged))  # type: ignore[arg-type]
+            hear(province, replace(honest, **forged))
     assert province.rows("SELECT * FROM revocation") == []
 
 
