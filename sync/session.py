@@ -55,7 +55,7 @@ class Session:
         self._replica = replica
         self._epoch: int | None = None
         self._over: Problem | None = None
-        self._signers = _signers(replica, peer)
+        self._signers: list[Subject] = []
         self.peer_clock_ms: int | None = None
         self.waits = False
 
@@ -156,6 +156,7 @@ class Session:
             raise LinkError(self._over.code, self._over.detail)
         if self._epoch is None:
             self._epoch = self._replica.epoch
+            self._signers = _signers(self._replica, self.peer)
         if self._replica.epoch != self._epoch:
             return Problem(code="epoch_opened", detail="this node goes on in a new epoch")
         for number, signer in enumerate(self._signers):

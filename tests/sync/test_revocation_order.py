@@ -50,7 +50,9 @@ def story(rng: random.Random) -> dict[str, LogBuilder]:
             edit = CASE
             if pen.changes:
                 base = rng.choice([None, (rng.choice(pen.changes).hash,)])
-                event = {event_id(hlc, writer.device): Noted(text=f"{number}").encode()}
+                event: dict[str, str] = {
+                    event_id(hlc, writer.device): Noted(text=f"{number}").encode()
+                }
                 edit = Edit(fields={"title": f"{number}"}, events=event, base=base)
             change = pen.write(actor_of(writer, document), edit)
             made[code].change(change.raw, document=document, hlc=hlc)
