@@ -78,6 +78,7 @@ class Taken:
         leaves_new: of those in it that were not here before.
         leaves_waiting: of its logs, stored but not in use, because leaves before them are missing.
         was_known: this part had been taken in before.
+        revoked: what was said of its sender's key, if it was revoked.
     """
 
     path: Path
@@ -86,6 +87,7 @@ class Taken:
     leaves_new: int = 0
     leaves_waiting: int = 0
     was_known: bool = False
+    revoked: str = ""
     outcome: Outcome = field(default_factory=Outcome)
 
 
@@ -365,6 +367,8 @@ def _take_in(
         taken.refusal = LinkError("pack_fault", f"its content could not be handled: {error}")
     if unpacker is not None:
         taken.outcome = unpacker.outcome
+    for said in replica.intake.revocations.of(subject.peer_id, subject.code):
+        taken.revoked = said.sentence()
     taken.leaves_new += sum(_held(store, named) for named in part.leaves) - before
     taken.leaves_waiting = sum(_waiting(store, named) for named in part.leaves)
 

@@ -195,6 +195,12 @@ def export_pack(
         StoreError: the database failed.
     """
     replica = station.replica
+    for known in replica.intake.revocations.of(relative.subject.peer_id, relative.subject.code):
+        raise PackError(
+            "key_revoked",
+            f"nothing is written for a revoked node: {known.sentence()}",
+            "Its office needs a node with a new key.",
+        )
     # One moment; what it found under heads does not change afterwards.
     replica.store.db.execute("BEGIN")
     try:

@@ -40,6 +40,7 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "link.read": EVERYONE,
     "link.cut": EVERYONE,
     "technician.read": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
+    "node.revoke": frozenset({Role.NODE_ADMIN}),
     "today.read": _READING,
     "case.list": _READING,
     "case.read": _READING,

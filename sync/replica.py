@@ -335,8 +335,7 @@ class Replica:
     # The end of a transaction
 
     def _finish(self) -> None:
-        if self.intake.revocations.is_news:
-            self._settle_revocations()
+        self.settle_revocations()
         changed = self.intake.changed
         if changed:
             self._project(set(changed))
@@ -351,9 +350,11 @@ class Replica:
             self.store.set_meta("clock", self.intake.clock.to_bytes(8, "big"))
             self._clock_stored = self.intake.clock
 
-    def _settle_revocations(self) -> None:
+    def settle_revocations(self) -> None:
         """Make documents again without what does not count, and tell children whom it concerns."""
         revocations = self.intake.revocations
+        if not revocations.is_news:
+            return
         documents = revocations.unsettled()
         # Their clock readings were followed when the leaves came.
         self.intake.redo(documents, 0)

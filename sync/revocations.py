@@ -25,6 +25,7 @@ from schemas.revocation import (
     decode_revocation_leaf,
     decode_statement,
 )
+from sync.database import Connection
 from sync.errors import ChangeError, LinkError
 from sync.history import read_leaf
 from sync.log import UP, Log
@@ -97,18 +98,17 @@ class Revocations:
         named = sha256(data).digest()
         if named in self.known():
             return named
-        statement = decode_statement(data)
-        signer = verify_revocation(statement, self._verify_chain)
-        said, before = statement.revocation, {k.id for k in self.in_effect()}
+        known = verified(data, self._verify_chain)
+        said, before = known.revocation, {k.id for k in self.in_effect()}
         self._store.db.execute(
             "INSERT INTO revocation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 named,
                 said.key,
                 said.code,
-                signer.peer_id,
-                signer.code,
-                signer.name,
+                known.signer,
+                known.signer_code,
+                known.signer_name,
                 said.at_ms,
                 said.reason,
                 data,
@@ -126,7 +126,7 @@ class Revocations:
             now_ms=now_ms,
             code="key_revoked",
             log_id=log_id(said.key, UP, 0),
-            detail=self.known()[named].sentence()[:500],
+            detail=known.sentence()[:500],
             evidence="",
         )
         return named
@@ -167,21 +167,8 @@ class Revocations:
     def known(self) -> dict[bytes, Known]:
         """Return all statements by their ids."""
         if self._known is None:
-            rows = self._store.db.execute(
-                "SELECT statement, data, signer, signer_code, signer_name FROM revocation"
-            )
-            self._known = {
-                bytes(row[0]): Known(
-                    id=bytes(row[0]),
-                    data=bytes(row[1]),
-                    revocation=decode_statement(bytes(row[1])).revocation,
-                    signer=bytes(row[2]),
-                    signer_code=row[3],
-                    signer_name=row[4],
-                )
-                for row in rows
-            }
-            self._by_node = _in_effect(list(self._known.values()))
+            self._known = {known.id: known for known in known_of(self._store.db)}
+            self._by_node = by_node(list(self._known.values()))
         return self._known
 
     def in_effect(self) -> list[Known]:
@@ -336,7 +323,43 @@ AND NOT EXISTS (
 """
 
 
-def _in_effect(known: list[Known]) -> dict[tuple[bytes, str], list[Known]]:
+def verified(data: bytes, verify_chain: Callable[[list[bytes]], Subject]) -> Known:
+    """Return a statement after checking that its signer said it and may.
+
+    Raises:
+        RecordError: it is malformed.
+        CryptoError: its signer may not say this, or did not.
+    """
+    statement = decode_statement(data)
+    signer = verify_revocation(statement, verify_chain)
+    return Known(
+        id=sha256(data).digest(),
+        data=data,
+        revocation=statement.revocation,
+        signer=signer.peer_id,
+        signer_code=signer.code,
+        signer_name=signer.name,
+    )
+
+
+def known_of(db: Connection) -> list[Known]:
+    """Return the statements in a database; they were verified when they came."""
+    rows = db.execute("SELECT statement, data, signer, signer_code, signer_name FROM revocation")
+    return [
+        Known(
+            id=bytes(row[0]),
+            data=bytes(row[1]),
+            revocation=decode_statement(bytes(row[1])).revocation,
+            signer=bytes(row[2]),
+            signer_code=row[3],
+            signer_name=row[4],
+        )
+        for row in rows
+    ]
+
+
+def by_node(known: list[Known]) -> dict[tuple[bytes, str], list[Known]]:
+    """Return the statements in effect by the node that they are about: (peer id, code)."""
     by_centre = {(k.revocation.key, k.revocation.code) for k in known if k.signer_code == ROOT_CODE}
     found: dict[tuple[bytes, str], list[Known]] = {}
     for one in sorted(known, key=lambda k: k.id):

@@ -51,6 +51,7 @@ class Session:
         self._sender = Sender(replica, peer, kinship, Pace(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX))
         self._receiver = Receiver(replica, peer)
         self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship)
+        self._kinship = kinship
         self._greeted = False
         self._replica = replica
         self._epoch: int | None = None
@@ -161,15 +162,17 @@ class Session:
             return Problem(code="epoch_opened", detail="this node goes on in a new epoch")
         for number, signer in enumerate(self._signers):
             for known in self._replica.intake.revocations.of(signer.peer_id, signer.code):
-                code = "issuer_revoked" if number else "key_revoked"
-                return Problem(code=code, detail=f"{known.sentence()}. {_WAYS_OUT[number > 0]}")
+                code = "key_revoked" if self._kinship == "child" else "parent_revoked"
+                code = "issuer_revoked" if number else code
+                return Problem(code=code, detail=f"{known.sentence()}. {_WAYS_OUT[code]}")
         return None
 
 
-_WAYS_OUT: Final = (
-    "Nothing here is lost; to be linked again the node must be enrolled with a new key.",
-    "It signed the certificate of this node: have request.pem signed again by its successor.",
-)
+_WAYS_OUT: Final = {
+    "key_revoked": "Nothing at that node is lost; it is linked again once enrolled with a new key.",
+    "issuer_revoked": "It signed this certificate: have request.pem signed by its successor.",
+    "parent_revoked": "Ask the tier above for the address of its new node.",
+}
 
 
 def _signers(replica: Replica, peer: Subject) -> list[Subject]:

@@ -15,6 +15,7 @@ from node.queries.facts import (
     Technician,
     Waiting,
 )
+from schemas.limits import REVOCATION_CHARS_MAX
 
 
 class Answer(BaseModel):
@@ -213,6 +214,33 @@ class TechnicianAnswer(Answer):
     python: str
     sqlite: str
     disk_free_bytes: int
+
+
+class RevokeNode(Answer):
+    """The key of a node below that is to count no longer; it cannot be taken back.
+
+    Attributes:
+        last_valid_seq: last leaf of its newest log that counts, -1 for none; without it, the last
+            one that was countersigned here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    peer_id: str = Field(pattern=r"^[0-9a-f]{64}$")
+    reason: str = Field(min_length=1, max_length=REVOCATION_CHARS_MAX)
+    last_valid_seq: int | None = Field(default=None, ge=-1, lt=1 << 53)
+
+
+class RevokedNode(Answer):
+    """What a revocation did here.
+
+    Attributes:
+        set_aside: changes of that node that do not count any more.
+        waiting: changes of others that wait; see the technician's page for what.
+    """
+
+    set_aside: int
+    waiting: int
 
 
 class Health(Answer):

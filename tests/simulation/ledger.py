@@ -25,7 +25,7 @@ from sync.log import Log
 from tests.simulation.nodes import SimulatedNode
 
 # What may be said where a disk was put back.
-RESTORE_ALARMS = ("log_behind", "log_forked", "epoch_opened", "restored")
+RESTORE_ALARMS = ("log_behind", "log_forked", "epoch_opened", "epochs_in_turn", "restored")
 
 
 class BrokenPromise(AssertionError):
