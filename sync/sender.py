@@ -326,7 +326,7 @@ class Sender:
                     start += count
         # The peer answers a head with its cosignatures: asking again costs little while one lacks.
         if outgoing.sent == log.size:
-            unanswered = outgoing.acked < log.size or self._lacks_cosignature(log)
+            unanswered = outgoing.acked < log.size or self._lacks_cosignature(outgoing, log)
             wait_ms = RETRY_MS if outgoing.acked < log.size else POLL_MS
             if unanswered and has_passed(wait_ms, outgoing.head_sent_at_ms, now_ms):
                 whole = (log.size, log.frontier.root(), log.head_signature)
@@ -336,9 +336,11 @@ class Sender:
         """Tell whether nothing of a log may go out; its owner may see what we hold."""
         return bool(log.fault) and log.owner != self._peer.peer_id
 
-    def _lacks_cosignature(self, log: Log) -> bool:
-        if log.owner == self._peer.peer_id or log.is_overrun:
-            # Nobody countersigns leaves that do not count.
+    def _lacks_cosignature(self, outgoing: _Outgoing, log: Log) -> bool:
+        if log.owner == self._peer.peer_id:
+            return False
+        if log.is_overrun and outgoing.head_sent_at_ms:
+            # Nobody countersigns leaves that do not count: once on a link the head is enough.
             return False
         return min(self._cosigned(log), self._cosigned_above(log)) < log.size
 
