@@ -19,12 +19,13 @@ from schemas.events import Event
 from schemas.hlc import tick
 from schemas.ids import DocumentId, EventId, event_hlc, event_id
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, encode_certificates
+from sync.audience import Audience
 from sync.document import Edit
 from sync.errors import LogError
 from sync.inbound import Inbound
 from sync.intake import Admission, Intake
 from sync.log import HEAD_STEP, UP, Log
-from sync.scope import TELLING, addressed_codes, companions, is_within
+from sync.scope import is_within
 from sync.store import Peer, Store
 
 
@@ -97,6 +98,7 @@ class Replica:
         self.inbound = Inbound(
             store, self.intake, key=key, subject=self.subject, verify_chain=self.verify_chain
         )
+        self._audience = Audience(store, self.intake)
         self._writer_numbers: dict[tuple[int, bytes], int] = {}
         # The clock reading on the disk; None when it was not read yet.
         self._clock_stored: int | None = None
@@ -362,8 +364,10 @@ class Replica:
             self._tell_revocations(child)
         again = revocations.unsettled()
         self.intake.redo(again, 0)
-        if documents | again:
-            self._renew_audience()
+        if documents | again and self.subject.tier is not Tier.COMMUNE:
+            for document in self._audience.renew():
+                # What came in this transaction may have gained it readers.
+                self.intake.changed.setdefault(document, set()).add(None)
         revocations.is_news = False
 
     # Passing on to children
@@ -417,55 +421,15 @@ class Replica:
         children = self._children()
         widened: set[DocumentId] = set()
         for document in changed:
-            widened |= self._widen_audience(document)
+            widened |= self._audience.widen(document)
         for child in children:
             news = [d for d, sources in changed.items() if sources != {child.peer_id}]
             self._send_down(news, [child])
         self._send_down(sorted(widened - changed.keys()), children)
 
-    def _widen_audience(self, document: DocumentId) -> set[DocumentId]:
-        """Bring the audience of a document up to date; return all companions that gained readers.
-
-        A companion has companions of its own: the people of a group go where its case goes.
-        """
-        row = self.store.db.execute(
-            "SELECT kind, origin FROM document WHERE id = ?", (document,)
-        ).fetchone()
-        if row is None:
-            # A companion that has not arrived; it takes its own along when it does.
-            return set()
-        events = self.intake.events(document, TELLING)
-        codes = {row[1]} | addressed_codes(events) | self._audience(document)
-        self._add_audience(document, codes)
-        gained: set[DocumentId] = set()
-        for companion in companions(row[0], events):
-            missing = codes - self._audience(companion)
-            if missing:
-                self._add_audience(companion, missing)
-                gained |= {companion} | self._widen_audience(companion)
-        return gained
-
-    def _renew_audience(self) -> None:
-        """Work out anew whom each document concerns: what does not count may have said so."""
-        if self.subject.tier is Tier.COMMUNE:
-            return
-        self.store.db.execute("DELETE FROM audience")
-        for (document,) in self.store.db.execute("SELECT id FROM document ORDER BY id").fetchall():
-            self._widen_audience(DocumentId(bytes(document)))
-
-    def _audience(self, document: DocumentId) -> set[str]:
-        rows = self.store.db.execute("SELECT code FROM audience WHERE document = ?", (document,))
-        return {row[0] for row in rows}
-
-    def _add_audience(self, document: DocumentId, codes: set[str]) -> None:
-        self.store.db.executemany(
-            "INSERT OR IGNORE INTO audience VALUES (?, ?)",
-            [(document, code) for code in sorted(codes)],
-        )
-
     def _send_down(self, documents: Sequence[DocumentId], children: Sequence[Peer]) -> None:
         for document in documents:
-            codes = self._audience(document)
+            codes = self._audience.of(document)
             for child in children:
                 if any(is_within(code, child.code) for code in codes):
                     self._fill_down_log(child, document)
