@@ -273,7 +273,7 @@ class BlobExchange:
             return Chunk(sha256=name, offset=want.offset, total=0, data=b"")
         size = min(CHUNK_BYTES, want.length)
         total, data = self._files.read(want.sha256, want.offset, size)
-        left = want.length - len(data)
+        left = min(want.length, total - want.offset) - len(data)
         if data and left > 0:
             rest = replace(want, offset=want.offset + len(data), length=left)
             self._serving.appendleft(rest)

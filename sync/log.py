@@ -15,6 +15,11 @@ SELECT_LOG: Final = (
     " head_signature, awaited_size, awaited_root, awaited_signature, fault, doubts,"
     " valid_size FROM log"
 )
+UPDATE_LOG: Final = (
+    "UPDATE log SET tier=?, code=?, source=?, size=?, frontier=?, head_signature=?,"
+    " awaited_size=?, awaited_root=?, awaited_signature=?, fault=?, doubts=?, valid_size=?"
+    " WHERE number=?"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,6 +36,7 @@ class Log:
         doubts: how often in a row the leaves that came did not add up to their head.
         unsigned: own leaves were appended and the head is not signed yet.
         valid: how many leaves count of a log whose owner's key is revoked; None: all.
+        arrivals: counts what came and went, so that two who receive it notice each other.
     """
 
     number: int
@@ -49,6 +55,7 @@ class Log:
     unsigned: bool = False
     valid: int | None = None
     dirty: bool = False
+    arrivals: int = 0
     subtrees: list[tuple[int, int, bytes]] = field(default_factory=list)
 
     @property
@@ -98,4 +105,21 @@ def log_of(row: tuple[Any, ...]) -> Log:
         fault=row[14],
         doubts=row[15],
         valid=row[16],
+    )
+
+
+def row_of(log: Log) -> tuple[Any, ...]:
+    """Return the parameters of UPDATE_LOG for a log."""
+    return (
+        log.tier,
+        log.code,
+        log.source,
+        log.size,
+        log.frontier.encode(),
+        log.head_signature,
+        *(log.awaited or (0, b"", b"")),
+        log.fault,
+        log.doubts,
+        log.valid,
+        log.number,
     )

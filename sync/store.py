@@ -5,6 +5,7 @@ rollback throws every Log away, so memory is never ahead of the disk.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from schemas.codes import Tier
 from sync.database import Connection, translated
 from sync.early import EarlyFrames
 from sync.errors import LogError, StoreError
-from sync.log import SELECT_LOG, SUBTREE_LEVEL, Log, log_of
+from sync.log import SELECT_LOG, SUBTREE_LEVEL, UPDATE_LOG, Log, log_of, row_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,12 @@ class Store:
         self.early = EarlyFrames(connection)
         self._logs: dict[bytes, Log] = {}
         self._log_ids: list[bytes] | None = None
+        self._children: list[Peer] | None = None
         # Counts news about cosignatures, so that sessions look only when there is some.
         self.cosignature_news = 0
+        # Counts what may concern sessions, or more: by purpose, logs that grew or were stopped; by
+        # peer, what there is to tell it about its own logs, or to ask it for.
+        self.news: Counter[str | bytes | None] = Counter()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -65,7 +70,7 @@ class Store:
 
     def _roll_back(self) -> None:
         self._logs.clear()
-        self._log_ids = None
+        self._log_ids = self._children = None
         if self.db.in_transaction:
             self.db.execute("ROLLBACK")
 
@@ -75,25 +80,8 @@ class Store:
                 continue
             if log.unsigned:
                 raise StoreError("head_unsigned", "a log was extended without a signed head")
-            awaited = log.awaited or (0, b"", b"")
-            self.db.execute(
-                "UPDATE log SET tier=?, code=?, source=?, size=?, frontier=?, head_signature=?,"
-                " awaited_size=?, awaited_root=?, awaited_signature=?, fault=?, doubts=?,"
-                " valid_size=? WHERE number=?",
-                (
-                    log.tier,
-                    log.code,
-                    log.source,
-                    log.size,
-                    log.frontier.encode(),
-                    log.head_signature,
-                    *awaited,
-                    log.fault,
-                    log.doubts,
-                    log.valid,
-                    log.number,
-                ),
-            )
+            self.news[log.purpose] += 1
+            self.db.execute(UPDATE_LOG, row_of(log))
             if log.subtrees:
                 self.db.executemany(
                     "INSERT INTO subtree (log, level, position, hash) VALUES (?, ?, ?, ?)",
@@ -211,6 +199,7 @@ class Store:
 
     def put_pending(self, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         """Keep leaves whose tree head has not come; the first copy of a number stays."""
+        log.arrivals += 1
         self.db.executemany(
             "INSERT OR IGNORE INTO pending_leaf VALUES (?, ?, ?)",
             [(log.number, first_seq + offset, leaf) for offset, leaf in enumerate(leaves)],
@@ -233,11 +222,13 @@ class Store:
 
     def drop_pending(self, log: Log) -> None:
         """Forget what came of a log and no tree head covers; its sender has it."""
+        log.arrivals += 1
         self.db.execute("DELETE FROM pending_leaf WHERE log = ?", (log.number,))
         self.early.drop_all(log)
 
     def promote(self, log: Log, start: int, end: int) -> None:
         """Move pending leaves, now covered by a tree head, to the log."""
+        log.arrivals += 1
         bounds = (log.number, start, end)
         self.db.execute(
             "INSERT INTO leaf SELECT log, seq, data FROM pending_leaf"
@@ -326,6 +317,7 @@ class Store:
             (log.number, c.peer_id, tier, code, size, c.timestamp_s, c.signature),
         )
         self.cosignature_news += cursor.rowcount
+        self.news[log.source] += cursor.rowcount
         return cursor.rowcount > 0
 
     def cosignatures(self, log: Log) -> list[tuple[int, str, Cosignature]]:
@@ -403,6 +395,7 @@ class Store:
                 int(peer.is_child),
             ),
         )
+        self._children = None
         return cursor.rowcount > 0
 
     def peer(self, peer_id: bytes) -> Peer | None:
@@ -414,12 +407,19 @@ class Store:
         """Return all known peers, by code and key."""
         return [_peer(row) for row in self.db.execute(f"{_SELECT_PEER} ORDER BY code, peer")]
 
+    def children(self) -> Sequence[Peer]:
+        """Return the peers below, by code and key."""
+        if self._children is None:
+            self._children = [peer for peer in self.peers() if peer.is_child]
+        return self._children
+
     # Blobs: which files exist; their bytes are in files
 
     def want_blob(
         self, sha256: bytes, document: bytes, size_bytes: int, source: bytes | None
     ) -> None:
         """Note that a document refers to a blob; it is fetched from source unless it is here."""
+        self.news[source] += 1
         self.db.execute("INSERT OR IGNORE INTO blob_document VALUES (?, ?)", (sha256, document))
         self.db.execute(
             "INSERT OR IGNORE INTO blob VALUES (?, ?, 0, ?)", (sha256, size_bytes, source)
@@ -427,6 +427,7 @@ class Store:
 
     def seek_blobs(self, source: bytes) -> None:
         """Fetch from a peer what we once had ourselves and do not have any more."""
+        self.news[source] += 1
         orphaned = "source IS NULL AND complete = 0"
         self.db.execute(f"UPDATE blob SET source = ? WHERE {orphaned}", (source,))
 

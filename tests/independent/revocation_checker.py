@@ -78,7 +78,7 @@ def read_words(statements: bytes, root: Place) -> list[Word]:
 
 
 def judge_log(log: Any, root: Place, places: dict[str, Place], words: list[Word]) -> None:
-    leaves = [(row["seq"], read_leaf(unbase64(row["leaf"]), row["seq"])) for row in log["leaves"]]
+    leaves = [(row["seq"], read_leaf(unbase64(row["leaf"]))) for row in log["leaves"]]
     owner = read_chain(cbor(leaves[0][1][4]), root)
     start = b"tiepdan log v1\n" + owner.key + log["purpose"].encode() + b"\x00"
     log_id = sha256(start + log["epoch"].to_bytes(8)).digest()[:16]
