@@ -70,6 +70,9 @@ def find_target(replica: Replica, folder: NodeFolder, named: str) -> Target:
         if peer.code == named
         or (len(named) >= _KEY_CHARS_MIN and peer.peer_id.hex().startswith(named.lower()))
     ]
+    revocations = replica.intake.revocations
+    # A place that has a new key is meant by it.
+    found = [peer for peer in found if not revocations.of(peer.peer_id, peer.code)] or found
     if len(found) == 1:
         peer = found[0]
         return Target(peer_id=peer.peer_id, code=peer.code, name=peer.name)

@@ -83,7 +83,8 @@ def waiting_changes(db: sqlite3.Connection) -> list[WaitingLine]:
     ]
 
 
-# What waits for a change that does not count and stands nowhere else, or for one that so waits.
+# What waits for a change that does not count and stands nowhere else, or for one that so waits;
+# copies that we sent on wait beside what they are copies of.
 _WAITING: Final = """
 WITH RECURSIVE for_good (document, hash) AS (
     SELECT w.document, w.hash FROM waiting_change w JOIN quarantined_change q
@@ -95,6 +96,7 @@ WITH RECURSIVE for_good (document, hash) AS (
 SELECT l.log_id, w.seq, w.document, g.hash IS NOT NULL AS for_good
 FROM waiting_change w JOIN log l ON l.number = w.log
 LEFT JOIN for_good g ON g.document = w.document AND g.hash = w.hash
+WHERE l.source IS NOT NULL OR l.purpose = 'up'
 ORDER BY for_good DESC, w.log DESC, w.seq DESC LIMIT ?
 """
 

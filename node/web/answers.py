@@ -262,6 +262,7 @@ class PackTaken(Answer):
         refusal: why it was not taken in, or only to some point.
         leaves_waiting: stored, but not in use, because leaves before them are missing.
         was_known: it had been taken in before.
+        key_revoked: its sender's key was; what that wrote too late is kept and does not count.
     """
 
     name: str
@@ -276,6 +277,7 @@ class PackTaken(Answer):
     problems: list[Trouble] = []
     was_known: bool = False
     certificate_ended: bool = False
+    key_revoked: bool = False
 
 
 class PackSender(Answer):

@@ -141,10 +141,16 @@ def test_of_two_keys_of_one_place_the_key_must_be_named(
     with opened_station(country.commune, system_rng(), alone=False) as station:
         key = station.replica.key.peer_id.hex()
     assert revoke(country.province, key[:16]) == 0
-    # The new machine of the same place goes on.
+    # The new machine of the same place goes on, and is what its code means now.
     register(again)
     country.carry(again, country.province)
     assert count(country.province, "cases") == 3
+    country.carry(country.province, again, COMMUNE)
+    assert revoke(country.province, COMMUNE) == 0
+    capsys.readouterr()
+    assert main(["revocations", "--data", f"{country.province}"]) == 0
+    with opened_station(again, system_rng(), alone=False) as station:
+        assert station.replica.key.peer_id.hex()[:16] in capsys.readouterr().out
 
 
 def test_a_record_file_is_judged_by_the_revocations_that_its_reader_knows(

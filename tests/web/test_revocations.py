@@ -4,13 +4,30 @@ Method: a real province that took in the records of a commune, asked over HTTP a
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from crypto.identity import log_id
 from node.cli import main
+from node.queries.technician import waiting_changes
+from schemas.events import Noted
+from schemas.ids import document_text
+from schemas.wire import Frame, Head, Hello, Message
 from tests.node.places import make_commune
 from tests.node.sticks import register
+from tests.sync.builders import (
+    CENTRE,
+    COMMUNE,
+    PROVINCE,
+    Link,
+    Node,
+    Place,
+    new_node,
+    sync,
+)
+from tests.sync.revoked import revoke_at
 from tests.web.offices import Browser, OpenOffice, open_office
 
 REASON = "Máy bị mất trộm"
@@ -102,3 +119,53 @@ def test_what_cannot_be_revoked_is_refused_in_words(tmp_path: Path) -> None:
         assert await office.rows("SELECT * FROM revocation") == []
 
     tell(tmp_path, story)
+
+
+def test_what_waits_for_good_is_told_from_what_waits_for_a_line(tmp_path: Path) -> None:
+    commune, province, centre = (new_node(code, tmp_path) for code in (COMMUNE, PROVINCE, CENTRE))
+    case = commune.open_case(1)
+    sync(commune, province)
+    sync(province, centre)
+    size = province.log(commune.place).size
+    commune.write(case, events=[Noted(text="sau")])
+    sync(commune, province)
+    for text in ("dựa trên", "dựa trên cái đó"):
+        province.write(case, events=[Noted(text=text)])
+    # To the centre the commune's last change has not come yet.
+    carry_log(province.place, province, centre)
+    assert [line.builds_on_revoked for line in waiting_changes(rows_of(centre))] == [False] * 2
+    revoke_at(province, commune.place, size)
+    sync(province, centre)
+    for node in (province, centre):
+        lines = waiting_changes(rows_of(node))
+        assert [line.builds_on_revoked for line in lines] == [True, True]
+        assert {line.document_id for line in lines} == {document_text(case)}
+
+
+def rows_of(node: Node) -> sqlite3.Connection:
+    """Return a copy of a node's database as the pages read it."""
+    source = node.store.db
+    assert isinstance(source, sqlite3.Connection)
+    copy = sqlite3.connect(":memory:")
+    copy.deserialize(source.serialize())
+    copy.row_factory = sqlite3.Row
+    return copy
+
+
+def carry_log(owner: Place, sender: Node, receiver: Node) -> None:
+    """Bring one log to a node, and no other."""
+    link = Link(sender, receiver)
+    keep = sender.log(owner).log_id
+    frames: set[bytes] = set()
+
+    def lose(from_parent: bool, message: Message) -> bool:
+        if isinstance(message, Hello):
+            numbers = range(message.first, message.first + len(message.offers))
+            for number, offer in zip(numbers, message.offers, strict=True):
+                if log_id(offer.owner or owner.key.peer_id, offer.purpose, offer.epoch) == keep:
+                    frames.add(number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big"))
+        is_other = isinstance(message, Frame | Head) and message.log not in frames
+        return is_other and not from_parent
+
+    link.lose = lose
+    link.run()
