@@ -266,7 +266,7 @@ class Inbound:
         self._intake.revocations.review(log)
         for offset, leaf in enumerate(leaves):
             self._intake.take(log, start + offset, leaf, now_ms)
-        if log.source is not None and not log.is_overrun:
+        if log.source is not None:
             self._cosign(log, now_ms)
         return True
 
@@ -326,11 +326,13 @@ class Inbound:
             raise LinkError("head_forged", "the signature of a tree head is wrong") from error
 
     def _cosign(self, log: Log, now_ms: int) -> None:
-        head = log.head()
+        size = log.counted
+        if size == 0:
+            return
+        # Of a revoked key's log, what counts: who passes it on must learn that it is here.
+        head = TreeHead(origin=log.origin, size=size, root=self._store.root_at(log, size))
         made = cosign(self._key, key_name(self._subject.code), head, now_ms // 1000)
-        self._store.put_cosignature(
-            log, log.size, self._subject.tier.value, self._subject.code, made
-        )
+        self._store.put_cosignature(log, size, self._subject.tier.value, self._subject.code, made)
 
 
 def _extended(log: Log, leaves: Sequence[bytes]) -> Frontier:

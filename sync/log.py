@@ -69,9 +69,9 @@ class Log:
         return log_origin(self.code, self.log_id)
 
     @property
-    def is_overrun(self) -> bool:
-        """Whether it holds leaves that do not count."""
-        return self.valid is not None and self.size > self.valid
+    def counted(self) -> int:
+        """Number of leaves that count; the others came after the owner's key was revoked."""
+        return self.size if self.valid is None else min(self.size, self.valid)
 
     def head(self) -> TreeHead:
         """Return the tree head over all leaves."""

@@ -340,10 +340,10 @@ class Sender:
     def _lacks_cosignature(self, outgoing: _Outgoing, log: Log) -> bool:
         if log.owner == self._peer.peer_id:
             return False
-        if log.is_overrun and outgoing.head_sent_at_ms:
-            # Nobody countersigns leaves that do not count: once on a link the head is enough.
-            return False
-        return min(self._cosigned(log), self._cosigned_above(log)) < log.size
+        if log.counted < log.size and not outgoing.head_sent_at_ms:
+            # Nobody countersigns the rest; once on a link its head is enough.
+            return True
+        return min(self._cosigned(log), self._cosigned_above(log)) < log.counted
 
     def _cosigned(self, log: Log) -> int:
         return self._store.cosigned_by(log, self._peer.peer_id)
