@@ -25,6 +25,7 @@ from schemas.limits import (
     OFFERS_MAX,
     PACKED_BYTES_MAX,
     PART_BYTES_MIN,
+    REVOCATION_BYTES_MAX,
 )
 
 PROTOCOL_VERSION = 1
@@ -183,9 +184,16 @@ class Problem:
     log: bytes = b""
 
 
-Message = Hello | Frame | Head | Ack | Want | Chunk | Problem
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """A signed revocation, ahead of the log that it stands in (schemas/revocation.py)."""
 
-_KINDS: tuple[type[Message], ...] = (Hello, Frame, Head, Ack, Want, Chunk, Problem)
+    statement: bytes
+
+
+Message = Hello | Frame | Head | Ack | Want | Chunk | Problem | Revoked
+
+_KINDS: tuple[type[Message], ...] = (Hello, Frame, Head, Ack, Want, Chunk, Problem, Revoked)
 
 
 def encode_message(message: Message) -> bytes:
@@ -218,6 +226,8 @@ def encode_message(message: Message) -> bytes:
             body = [message.sha256, message.offset, message.total, message.data]
         case Problem():
             body = [message.code, message.detail[:500], message.log]
+        case Revoked():
+            body = [message.statement]
     return cbor2.dumps([kind, *body])
 
 
@@ -363,6 +373,11 @@ def _problem(body: list[Any]) -> Problem:
     return Problem(code=_text(code, 60), detail=_text(detail, 500), log=named)
 
 
+def _revoked(body: list[Any]) -> Revoked:
+    (statement,) = _items(body, 1)
+    return Revoked(statement=_blob(statement, REVOCATION_BYTES_MAX))
+
+
 _DECODERS: tuple[Callable[[list[Any]], Message], ...] = (
     _hello,
     _frame,
@@ -371,6 +386,7 @@ _DECODERS: tuple[Callable[[list[Any]], Message], ...] = (
     _want,
     _chunk,
     _problem,
+    _revoked,
 )
 
 

@@ -212,7 +212,7 @@ class Receiver:
             self._take(incoming, log, frame.first_seq, data, dictionary)
         except FrameError as error:
             raise LinkError(error.code, str(error)) from error
-        return self._read_early(incoming, log) or self._settle(incoming, log, now_ms)
+        return self._settle(incoming, log, now_ms)
 
     def _dictionary(self, coding: int) -> bytes:
         if coding == PACKED:
@@ -344,6 +344,8 @@ class Receiver:
 
     def _settle(self, incoming: _Incoming, log: Log, now_ms: int) -> list[Message]:
         """Take leaves into use if a head covers them; return what is wrong with them, if it is."""
+        if problems := self._read_early(incoming, log):
+            return problems
         size, root, signature = log.awaited or (0, b"", b"")
         try:
             if self._replica.inbound.settle(log, incoming.read.contiguous_end(0), now_ms):

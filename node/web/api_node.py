@@ -16,7 +16,14 @@ from node.accounts import find_sign_in
 from node.queries.facts import Technician, Waiting
 from node.queries.sync_state import changed_ms, news_digest, sync_states, waiting
 from node.queries.technician import technician
-from node.web.answers import CutLink, Health, LinkAnswer, TechnicianAnswer
+from node.web.answers import (
+    CutLink,
+    Health,
+    LinkAnswer,
+    RevokedNode,
+    RevokeNode,
+    TechnicianAnswer,
+)
 from node.web.calls import Call
 from node.web.errors import WebError
 from node.web.office import Office
@@ -80,7 +87,7 @@ async def cut_link(call: Call) -> LinkAnswer:
 async def read_technician(call: Call) -> TechnicianAnswer:
     """Return the state of the node; no case content."""
     office = call.office
-    found: Technician = await office.read(technician)
+    found: Technician = await office.read(lambda db: technician(db, office.code))
     free = await asyncio.to_thread(lambda: shutil.disk_usage(office.incoming_folder).free)
     return TechnicianAnswer(
         node=found,
@@ -90,6 +97,20 @@ async def read_technician(call: Call) -> TechnicianAnswer:
         sqlite=sqlite3.sqlite_version,
         disk_free_bytes=free,
     )
+
+
+async def revoke(call: Call) -> RevokedNode:
+    """Revoke the key of a node below."""
+    asked, office, me = call.take(RevokeNode), call.office, call.me
+
+    def work(now_ms: int) -> RevokedNode:
+        report = office.revoke(
+            asked.peer_id, last_valid=asked.last_valid_seq, reason=asked.reason, now_ms=now_ms
+        )
+        note(office.accounts.db, me, now_ms, "node.revoke", detail=asked.peer_id)
+        return RevokedNode(set_aside=report.quarantined, waiting=report.waiting)
+
+    return await call.change(RevokedNode, work)
 
 
 async def health(call: Call) -> Health:

@@ -17,6 +17,7 @@ from schemas.wire import (
     Message,
     Offer,
     Problem,
+    Revoked,
     Want,
     decode_messages,
     encode_message,
@@ -55,6 +56,7 @@ GOOD: tuple[Message, ...] = (
     Chunk(sha256=DIGEST[:8], offset=0, total=0, data=b""),
     Problem(code="head_forged", detail="the signature of a tree head is wrong"),
     Problem(code="log_forked", detail="hai lịch sử", log=b"\2"),
+    Revoked(statement=b"said"),
 )
 
 OFFER: list[Any] = [b"", "up", 0, 0, 1, 0, 0]
