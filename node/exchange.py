@@ -19,6 +19,8 @@ from schemas.wire import Message, decode_messages, encode_message
 from sync.errors import LinkError, StoreError
 from sync.session import Kinship, Session
 
+# Frequent pings cost a slow line; a dead one is noticed when bytes are due or after this.
+PING_S: Final = 60.0
 _TICK_S: Final = 5.0
 # Commits that follow each other closely travel together.
 _GATHER_S: Final = 0.1
