@@ -164,11 +164,11 @@ def test_work_whose_waiter_went_before_its_turn_is_not_done() -> None:
 
     async def story() -> None:
         writer = WriterThread(Clock())
-        first = asyncio.create_task(writer.run(lambda: done.append(1)))
-        second = asyncio.create_task(writer.run_for(b"peer", lambda: done.append(2)))
-        await asyncio.sleep(0)
-        second.cancel()
-        await first
+        async with asyncio.TaskGroup() as group:
+            group.create_task(writer.run(lambda: done.append(1)))
+            second = group.create_task(writer.run_for(b"peer", lambda: done.append(2)))
+            await asyncio.sleep(0)
+            second.cancel()
         await writer.run(lambda: done.append(3))
         writer.close()
 
