@@ -338,12 +338,13 @@ class Downlink:
         try:
             return await self._on_link(request, secured, child)
         finally:
-            self._slots.end(child)
+            self._slots.end(child, self._clock.monotonic_s())
 
     def _free_slots(self) -> None:
+        now_s = self._clock.monotonic_s()
         for link in self._links.values():
             if link.session is not None and link.session.has_caught_up:
-                self._slots.end(link.child)
+                self._slots.end(link.child, now_s)
 
     async def _on_link(
         self, request: web.Request, secured: ssl.SSLObject | None, child: bytes

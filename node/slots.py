@@ -10,12 +10,14 @@ gets a time as well. Times are seconds of a clock that never runs backwards.
 from dataclasses import dataclass
 from typing import Final
 
-# So many backlogs fill the writer's time; more would only make each of them slower.
-STARTING_MAX: Final = 16
+# So many keep the writer busy; more would only make handshakes and greetings wait for each other.
+STARTING_MAX: Final = 64
 # A start that takes longer holds no slot any more.
 START_S: Final = 10.0
-# How far apart those come back who had to wait: as if each of them took its slot for all its time.
-_APART_S: Final = START_S / STARTING_MAX
+# What a start is taken to last before any was seen, and at least; and how much each one counts.
+FIRST_GUESS_S: Final = 2.0
+_START_S_MIN: Final = 0.5
+_NEWS: Final = 1 / 8
 # Not worth coming back for.
 _SOON_S: Final = 0.1
 # Who is so late has to ask anew.
@@ -42,6 +44,7 @@ class Slots:
         self._turns: dict[bytes, float] = {}
         self._dials: dict[bytes, _Dials] = {}
         self._last_turn_s = 0.0
+        self._usual_s = FIRST_GUESS_S
 
     def ask(self, child: bytes, now_s: float) -> float:
         """Return 0 where the child may start, else after how many seconds it is to dial again."""
@@ -54,17 +57,26 @@ class Slots:
             if len(self._starting) < STARTING_MAX and self._last_turn_s <= now_s:
                 self._start(child, now_s)
                 return 0.0
-            turn_s = self._last_turn_s = max(self._last_turn_s, now_s) + _APART_S
-            self._turns[child] = turn_s
+            # Those who had to wait come back as far apart as slots become free.
+            apart_s = self._usual_s / STARTING_MAX
+            turn_s = self._turns[child] = self._last_turn_s = (
+                max(self._last_turn_s, now_s) + apart_s
+            )
         if turn_s - now_s > _SOON_S:
             return turn_s - now_s
-        # At its turn it is let in without counting: turns are as far apart as slots become free.
+        # At its turn it is let in without counting, or the turn would be no promise.
         self._start(child, now_s)
         return 0.0
 
-    def end(self, child: bytes) -> None:
+    def end(self, child: bytes, now_s: float) -> None:
         """Free the slot of a child that has caught up or gone."""
-        self._starting.pop(child, None)
+        begun_s = self._starting.pop(child, None)
+        if begun_s is not None:
+            self._learn(now_s - begun_s)
+
+    def _learn(self, took_s: float) -> None:
+        took_s = min(max(took_s, _START_S_MIN), START_S)
+        self._usual_s += (took_s - self._usual_s) * _NEWS
 
     @property
     def starting(self) -> tuple[bytes, ...]:
@@ -84,7 +96,8 @@ class Slots:
         return 0.0 if known.left >= 1 else (1 - known.left) * DIAL_EVERY_S
 
     def _forget(self, now_s: float) -> None:
-        self._starting = {c: s for c, s in self._starting.items() if now_s - s < START_S}
+        for child in [c for c, s in self._starting.items() if now_s - s >= START_S]:
+            self.end(child, now_s)
         self._turns = {c: s for c, s in self._turns.items() if now_s - s < _LATE_S}
         whole_s = DIALS_AT_ONCE * DIAL_EVERY_S
         self._dials = {c: d for c, d in self._dials.items() if now_s - d.at_s < whole_s}

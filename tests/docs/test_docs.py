@@ -84,7 +84,6 @@ def test_the_protocol_names_the_start_slots_in_force() -> None:
     assert f"no more than {_TURN_S_MAX} s for an answer" in text
     assert f"lets {STARTING_MAX} children begin at once" in text
     assert f"in use, for {START_S:g} s at most" in text
-    assert f"let in {START_S / STARTING_MAX:g} s after each other" in text
     assert f"dial {DIALS_AT_ONCE} times in a row, then once in {DIAL_EVERY_S:g} s" in text
     assert f"lets {STARTING_MAX} in at a time" in " ".join(OPERATIONS.split())
 

@@ -64,7 +64,7 @@ def test_after_an_outage_all_get_in_at_the_times_they_were_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("node.slots.STARTING_MAX", 1)
-    monkeypatch.setattr("node.slots._APART_S", 0.5)
+    monkeypatch.setattr("node.slots.FIRST_GUESS_S", 0.5)
     province_at, communes_at = _places(tmp_path, _HERD)
     told: list[LinkStatus] = []
 
@@ -153,7 +153,6 @@ def test_links_on_which_nothing_is_said_keep_no_other_out(
 ) -> None:
     monkeypatch.setattr("node.slots.STARTING_MAX", 2)
     monkeypatch.setattr("node.slots.START_S", 0.5)
-    monkeypatch.setattr("node.slots._APART_S", 0.25)
     province_at, communes_at = _places(tmp_path, 4)
 
     async def story() -> None:
