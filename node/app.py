@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,6 +27,7 @@ from node.errors import StartError
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
 from node.memory import keep_what_is_loaded, share_heaps
+from node.pack_jobs import PackJobs
 from node.station import Station, open_station
 from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
@@ -90,6 +92,7 @@ class Node:
         self.changes = ChangeCounter()
         self._listening: dict[Session, asyncio.Event] = {}
         self._writer = WriterThread(clock)
+        self.packs = PackJobs(station, clock, self._transact, self._announce)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self.uplink: Uplink | None = None
@@ -120,14 +123,17 @@ class Node:
 
     async def write(self, work: Callable[[int], T]) -> T:
         """Run work(now_ms) in one transaction in the writer thread."""
-
-        def unit() -> T:
-            with self._station.replica.transaction():
-                return work(self.clock.now_ms())
-
-        result = await self._writer.run(unit)
+        result = await self._writer.run(partial(self._unit, work))
         await self._announce()
         return result
+
+    def _transact(self, work: Callable[[int], T], /) -> T:
+        """Do the same for another thread, and leave the announcement to it."""
+        return self._writer.run_from_thread(partial(self._unit, work))
+
+    def _unit(self, work: Callable[[int], T]) -> T:
+        with self._station.replica.transaction():
+            return work(self.clock.now_ms())
 
     async def keep_folded(self) -> None:
         """Tidy the database up beside the work, until cancelled: its log and its search index.
@@ -318,7 +324,10 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         )
         log.info("node up", extra={"code": node.code, "tier": node.tier.value})
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(node.keep_folded(), name="fold")]
+            tasks = [
+                group.create_task(node.keep_folded(), name="fold"),
+                group.create_task(node.packs.run(), name="packs"),
+            ]
             if node.uplink is not None:
                 tasks.append(group.create_task(node.uplink.run(), name="uplink"))
             await stop.wait()

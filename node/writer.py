@@ -98,6 +98,10 @@ class WriterThread:
             ended.exception()
         self._go_on()
 
+    def run_from_thread(self, work: Callable[[], T]) -> T:
+        """Run one unit of work for another thread, which waits for it."""
+        return self._executor.submit(work).result()
+
     def close(self) -> None:
         """Finish what runs, then end the thread; who waits is cancelled."""
         self._is_closed = True

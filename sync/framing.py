@@ -260,6 +260,8 @@ def _entries(data: bytes) -> list[Stripped]:
     """
     reader = _Reader(data)
     count = reader.number(FRAME_LEAVES_MAX)
+    if count == 0:
+        raise FrameError("frame_malformed", "a frame without leaves")
     tags = [_tag(byte) for byte in reader.take(count)]
     changes = [tag for tag in tags if tag != Tag.RAW]
     writers = [reader.number(1 << 32) for _ in changes]

@@ -45,8 +45,8 @@ class Store:
         self._children: list[Peer] | None = None
         # Counts news about cosignatures, so that sessions look only when there is some.
         self.cosignature_news = 0
-        # Counts what may concern sessions: by purpose, logs that grew or were stopped; by peer,
-        # what there is to tell it about its own logs, or to ask it for. May count too much.
+        # Counts what may concern sessions, or more: by purpose, logs that grew or were stopped; by
+        # peer, what there is to tell it about its own logs, or to ask it for.
         self.news: Counter[str | bytes | None] = Counter()
 
     @contextmanager
@@ -216,6 +216,7 @@ class Store:
 
     def put_pending(self, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         """Keep leaves whose tree head has not come; the first copy of a number stays."""
+        log.arrivals += 1
         self.db.executemany(
             "INSERT OR IGNORE INTO pending_leaf VALUES (?, ?, ?)",
             [(log.number, first_seq + offset, leaf) for offset, leaf in enumerate(leaves)],
@@ -238,11 +239,13 @@ class Store:
 
     def drop_pending(self, log: Log) -> None:
         """Forget what came of a log and no tree head covers; its sender has it."""
+        log.arrivals += 1
         self.db.execute("DELETE FROM pending_leaf WHERE log = ?", (log.number,))
         self.early.drop_all(log)
 
     def promote(self, log: Log, start: int, end: int) -> None:
         """Move pending leaves, now covered by a tree head, to the log."""
+        log.arrivals += 1
         bounds = (log.number, start, end)
         self.db.execute(
             "INSERT INTO leaf SELECT log, seq, data FROM pending_leaf"
@@ -409,8 +412,7 @@ class Store:
                 int(peer.is_child),
             ),
         )
-        if cursor.rowcount > 0:
-            self._children = None
+        self._children = None
         return cursor.rowcount > 0
 
     def peer(self, peer_id: bytes) -> Peer | None:
