@@ -46,6 +46,7 @@ class _Incoming:
         known: sizes that the peer knew of us and of those above us when the session began.
         is_compared: a head below what is here was compared with it.
         returns: size at which an own log is back.
+        offered: leaves that the peer has.
         seen: the log as this session left it; who else received meanwhile, left it otherwise.
     """
 
@@ -61,6 +62,7 @@ class _Incoming:
     is_news: bool = False
     is_compared: bool = False
     returns: int = 0
+    offered: int = 0
 
 
 class Receiver:
@@ -129,6 +131,7 @@ class Receiver:
             return []
         # Nobody of ours offers a log twice; looking through what waits of it takes long.
         incoming.reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+        incoming.offered = offer.size
         incoming.known = (offer.cosigned, offer.cosigned_above)
         ack = self._ack(incoming, log)
         if is_own:
@@ -173,6 +176,14 @@ class Receiver:
         for first, count in self._store.early.ranges(log):
             arrived.add(first, first + count)
         return arrived
+
+    def holds_what_was_offered(self) -> bool:
+        """Tell whether all leaves that were offered are in use, but for those of stopped logs."""
+        for incoming in self._incoming.values():
+            log = self._log(incoming.log_id)
+            if log.size < incoming.offered and not log.fault:
+                return False
+        return True
 
     # Frames
 

@@ -44,6 +44,7 @@ class Session:
         peer: who is at the other end, by its certificate.
         peer_clock_ms: the other clock minus ours when its HELLO came; None before.
         waits: something was sent that is not acknowledged yet.
+        has_caught_up: all that the peer first offered has come and is in use.
     """
 
     def __init__(self, replica: Replica, peer: Subject, kinship: Kinship, files: BlobFiles) -> None:
@@ -64,6 +65,7 @@ class Session:
         self._seen: tuple[int, ...] | None = None
         self.peer_clock_ms: int | None = None
         self.waits = False
+        self.has_caught_up = False
 
     @property
     def rate_bytes_s(self) -> float | None:
@@ -151,6 +153,8 @@ class Session:
         leaves = self._sender.pump(now_ms, room_bytes)
         messages += leaves
         self.waits = self._sender.waits
+        if self.peer_clock_ms is not None and not self.has_caught_up:
+            self.has_caught_up = self._receiver.holds_what_was_offered()
         room_bytes -= sum(len(frame.data) for frame in leaves if isinstance(frame, Frame))
         if room_bytes > 0 and not self._sender.has_unsent():
             messages += self._blobs.pump(now_ms, room_bytes)

@@ -293,6 +293,13 @@ def _taken_in(
         "ingest_wall_per_s": round(herd.changes / herd.wall_s),
         "starved_p99_s": round(percentile(herd.waits_s, 0.99), 2),
         "starved_median_s": round(median(herd.waits_s), 2),
+        "starved_lone_max_s": round(max(herd.lone_waits_s), 2),
+        "starved_lone_median_s": round(median(herd.lone_waits_s), 2),
+        "ingest_rss_before_mb": round(herd.rss_mb[0], 1),
+        # Flat: what the first half needed is enough for the rest.
+        "ingest_rss_half_mb": round(max(herd.rss_mb[: len(herd.rss_mb) // 2 + 1]), 1),
+        "ingest_rss_peak_mb": round(max(herd.rss_mb), 1),
+        "ingest_rss_after_mb": round(herd.rss_mb[-1], 1),
         "ingest_communes": size.communes,
         "ingest_changes": herd.changes,
     }
