@@ -90,6 +90,14 @@ class Lab:
         """Cut the line, which loses what is on the way, or mend it."""
         self._tell({"cut": is_cut})
 
+    def cut_after(self, size_bytes: int) -> None:
+        """Cut the line once so many more bytes have arrived from the near end."""
+        self._tell({"cut_after": size_bytes})
+
+    def is_cut(self) -> bool:
+        """Tell whether the line is cut just now."""
+        return bool(self._tell({"is_cut": None}))
+
     def schedule(self, cuts: Sequence[tuple[float, float]]) -> None:
         """Cut from and to these seconds after now, instead of what was planned before."""
         self._tell({"schedule": [list(cut) for cut in cuts]})
