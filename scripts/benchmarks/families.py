@@ -128,7 +128,7 @@ def families(db: sqlite3.Connection, log: int, node: bytes, device: bytes) -> It
 def lone_cases(db: sqlite3.Connection, log: int, node: bytes, device: bytes) -> Iterator[Family]:
     """Yield a family of its own for each case that came without a visit, person or group."""
     found = db.execute(
-        "SELECT id FROM cases WHERE group_id IS NULL"
+        "SELECT id FROM cases WHERE group_id = ''"
         " AND id NOT IN (SELECT case_id FROM visit_petitions WHERE case_id IS NOT NULL)"
         " AND id NOT IN (SELECT case_id FROM case_people) ORDER BY number"
     )
