@@ -68,8 +68,9 @@ class Host:
     def close(self) -> None:
         """Kill what still runs here."""
         for process in self._started:
-            process.kill()
-            process.wait()
+            # Its pipes are closed afterwards.
+            with process:
+                process.kill()
 
 
 class Lab:
@@ -81,6 +82,10 @@ class Lab:
         self.far = far
         self._control = control
         self._answers = control.makefile("rb")
+
+    def close(self) -> None:
+        """Listen to the emulator no more."""
+        self._answers.close()
 
     def shape(self, up: Shape, down: Shape | None = None) -> None:
         """Shape the line from now on; down is like up unless given."""
@@ -139,6 +144,7 @@ def open_lab(up: Shape = _FREE, down: Shape | None = None, *, seed: int = 1) -> 
         stack.callback(control.shutdown, socket.SHUT_RDWR)
         inside.close()
         lab = Lab(near, far, control)
+        stack.callback(lab.close)
         lab.shape(up, down)
         yield lab
 
