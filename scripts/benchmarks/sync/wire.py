@@ -95,6 +95,7 @@ def _without_centre(stage: Stage) -> Stage:
     """Stop the centre; the province goes on."""
     ends = stage.ends
     assert ends.centre is not None
+    ends.near.others = tuple(other for other in ends.near.others if other is not ends.centre)
     ends.centre.stop()
     others = tuple(pid for pid in ends.pids if pid != ends.centre.pid)
     stage = replace(stage, ends=replace(ends, pids=others, centre=None))
