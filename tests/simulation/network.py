@@ -11,10 +11,13 @@ from schemas.errors import MessageError
 from schemas.wire import Ack, Message, decode_messages, encode_message
 from sync.errors import LinkError, StoreError
 from sync.session import Kinship, Session
+from tests.simulation.damage import damaged
 from tests.simulation.nodes import SimulatedNode
 
 # What node/link.py takes as the end of one link; anything else would be a fault of ours.
 LINK_ERRORS: Final = (LinkError, MessageError, StoreError, CryptoError)
+# So that it is not always the greeting of a new contact.
+_DAMAGE_NOW: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +122,11 @@ class Wire:
         self._after = after
         self._arrived = arrived
         self.counts: Counter[str] = Counter()
+        self._to_damage = 0
+
+    def damage_next(self) -> None:
+        """Let one of the next messages, of whatever contact, arrive otherwise than it was sent."""
+        self._to_damage += 1
 
     def send(self, contact: Contact, sender: Side, message: Message, now_ms: int) -> bytes:
         """Put a message on its way and return its bytes as they will arrive."""
@@ -129,6 +137,10 @@ class Wire:
         if quality.loss and rng.random() < quality.loss:
             self.counts["lost"] += 1
             return data
+        if self._to_damage and rng.random() < _DAMAGE_NOW:
+            self._to_damage -= 1
+            self.counts["damaged"] += 1
+            data = damaged(rng, data)
         copies = 1 + (rng.random() < quality.twice if quality.twice else 0)
         self.counts["twice"] += copies - 1
         for _ in range(copies):

@@ -13,7 +13,8 @@ from typing import Final
 import pytest
 
 from tests.simulation.storage import Moment
-from tests.simulation.world import HOUR_MS, MINUTE_MS, QUIET, Plan, World
+from tests.simulation.plans import HOUR_MS, MINUTE_MS, QUIET, Plan, draw_plan
+from tests.simulation.world import World
 
 _SEEDS: Final = 320
 _SEEDS_PER_TEST: Final = 10

@@ -18,7 +18,8 @@ from sync.receiver import Receiver
 from sync.replica import Replica
 from sync.store import Store
 from tests.simulation.ledger import BrokenPromise
-from tests.simulation.world import Plan, World
+from tests.simulation.plans import Plan
+from tests.simulation.world import World
 
 _SEEDS: Final = range(40)
 

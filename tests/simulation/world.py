@@ -11,22 +11,21 @@ import heapq
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from schemas import wire
 from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.wire import Message
-from sync import document, inbound, log, receiver, replica, sender, session, store
+from sync import session
 from sync.errors import StoreError, SyncError
 from tests.simulation.checks import check_all
 from tests.simulation.identities import START_MS, offices
 from tests.simulation.ledger import BrokenPromise, Deed, Ledger
+from tests.simulation.limits import as_they_are, small_limits
 from tests.simulation.network import (
     LINK_ERRORS,
     PERFECT,
@@ -39,53 +38,17 @@ from tests.simulation.network import (
 )
 from tests.simulation.nodes import SimulatedNode
 from tests.simulation.packs import send_pack
+from tests.simulation.plans import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Plan
 from tests.simulation.restores import copy_disk
 from tests.simulation.staff import HABITS, Action, Pen, look_then_edit
 from tests.simulation.storage import Crash, Moment, Trap
 
 T = TypeVar("T")
 
-SECOND_MS: Final = 1_000
-MINUTE_MS: Final = 60 * SECOND_MS
-HOUR_MS: Final = 60 * MINUTE_MS
-DAY_MS: Final = 24 * HOUR_MS
-
 _GATHER_MS: Final = 100
 # Longer than a session waits before it asks again for anything.
 _QUIET_MS: Final = session.POLL_MS + 2 * session.RETRY_MS
 _HEAL_MS_MAX: Final = 1 * HOUR_MS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How long a story is and how much goes wrong in it.
-
-    Attributes:
-        restores: disks of communes that are put back to what they held earlier.
-        link_up_ms, link_down_ms: mean length of a contact and of the time without one.
-        packs: packs that somebody makes, to arrive late, twice, in parts or never.
-        crash_kind, crash_moment: all crashes happen at this kind of statement, if given.
-    """
-
-    length_ms: int = 3 * HOUR_MS
-    actions: int = 45
-    link_up_ms: int = 4 * MINUTE_MS
-    link_down_ms: int = 20 * MINUTE_MS
-    crashes: int = 6
-    power_cuts: int = 2
-    disk_faults: int = 3
-    clock_jumps: int = 4
-    packs: int = 0
-    restores: int = 0
-    is_clean: bool = False
-    has_small_limits: bool = True
-    crash_kind: str = ""
-    crash_moment: Moment | None = None
-
-
-QUIET: Final = Plan(
-    crashes=0, power_cuts=0, disk_faults=0, clock_jumps=0, is_clean=True, has_small_limits=False
-)
 
 
 class World:
@@ -113,8 +76,11 @@ class World:
         self.now_ms = 0
         self.counts: Counter[str] = Counter()
         self.nodes = {
-            code: SimulatedNode(office, folder / code) for code, office in offices().items()
+            code: SimulatedNode(office, folder / code)
+            for code, office in offices().items()
+            if code in self.plan.places
         }
+        self._communes = tuple(code for code in self.nodes if "." in code)
         self.ledger = Ledger(list(self.nodes.values()))
         self.wire = Wire(self.rng, self.after, self._arrived)
         self.contacts: dict[str, Contact] = {}
@@ -198,6 +164,8 @@ class World:
             self._plan(lambda: send_pack(self))
         for _ in range(plan.restores):
             self._plan(lambda: copy_disk(self))
+        for _ in range(plan.damages):
+            self._plan(self.wire.damage_next)
 
     def heal(self) -> None:
         """Repair everything and run until nobody has anything to say.
@@ -242,7 +210,7 @@ class World:
         if not node.is_up:
             return False
         author = node.author(device, self.rng.randrange(2))
-        pen = Pen(node, author, node.clock_ms(self.now_ms))
+        pen = Pen(node, author, node.clock_ms(self.now_ms), self._communes)
         name = action.__name__
         try:
             node.commit(lambda: action(pen, self.rng))
@@ -441,36 +409,3 @@ class World:
 
     def _span(self, mean_ms: int) -> int:
         return int(self.rng.expovariate(1 / mean_ms)) + 1
-
-
-@contextmanager
-def as_they_are() -> Iterator[None]:
-    """Leave the limits of the product as they are."""
-    yield
-
-
-@contextmanager
-def small_limits(rng: random.Random) -> Iterator[None]:
-    """Shrink limits of the product, so that a short story crosses them often."""
-    head_step, subtree_level = rng.choice((4, 16, 4_096)), rng.choice((1, 2, 8))
-    chosen = (
-        (replica, "HEAD_STEP", head_step),
-        (inbound, "HEAD_STEP", head_step),
-        (receiver, "HEAD_STEP", head_step),
-        (store, "SUBTREE_LEVEL", subtree_level),
-        (log, "SUBTREE_LEVEL", subtree_level),
-        (sender, "FRAME_LEAVES_MAX", rng.choice((2, 8, 512))),
-        (sender, "FRAME_BYTES_MAX", rng.choice((150, 600, 1_200))),
-        (wire, "PART_BYTES_MIN", 1),
-        (receiver, "EARLY_FRAMES_MAX", head_step),
-        (session, "WINDOW_BYTES_MIN", rng.choice((1_500, 8_000, 256 << 10))),
-        (document, "_OPEN_DOCUMENTS_MAX", rng.choice((2, 2_000))),
-    )
-    before = [(module, name, getattr(module, name)) for module, name, _ in chosen]
-    try:
-        for module, name, value in chosen:
-            setattr(module, name, value)
-        yield
-    finally:
-        for module, name, value in before:
-            setattr(module, name, value)
