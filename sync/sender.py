@@ -26,6 +26,7 @@ from schemas.wire import (
 from sync.errors import LinkError, LogError
 from sync.framing import PAST_LEAVES_MAX, dictionaries, pack
 from sync.history import LogHistory
+from sync.inbound import DOUBTS_MAX
 from sync.log import UP, Log
 from sync.pace import Departure, Pace
 from sync.replica import Replica
@@ -69,6 +70,7 @@ class _Outgoing:
         sent: the next leaf to send for the first time.
         confirmed: an acknowledgement came in this session.
         is_rooted: a head with its root was sent in this session.
+        is_doubtful: the peer said of it what cannot be; nothing of it goes out in this session.
         likely: leaves that the last frame held.
     """
 
@@ -78,6 +80,7 @@ class _Outgoing:
     sent: int
     confirmed: bool = False
     is_rooted: bool = False
+    is_doubtful: bool = False
     head_sent_at_ms: int = 0
     likely: int = _LEAVES_FIRST // 2
     flights: list[_Flight] = field(default_factory=list)
@@ -223,7 +226,7 @@ class Sender:
         messages: list[Message] = []
         for outgoing in self._outgoing:
             log = self._log(outgoing.log_id)
-            if not self._is_stopped(log):
+            if not (self._is_stopped(log) or outgoing.is_doubtful):
                 room_bytes -= self._new_leaves(messages, outgoing, log, now_ms, room_bytes)
                 self._again(messages, outgoing, log, now_ms)
         return messages
@@ -231,7 +234,7 @@ class Sender:
     def has_unsent(self) -> bool:
         """Tell whether leaves wait for their first sending."""
         return any(
-            not self._is_stopped(log) and out.sent < log.size
+            not (self._is_stopped(log) or out.is_doubtful) and out.sent < log.size
             for out in self._outgoing
             for log in (self._log(out.log_id),)
         )
@@ -354,6 +357,8 @@ class Sender:
         outgoing = self._find(ack.log)
         if outgoing is None:
             raise LinkError("ack_foreign", "an acknowledgement for a log that was not offered")
+        if outgoing.is_doubtful:
+            return
         log = self._log(outgoing.log_id)
         if ack.have_seq > log.size and log.source is None and log.epoch < self._replica.epoch:
             # What we lost of an earlier log comes back by itself.
@@ -362,7 +367,8 @@ class Sender:
             return
         if ack.have_seq > log.size and log.source is None:
             # Of a log that we only pass on, its owner gives us again what we lost.
-            self._stop(log, "log_behind", "the peer holds more of this log than we do", now_ms)
+            detail = "the peer holds more of this log than we do"
+            self._doubt(outgoing, log, "log_behind", detail, now_ms)
             return
         if not outgoing.confirmed:
             # The first answer is the truth: the peer may have lost data, or have more than we knew.
@@ -379,7 +385,7 @@ class Sender:
         outgoing.sent = max(outgoing.sent, outgoing.acked)
         self._land(outgoing, ack, now_ms)
         self._store.set_cursor(log, self._peer.peer_id, outgoing.acked)
-        self._take_cosignatures(log, ack.cosignatures, now_ms)
+        self._take_cosignatures(outgoing, log, ack.cosignatures, now_ms)
 
     def _land(self, outgoing: _Outgoing, ack: Ack, now_ms: int) -> None:
         """Forget frames that arrived, whole; those in a gap stay in flight."""
@@ -396,7 +402,9 @@ class Sender:
                 self.pace.arrive(flight.left, flight.size_bytes, now_ms)
         outgoing.flights = waiting
 
-    def _take_cosignatures(self, log: Log, cosignatures: Iterable[Cosigned], now_ms: int) -> None:
+    def _take_cosignatures(
+        self, outgoing: _Outgoing, log: Log, cosignatures: Iterable[Cosigned], now_ms: int
+    ) -> None:
         for cosigned in cosignatures:
             peer_id = cosigned.peer_id or self._peer.peer_id
             signer = self._store.peer(peer_id)
@@ -410,14 +418,17 @@ class Sender:
                 signature=cosigned.signature,
             )
             try:
-                self._replica.inbound.add_cosignature(
+                is_news = self._replica.inbound.add_cosignature(
                     log, cosigned.size, Tier(signer.tier), signer.code, made
                 )
+                if is_news and log.doubts:
+                    log.doubts, log.dirty = 0, True
             except CryptoError as error:
                 if peer_id != self._peer.peer_id:
                     raise LinkError("cosignature_forged", "a cosignature is wrong") from error
                 # It stores another log under this name: one of us was restored or cloned.
-                self._stop(log, "log_forked", "the peer cosigned another version", now_ms)
+                detail = "the peer cosigned another version"
+                self._doubt(outgoing, log, "log_forked", detail, now_ms)
                 return
 
     def on_problem(self, problem: Problem, now_ms: int) -> None:
@@ -431,6 +442,19 @@ class Sender:
             raise LinkError(problem.code, f"the peer reports: {problem.detail}")
         log = self._log(outgoing.log_id)
         self._stop(log, problem.code, f"the peer reports: {problem.detail}", now_ms)
+
+    def _doubt(
+        self, outgoing: _Outgoing, log: Log, code: str, detail: str, now_ms: int
+    ) -> None:
+        """Let a log wait for the next session; stop it if the peer says the same there.
+
+        What is said once may have been damaged in the peer's memory, and no signature covers it.
+        """
+        outgoing.is_doubtful = True
+        outgoing.flights.clear()
+        log.doubts, log.dirty = log.doubts + 1, True
+        if log.doubts >= DOUBTS_MAX or not self._is_fresh:
+            self._stop(log, code, detail, now_ms)
 
     def _stop(self, log: Log, code: str, detail: str, now_ms: int) -> None:
         if log.fault:

@@ -81,8 +81,8 @@ class World:
             if code in self.plan.places
         }
         self._communes = tuple(code for code in self.nodes if "." in code)
-        self.ledger = Ledger(list(self.nodes.values()))
         self.wire = Wire(self.rng, self.after, self._arrived)
+        self.ledger = Ledger(list(self.nodes.values()), self.wire.counts)
         self.contacts: dict[str, Contact] = {}
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
