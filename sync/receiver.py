@@ -203,8 +203,8 @@ class Receiver:
             self._take(incoming, log, frame.first_seq, data, dictionary)
         except (FrameError, LinkError) as error:
             if frame.total != len(frame.data):
-                # Which of the parts is damaged nobody knows: all must come again.
-                return [self._drop(incoming, log, str(error))]
+                # They are forgotten, else a damaged one would keep the true one out.
+                return [Problem(code="leaves_damaged", detail=str(error))]
             raise LinkError(error.code, str(error)) from error
         return self._read_early(incoming, log) or self._settle(incoming, log, now_ms)
 

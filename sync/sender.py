@@ -272,14 +272,12 @@ class Sender:
         """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
         wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
         before = max(0, start - PAST_LEAVES_MAX) if end - start >= _LEAVES_MANY else start
-        data, count = pack(
-            start,
-            self._store.leaves(log, start, wanted),
-            LogHistory(self._store, log),
-            dictionary=self._dictionary,
-            past=self._store.leaves(log, before, start - before),
-            size_max=FRAME_BYTES_MAX,
-        )
+        leaves = self._store.leaves(log, start, wanted)
+        past = self._store.leaves(log, before, start - before)
+        data, count = self._pack(log, start, leaves, past)
+        if len(data) > FRAME_BYTES_MAX and past:
+            # Parts of one leaf may come from several sendings: each must cut the same bytes.
+            data, count = self._pack(log, start, leaves[:1], [])
         outgoing.likely = max(count, _LEAVES_FIRST // 2)
         parts = [
             Frame(
@@ -294,6 +292,18 @@ class Sender:
             for at in range(0, len(data), FRAME_BYTES_MAX)
         ]
         return parts, count
+
+    def _pack(
+        self, log: Log, start: int, leaves: list[bytes], past: list[bytes]
+    ) -> tuple[bytes, int]:
+        return pack(
+            start,
+            leaves,
+            LogHistory(self._store, log),
+            dictionary=self._dictionary,
+            past=past,
+            size_max=FRAME_BYTES_MAX,
+        )
 
     def _again(self, messages: list[Message], outgoing: _Outgoing, log: Log, now_ms: int) -> None:
         """Add frames and the head again that nobody answered for too long."""

@@ -14,7 +14,7 @@ from typing import Final
 from tests.simulation.plans import draw_plan
 from tests.simulation.world import World
 
-_TOLD: Final = ("deeds", "contacts", "crashes", "packs taken", "restores", "damaged")
+_TOLD: Final = ("deeds", "contacts", "crashes", "packs taken", "bad sticks", "restores", "damaged")
 # A process that ran so many stories is replaced, so that whatever it keeps is given back.
 _STORIES_PER_PROCESS: Final = 200
 _LINE_EVERY_S: Final = 60.0

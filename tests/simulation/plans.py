@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
+from sync import session
 from tests.simulation.identities import CENTRE, PLACES
 from tests.simulation.storage import Moment
 
@@ -27,6 +28,7 @@ class Plan:
         bad_sticks: share of the copies of a pack that are damaged when they arrive.
         damages: messages that arrive otherwise than they were sent, as from a peer whose memory
             fails: on a line, TLS would notice.
+        tick_ms: how often a session looks at what it waits for, without any news.
         crash_kind, crash_moment: all crashes happen at this kind of statement, if given.
     """
 
@@ -45,6 +47,7 @@ class Plan:
     damages: int = 0
     is_clean: bool = False
     has_small_limits: bool = True
+    tick_ms: int = session.RETRY_MS
     crash_kind: str = ""
     crash_moment: Moment | None = None
 
@@ -73,9 +76,9 @@ class _Scale:
 
 _SCALES: Final = (
     # Most promises break among few, if at all: a small story costs a fifth of a large one.
-    _Scale(70, (2,), HOUR_MS, 16, 3),
-    _Scale(20, (2, 1), 90 * MINUTE_MS, 24, 4),
-    _Scale(10, (4, 4), 3 * HOUR_MS, 45, 6),
+    _Scale(75, (2,), HOUR_MS, 16, 3),
+    _Scale(18, (2, 1), 90 * MINUTE_MS, 24, 4),
+    _Scale(7, (4, 4), 3 * HOUR_MS, 45, 6),
 )
 # A kind of fault that is in every story hides what happens without it.
 _IN_A_STORY: Final = 0.6

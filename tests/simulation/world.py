@@ -152,20 +152,18 @@ class World:
                 self.after(self._span(plan.link_down_ms // 2), partial(self._dial, code))
         for _ in range(plan.actions):
             self.after(rng.randrange(plan.length_ms), self._somebody_acts)
-        for _ in range(plan.crashes):
-            self._plan(lambda: self._arm(rng.choice(codes), is_crash=True))
-        for _ in range(plan.disk_faults):
-            self._plan(lambda: self._arm(rng.choice(codes), is_crash=False))
-        for _ in range(plan.power_cuts):
-            self._plan(lambda: self.crash(self.nodes[rng.choice(codes)], "power cut"))
-        for _ in range(plan.clock_jumps):
-            self._plan(self._jump)
-        for _ in range(plan.packs):
-            self._plan(lambda: send_pack(self))
-        for _ in range(plan.restores):
-            self._plan(lambda: copy_disk(self))
-        for _ in range(plan.damages):
-            self._plan(self.wire.damage_next)
+        faults: tuple[tuple[int, Callable[[], None]], ...] = (
+            (plan.crashes, lambda: self._arm(rng.choice(codes), is_crash=True)),
+            (plan.disk_faults, lambda: self._arm(rng.choice(codes), is_crash=False)),
+            (plan.power_cuts, lambda: self.crash(self.nodes[rng.choice(codes)], "power cut")),
+            (plan.clock_jumps, self._jump),
+            (plan.packs, lambda: send_pack(self)),
+            (plan.restores, lambda: copy_disk(self)),
+            (plan.damages, self.wire.damage_next),
+        )
+        for count, fault in faults:
+            for _ in range(count):
+                self._plan(fault)
 
     def heal(self) -> None:
         """Repair everything and run until nobody has anything to say.
@@ -315,7 +313,7 @@ class World:
     def _tick(self, contact: Contact, side: Side) -> None:
         if contact.is_open:
             self._due(contact, side, 0)
-            self.after(session.RETRY_MS, lambda: self._tick(contact, side))
+            self.after(self.plan.tick_ms, lambda: self._tick(contact, side))
 
     def _due(self, contact: Contact, side: Side, delay_ms: int) -> None:
         if not side.is_due:
@@ -351,6 +349,8 @@ class World:
             self.ledger.sends_ack(node, side.session.log_received(ack.log), ack)
         for message in answers:
             self._send(contact, side, message)
+        if answers and side.free_at_ms > self.now_ms:
+            self.after(side.free_at_ms - self.now_ms, lambda: self._due(contact, side, 0))
         if had_mail:
             self._wake_sessions(node, but=contact)
 
