@@ -45,6 +45,7 @@ class _Incoming:
         cosigned: size that was told of each cosigner.
         known: sizes that the peer knew of us and of those above us when the session began.
         is_compared: a head below what is here was compared with it.
+        is_damaged: what came was forgotten; more of it is for the next link.
         returns: size at which an own log is back.
     """
 
@@ -58,6 +59,7 @@ class _Incoming:
     known: tuple[int, int] = (0, 0)
     is_news: bool = False
     is_compared: bool = False
+    is_damaged: bool = False
     returns: int = 0
 
 
@@ -181,7 +183,7 @@ class Receiver:
         if len(frame.log) != 16 and int.from_bytes(frame.log, "big") in self._ahead:
             return []
         incoming, log = self._find(frame.log)
-        if log.fault and log.source is not None:
+        if incoming.is_damaged or (log.fault and log.source is not None):
             return []
         if frame.coding == PLAIN:
             self._keep(incoming, log, frame.first_seq, frame.leaves)
@@ -279,6 +281,7 @@ class Receiver:
         """Forget what no head covers; the peer ends the link and sends it in another."""
         self._store.drop_pending(log)
         incoming.arrived, incoming.read, incoming.is_news = Ranges(), Ranges(), False
+        incoming.is_damaged = True
         incoming.arrived.add(0, log.size)
         incoming.read.add(0, log.size)
         return Problem(code="leaves_damaged", detail=detail)
@@ -294,6 +297,8 @@ class Receiver:
         if len(head.log) != 16 and int.from_bytes(head.log, "big") in self._ahead:
             return self._on_head_ahead(head, now_ms)
         incoming, log = self._find(head.log)
+        if incoming.is_damaged:
+            return []
         if log.fault and log.source is not None:
             return [self._stopped(incoming, log.fault, "this log is stopped")]
         if head.size <= log.size:
@@ -440,10 +445,14 @@ def _entries(history: LogHistory, first_seq: int, data: bytes, dictionary: bytes
     Raises:
         FrameError: it is no frame, or its past has not come (`frame_early`).
     """
-    needed, _ = past_needed(data)
+    needed, count = past_needed(data)
     if needed > first_seq:
         raise FrameError("frame_malformed", "a frame with more past than there is")
     past = history.before(first_seq, needed) if needed else []
     if len(past) < needed:
         raise FrameError("frame_early", "the leaves before the frame have not arrived")
-    return read_frame(data, dictionary, past)
+    entries = read_frame(data, dictionary, past)
+    if needed and len(entries) != count:
+        # While it waited, as many were acknowledged as it claimed.
+        raise FrameError("frame_malformed", "a frame with fewer or more leaves than it says")
+    return entries

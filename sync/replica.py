@@ -32,6 +32,7 @@ from sync.store import Peer, Store
 # Each log starts with a chain, and many start with the same: checking one takes 0.5 ms.
 _CHAINS_KEPT: Final = 1_024
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Author:
     """A signed-in person at a device of this node.

@@ -70,7 +70,7 @@ class _Outgoing:
         sent: the next leaf to send for the first time.
         confirmed: an acknowledgement came in this session.
         is_rooted: a head with its root was sent in this session.
-        is_doubtful: the peer said of it what cannot be; nothing of it goes out in this session.
+        is_doubtful: the peer said of it what cannot be; nothing more of it goes out.
         likely: leaves that the last frame held.
     """
 
@@ -91,6 +91,7 @@ class Sender:
 
     Attributes:
         pace: what the line carries.
+        doubt: what the peer said that cannot be, for which the link must end; None: nothing.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Sender:
         self._peer = peer
         self._kinship = kinship
         self.pace = pace
+        self.doubt: Problem | None = None
         self._outgoing: list[_Outgoing] = []
         self._by_id: dict[bytes, _Outgoing] = {}
         self._coding, self._dictionary = PACKED, b""
@@ -453,10 +455,8 @@ class Sender:
         log = self._log(outgoing.log_id)
         self._stop(log, problem.code, f"the peer reports: {problem.detail}", now_ms)
 
-    def _doubt(
-        self, outgoing: _Outgoing, log: Log, code: str, detail: str, now_ms: int
-    ) -> None:
-        """Let a log wait for the next session; stop it if the peer says the same there.
+    def _doubt(self, outgoing: _Outgoing, log: Log, code: str, detail: str, now_ms: int) -> None:
+        """End the link; stop the log if the peer says the same on the next one.
 
         What is said once may have been damaged in the peer's memory, and no signature covers it.
         """
@@ -465,6 +465,8 @@ class Sender:
         log.doubts, log.dirty = log.doubts + 1, True
         if log.doubts >= DOUBTS_MAX or not self._is_fresh:
             self._stop(log, code, detail, now_ms)
+        else:
+            self.doubt = Problem(code=code, detail=detail)
 
     def _stop(self, log: Log, code: str, detail: str, now_ms: int) -> None:
         if log.fault:

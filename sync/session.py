@@ -49,7 +49,9 @@ class Session:
         self._greeted = False
         self._replica = replica
         self._epoch: int | None = None
-        self._is_over = False
+        # Why the peer will end the link, and why we do if it has not by the next step.
+        self._told: Problem | None = None
+        self._ended_by: Problem | None = None
         self.peer_clock_ms: int | None = None
         self.waits = False
 
@@ -72,8 +74,15 @@ class Session:
         Raises:
             LinkError: the peer broke the protocol; close the link.
         """
-        if self._is_stale():
+        if self._why_over() is not None:
             return []
+        answers = self._answers(message, now_ms)
+        for answer in answers:
+            if isinstance(answer, Problem) and not answer.log:
+                self._told = answer
+        return answers
+
+    def _answers(self, message: Message, now_ms: int) -> list[Message]:
         match message:
             case Hello():
                 return self._on_hello(message, now_ms)
@@ -101,9 +110,12 @@ class Session:
             now_ms: wall clock.
             room_bytes: for about so many bytes, so that what becomes urgent meanwhile can overtake.
         """
-        if self._is_stale():
-            self._is_over = True
-            return [Problem(code="epoch_opened", detail="this node goes on in a new epoch")]
+        self._ended_by = self._why_over() or self._told
+        if self._told is not None:
+            return []
+        self._ended_by = self._ended_by or self._sender.doubt
+        if self._ended_by is not None:
+            return [self._ended_by]
         messages = self._receiver.acks()
         offers = self._sender.offers(now_ms)
         if offers or not self._greeted:
@@ -134,14 +146,16 @@ class Session:
         self._sender.learn_offers(self._receiver.offered)
         return answers
 
-    def _is_stale(self) -> bool:
-        """Tell whether the node went on in a new epoch, so that its links must begin anew.
+    def _why_over(self) -> Problem | None:
+        """Return why links must begin anew, if the node went on in a new epoch.
 
         Raises:
-            LinkError: the peer was told.
+            LinkError: the peer was told why this one ends.
         """
-        if self._is_over:
-            raise LinkError("epoch_opened", "this node goes on in a new epoch")
+        if self._ended_by is not None:
+            raise LinkError(self._ended_by.code, self._ended_by.detail)
         if self._epoch is None:
             self._epoch = self._replica.epoch
-        return self._replica.epoch != self._epoch
+        if self._replica.epoch == self._epoch:
+            return None
+        return Problem(code="epoch_opened", detail="this node goes on in a new epoch")

@@ -53,9 +53,7 @@ def send_pack(world: "World") -> None:
     carry(world, *rng.choice(pairs))
 
 
-def carry(
-    world: "World", sender: SimulatedNode, receiver: SimulatedNode, kinship: Kinship
-) -> None:
+def carry(world: "World", sender: SimulatedNode, receiver: SimulatedNode, kinship: Kinship) -> None:
     """Let a node make a pack for another, its parent or child, and hand it to a boat."""
     if not sender.is_up:
         return

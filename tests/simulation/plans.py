@@ -107,7 +107,8 @@ def draw_plan(seed: int) -> Plan:
         packs=some(_SELDOM, 2 * scale.faults),
         bad_sticks=rng.choice((0.0, 0.3)),
         restores=some(_SELDOM, 2),
-        damages=some(_SELDOM, scale.faults),
+        # Two in a row of one log stop it, rightly.
+        damages=some(_SELDOM, 1),
         has_small_limits=rng.random() < 0.8,
     )
 

@@ -1,4 +1,4 @@
-"""Goal: with a minute of poor line an hour, each minute leaves less to carry, until nothing is left.
+"""Goal: with a minute of poor line an hour, each minute leaves less to carry, until all is there.
 
 Method: the line takes 64 kbit/s with 600 ms there and back and loses 30 of 100 messages; what waits
 would take several minutes without any loss. That the check can fail is seen from receivers that

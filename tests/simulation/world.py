@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 
 from schemas.codes import Tier
 from schemas.errors import SchemaError
-from schemas.wire import Message
+from schemas.wire import Message, Problem
 from sync import session
 from sync.errors import StoreError, SyncError
 from tests.simulation.checks import check_all
@@ -345,7 +345,9 @@ class World:
             self.close_contact(contact, error.code)
             return
         self.ledger.look(node)
-        for ack in acknowledgements(answers):
+        # A problem of the link ends it; the next one tells what was forgotten.
+        is_over = any(isinstance(answer, Problem) and not answer.log for answer in answers)
+        for ack in () if is_over else acknowledgements(answers):
             self.ledger.sends_ack(node, side.session.log_received(ack.log), ack)
         for message in answers:
             self._send(contact, side, message)
@@ -356,8 +358,10 @@ class World:
 
     def _send(self, contact: Contact, side: Side, message: Message) -> None:
         self._spoke_at_ms = self.now_ms
+        damages = self.wire.counts["damaged"]
         data = self.wire.send(contact, side, message, self.now_ms)
-        self.note(f"{side.node.code} says {type(message).__name__} {data[:8].hex()}")
+        how = ", damaged" if self.wire.counts["damaged"] > damages else ""
+        self.note(f"{side.node.code} says {type(message).__name__} {data[:8].hex()}{how}")
 
     # Faults
 

@@ -397,10 +397,11 @@ def cosigned_ack(commune: Node, log: bytes, by: str = PROVINCE, **said: Any) -> 
 def test_a_cosignature_counts_only_if_it_holds(tmp_path: Path, said: dict[str, Any]) -> None:
     commune, session, log = commune_with_link(tmp_path)
     false = cosigned_ack(commune, log, **said)
-    tell(commune, session, false, false)
+    ends = Problem(code="log_forked", detail="the peer cosigned another version")
+    assert tell(commune, session, false, false) == [ends]
     assert commune.rows("SELECT * FROM cosignature") == []
-    assert commune.alarms() == [], "said in one session only, it may be damaged"
-    assert tell(commune, session) == []
+    assert commune.alarms() == [], "said on one link only, it may be damaged"
+    assert refused(commune, session) == "log_forked"
     again = parent_link(commune, PROVINCE)
     tell(commune, again)
     tell(commune, again, false)
@@ -449,9 +450,10 @@ def test_somebody_else_cannot_cosign_in_the_name_of_a_tier(tmp_path: Path) -> No
 def test_a_peer_that_claims_more_than_there_is_stops_the_log(tmp_path: Path) -> None:
     commune, session, log = commune_with_link(tmp_path)
     boast = Ack(log=log, have_seq=9, gaps=(), cosignatures=())
-    tell(commune, session, boast, boast)
+    ends = Problem(code="log_behind", detail="the peer holds more of this log than we do")
+    assert tell(commune, session, boast, boast) == [ends]
     assert commune.alarms() == []
-    assert tell(commune, session) == []
+    assert refused(commune, session) == "log_behind"
     again = parent_link(commune, PROVINCE)
     tell(commune, again)
     tell(commune, again, boast)
@@ -459,7 +461,7 @@ def test_a_peer_that_claims_more_than_there_is_stops_the_log(tmp_path: Path) -> 
     assert tell(commune, again) == []
 
 
-def test_a_claim_that_is_not_repeated_in_the_next_session_is_forgotten(tmp_path: Path) -> None:
+def test_a_claim_that_is_not_repeated_on_the_next_link_is_forgotten(tmp_path: Path) -> None:
     commune, session, log = commune_with_link(tmp_path)
     boast = Ack(log=log, have_seq=9, gaps=(), cosignatures=())
     tell(commune, session, boast)
