@@ -287,8 +287,8 @@ def test_a_damaged_part_is_forgotten_with_the_others_and_all_come_again(
     link = Link(commune, province)
     said = say(commune, link)
     parts = parts_of(said)
-    damaged = replace(parts[1], data=bytes(len(parts[1].data)))
-    told = hear(province, link, [*before(said, parts[0]), parts[0], damaged, *parts[2:]])
+    damaged = replace(parts[0], data=bytes(len(parts[0].data)))
+    told = hear(province, link, [*before(said, parts[0]), damaged, *parts[1:]])
     assert [m.code for m in told if isinstance(m, Problem)] == ["leaves_damaged"]
     with pytest.raises(LinkError):
         hear(province, link, [parts[0]])
