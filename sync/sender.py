@@ -228,7 +228,9 @@ class Sender:
         messages: list[Message] = []
         for outgoing in self._outgoing:
             log = self._log(outgoing.log_id)
-            if not (self._is_stopped(log) or outgoing.is_doubtful):
+            is_held = log.unsigned or self._is_stopped(log) or outgoing.is_doubtful
+            # What this very transaction wrote is signed at its end, and goes with the next one.
+            if not is_held:
                 room_bytes -= self._new_leaves(messages, outgoing, log, now_ms, room_bytes)
                 self._again(messages, outgoing, log, now_ms)
         return messages
