@@ -26,7 +26,7 @@ from sync.log import Log
 from tests.simulation.nodes import SimulatedNode
 
 # What may be said where a disk was put back.
-RESTORE_ALARMS = ("log_behind", "log_forked", "epoch_opened", "restored")
+RESTORE_ALARMS = ("log_behind", "log_forked", "epoch_opened", "epochs_in_turn", "restored")
 # What a peer with failing memory may be taken for.
 DAMAGE_ALARMS = ("epoch_opened",)
 
@@ -385,8 +385,10 @@ class Ledger:
 
     def alarms_allowed(self) -> tuple[str, ...]:
         """Return what nodes may be alarmed about after what happened to disks and messages."""
-        return (RESTORE_ALARMS if self.unaware else ()) + (
-            DAMAGE_ALARMS if self.wire_counts["damaged"] else ()
+        return (
+            "key_revoked",
+            *(RESTORE_ALARMS if self.unaware else ()),
+            *(DAMAGE_ALARMS if self.wire_counts["damaged"] else ()),
         )
 
     def _name(self, log_id: bytes) -> str:

@@ -23,6 +23,7 @@ class Plan:
     Attributes:
         places: codes of the offices that there are, those above first.
         restores: disks of communes that are put back to what they held earlier.
+        revocations: communes whose key counts no longer from then on.
         link_up_ms, link_down_ms: mean length of a contact and of the time without one.
         packs: packs that somebody makes, to arrive late, twice, in parts or never.
         bad_sticks: share of the copies of a pack that are damaged when they arrive.
@@ -44,6 +45,7 @@ class Plan:
     packs: int = 0
     bad_sticks: float = 0.0
     restores: int = 0
+    revocations: int = 0
     damages: int = 0
     is_clean: bool = False
     has_small_limits: bool = True

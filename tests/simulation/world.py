@@ -40,6 +40,7 @@ from tests.simulation.nodes import SimulatedNode
 from tests.simulation.packs import send_pack
 from tests.simulation.plans import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Plan
 from tests.simulation.restores import copy_disk
+from tests.simulation.revocations import check_revoked, revoke_somebody
 from tests.simulation.staff import HABITS, Action, Pen, look_then_edit
 from tests.simulation.storage import Crash, Moment, Trap
 
@@ -58,6 +59,7 @@ class World:
         now_ms: time of the world, from 0; clocks of nodes differ from it.
         ledger: the all-seeing observer.
         counts: what happened how often.
+        revoked: places whose node was revoked; what holds in the end is another question then.
         trace: digest of everything that happened, in order.
     """
 
@@ -75,6 +77,7 @@ class World:
         self.rng = random.Random(seed)
         self.now_ms = 0
         self.counts: Counter[str] = Counter()
+        self.revoked = set[str]()
         self.nodes = {
             code: SimulatedNode(office, folder / code)
             for code, office in offices().items()
@@ -120,7 +123,8 @@ class World:
             self.schedule()
             self.pass_time(self.plan.length_ms)
             self.heal()
-            check_all(self.nodes, self.ledger, self.rng)
+            check = check_revoked if self.revoked else check_all
+            check(self.nodes, self.ledger, self.rng)
         for log_id, truth in self.ledger.logs.items():
             self.note(f"{log_id.hex()} {len(truth.leaves)} {truth.frontier.root().hex()}")
 
@@ -160,6 +164,7 @@ class World:
             (plan.packs, lambda: send_pack(self)),
             (plan.restores, lambda: copy_disk(self)),
             (plan.damages, self.wire.damage_next),
+            (plan.revocations, lambda: revoke_somebody(self)),
         )
         for count, fault in faults:
             for _ in range(count):
@@ -247,6 +252,8 @@ class World:
         contact = self.contacts.get(code)
         if contact is not None and contact.is_open:
             return
+        if self._is_healing and code in self.revoked:
+            return
         if child.is_up and parent.is_up:
             quality = PERFECT
             if not (self._is_healing or self.plan.is_clean):
@@ -322,6 +329,10 @@ class World:
 
     def _arrived(self, contact: Contact, side: Side) -> None:
         self._due(contact, side, self.rng.randrange(20))
+
+    def wake(self, node: SimulatedNode) -> None:
+        """Let open contacts of a node hear of what it just did."""
+        self._wake_sessions(node)
 
     def _wake_sessions(self, node: SimulatedNode, but: Contact | None = None) -> None:
         for contact in self.contacts.values():
