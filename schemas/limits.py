@@ -71,3 +71,10 @@ AUDIT_TURNS_MAX = 1_024
 # Leaves asked for at a time when what was lost comes back, and given at most.
 REPAIR_LEAVES = 32
 REPAIR_LEAVES_MAX = 256
+
+# A node that opens epoch after epoch has many logs; each is named with its last leaf and its root.
+REVOCATION_LOGS_MAX = 1_024
+REVOCATION_CHARS_MAX = 300
+REVOCATION_BYTES_MAX = 128 << 10
+# Changes that one leaf takes out of use; for more, others follow.
+VOIDED_MAX = 8_192

@@ -25,6 +25,7 @@ from schemas.limits import (
     OFFERS_MAX,
     PACKED_BYTES_MAX,
     PART_BYTES_MIN,
+    REVOCATION_BYTES_MAX,
 )
 from schemas.wire_audit import (
     Reconcile,
@@ -155,7 +156,8 @@ class Ack:
 
     Attributes:
         have_seq: every leaf below is stored.
-        gaps: (first, count) ranges missing between have_seq and the highest leaf stored.
+        gaps: (first, count) ranges missing between have_seq and the highest leaf stored; behind
+            them (end, 0) says that leaves are stored up to `end`.
         cosignatures: the newest of each cosigner, if it was not told in this session.
     """
 
@@ -197,7 +199,14 @@ class Problem:
     log: bytes = b""
 
 
-Message = Hello | Frame | Head | Ack | Want | Chunk | Problem | Reconcile | Repair
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """A signed revocation, ahead of the log that it stands in (schemas/revocation.py)."""
+
+    statement: bytes
+
+
+Message = Hello | Frame | Head | Ack | Want | Chunk | Problem | Revoked | Reconcile | Repair
 
 _KINDS: dict[type[Message], int] = {
     Hello: 1,
@@ -207,6 +216,7 @@ _KINDS: dict[type[Message], int] = {
     Want: 5,
     Chunk: 6,
     Problem: 7,
+    Revoked: 8,
     Reconcile: 9,
     Repair: 10,
 }
@@ -224,10 +234,7 @@ def encode_message(message: Message) -> bytes:
             names = list(message.dictionaries)
             body = [message.version, message.now_ms, message.first, offers, names]
         case Frame():
-            body = [message.log, message.priority, message.first_seq, message.coding]
-            body.append(list(message.leaves) if message.coding == PLAIN else message.data)
-            if message.coding != PLAIN and message.total != len(message.data):
-                body += [message.offset, message.total]
+            body = _frame_items(message)
         case Head():
             body = [message.log, message.size, message.root, message.signature]
         case Ack():
@@ -242,9 +249,19 @@ def encode_message(message: Message) -> bytes:
             body = [message.sha256, message.offset, message.total, message.data]
         case Problem():
             body = [message.code, message.detail[:500], message.log]
+        case Revoked():
+            body = [message.statement]
         case Reconcile() | Repair():
             body = audit_items(message)
     return cbor2.dumps([kind, *body])
+
+
+def _frame_items(frame: Frame) -> list[Any]:
+    items: list[Any] = [frame.log, frame.priority, frame.first_seq, frame.coding]
+    items.append(list(frame.leaves) if frame.coding == PLAIN else frame.data)
+    if frame.coding != PLAIN and frame.total != len(frame.data):
+        items += [frame.offset, frame.total]
+    return items
 
 
 def decode_messages(data: bytes) -> list[Message]:
@@ -393,6 +410,11 @@ def _problem(body: list[Any]) -> Problem:
     return Problem(code=read_text(code, 60), detail=read_text(detail, 500), log=named)
 
 
+def _revoked(body: list[Any]) -> Revoked:
+    (statement,) = read_array(body, 1)
+    return Revoked(statement=read_blob(statement, REVOCATION_BYTES_MAX))
+
+
 _DECODERS: dict[int, Callable[[list[Any]], Message]] = {
     1: _hello,
     2: _frame,
@@ -401,6 +423,7 @@ _DECODERS: dict[int, Callable[[list[Any]], Message]] = {
     5: _want,
     6: _chunk,
     7: _problem,
+    8: _revoked,
     9: read_reconcile,
     10: read_repair,
 }

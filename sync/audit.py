@@ -16,12 +16,12 @@ from schemas.wire import Message
 from schemas.wire_audit import Reconcile, Repair
 from sync.epochs import take_back
 from sync.errors import LinkError, NegentropyError
+from sync.kinship import Kinship
 from sync.log import SUBTREE_LEVEL, UP, Log
 from sync.mending import ANSWER_MS, Mending
 from sync.negentropy import Items, ItemVector, initiate, probe, reconcile, respond
 from sync.replica import Replica
 from sync.scrub import Survey
-from sync.sender import Kinship
 
 AUDIT_MS: Final = 24 * 60 * 60 * 1000
 # Nothing else may have gone over the link for so long.
@@ -98,6 +98,16 @@ class Audit:
 
     def _common(self, log_id: bytes) -> Log | None:
         return next((log for log in self.common_logs() if log.log_id == log_id), None)
+
+    def on_message(self, message: Reconcile | Repair, now_ms: int) -> list[Message]:
+        """Return the answers to a message.
+
+        Raises:
+            LinkError: the peer broke the protocol.
+        """
+        if isinstance(message, Repair):
+            return self.on_repair(message, now_ms)
+        return self.on_reconcile(message, now_ms)
 
     # Questions of the peer
 

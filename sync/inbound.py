@@ -21,16 +21,16 @@ from schemas.errors import SchemaError
 from schemas.limits import OFFERS_MAX, PENDING_LEAVES_MAX
 from schemas.record import LeafType, decode_certificates, decode_leaf
 from schemas.wire import Head
-from sync.apart import keep_apart
+from sync.apart import IN_TURN, in_turn, keep_apart
 from sync.errors import LinkError, LogError
 from sync.intake import Intake
-from sync.log import HEAD_STEP, UP, Log
+from sync.log import HEAD_STEP, SUBTREE_LEVEL, UP, Log
 from sync.scope import is_within
 from sync.scrub import has_damage
 from sync.store import Store
 
-# Leaves that do not add up to their head are asked for once more before the log is stopped.
-_DOUBTS_MAX: Final = 2
+# What contradicts a log, and may be damage, must come twice before the log is stopped.
+DOUBTS_MAX: Final = 2
 
 
 class Inbound:
@@ -144,12 +144,14 @@ class Inbound:
 
     def _close_earlier(self, log: Log, now_ms: int) -> None:
         """Close the earlier logs of an owner that was restored or cloned, and say so."""
+        code, detail = (
+            "epoch_opened",
+            f"its owner opened epoch {log.epoch}: it was restored or cloned",
+        )
+        if in_turn(self._store, log.owner, now_ms):
+            code, detail = "epochs_in_turn", f"its owner opened epoch {log.epoch}. {IN_TURN}"
         self._store.raise_alarm(
-            now_ms=now_ms,
-            code="epoch_opened",
-            log_id=log.log_id,
-            detail=f"its owner opened epoch {log.epoch}: it was restored or cloned",
-            evidence="",
+            now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=""
         )
         for earlier in self._store.logs():
             is_same = (earlier.owner, earlier.purpose) == (log.owner, log.purpose)
@@ -206,9 +208,12 @@ class Inbound:
         """Keep leaves that arrived; those under a tree head already are skipped.
 
         Raises:
-            LinkError: too many leaves without a tree head.
+            LinkError: too many leaves without a tree head, or the first is not the certificate of
+                the log's owner: kept, it would keep the true one out.
         """
         self.check_room(log, first_seq + len(leaves))
+        if first_seq == 0 and not log.code:
+            self._owner_by(log, leaves[0])
         skip = max(0, log.size - first_seq)
         if skip < len(leaves):
             self._store.put_pending(log, first_seq + skip, leaves[skip:])
@@ -282,6 +287,9 @@ class Inbound:
         leaves = self._store.pending(log, log.size, size)
         self._check_leaves(log, leaves, root)
         start = log.size
+        if start and log.valid is not None and start <= log.valid < size:
+            # The last head under which all counts; an exported record needs it.
+            self._store.put_head(log, start, log.frontier.root(), log.head_signature)
         self._store.promote(log, start, size)
         self._store.early.drop_below(log, size)
         for leaf in leaves:
@@ -289,6 +297,7 @@ class Inbound:
         log.head_signature, log.awaited, log.doubts = signature, None, 0
         if size // HEAD_STEP > start // HEAD_STEP:
             self._store.put_head(log, size, root, signature)
+        self._intake.revocations.review(log)
         for offset, leaf in enumerate(leaves):
             self._intake.take(log, start + offset, leaf, now_ms)
         if log.source is not None:
@@ -309,12 +318,23 @@ class Inbound:
         if size > log.size or size <= self._store.cosigned_by(log, cosignature.peer_id):
             # Not ours to judge yet, or told before: every acknowledgement repeats the newest.
             return False
+        if self._intake.revocations.of(cosignature.peer_id, code):
+            # Nothing tells whether it was made before.
+            return False
         head = TreeHead(origin=log.origin, size=size, root=self._store.root_at(log, size))
         verify_cosignature(cosignature, head)
         return self._store.put_cosignature(log, size, tier.value, code, cosignature)
 
     def _admit_owner(self, log: Log, first_leaf: bytes) -> None:
-        """Check the certificate that a log starts with, and learn who owns it."""
+        owner = self._owner_by(log, first_leaf)
+        log.tier, log.code, log.dirty = owner.tier.value, owner.code, True
+
+    def _owner_by(self, log: Log, first_leaf: bytes) -> Subject:
+        """Return who owns a log by the certificate that it starts with.
+
+        Raises:
+            LinkError: it is none, another's, or the peer may not send logs of that place.
+        """
         try:
             leaf = decode_leaf(first_leaf)
             if (leaf.type, leaf.writer, leaf.document) != (LeafType.CERTIFICATES, 0, b""):
@@ -328,13 +348,13 @@ class Inbound:
         places = [self._subject.code, *([source.code] if source else [])]
         if log.purpose == UP and not all(is_within(owner.code, place) for place in places):
             raise LinkError("offer_foreign", "the peer may not send logs of that place")
-        log.tier, log.code, log.dirty = owner.tier.value, owner.code, True
+        return owner
 
     def _check_leaves(self, log: Log, leaves: Sequence[bytes], root: bytes) -> None:
         if _extended(log, leaves).root() == root:
             return
         log.doubts, log.dirty = log.doubts + 1, True
-        if log.doubts < _DOUBTS_MAX and not self._store.damage.blocks(log):
+        if log.doubts < DOUBTS_MAX and not self._store.damage.blocks(log):
             # No leaf is signed by itself: damage on the way looks like a log with two stories.
             self._store.drop_pending(log)
             log.awaited = None
@@ -349,11 +369,17 @@ class Inbound:
             raise LinkError("head_forged", "the signature of a tree head is wrong") from error
 
     def _cosign(self, log: Log, now_ms: int) -> None:
-        head = log.head()
+        size = log.counted
+        if size == 0:
+            return
+        first = size >> SUBTREE_LEVEL << SUBTREE_LEVEL
+        if size < log.size and has_damage(self._store, log, now_ms, first):
+            # Its root cannot be told.
+            return
+        # Of a revoked key's log, what counts: who passes it on must learn that it is here.
+        head = TreeHead(origin=log.origin, size=size, root=self._store.root_at(log, size))
         made = cosign(self._key, key_name(self._subject.code), head, now_ms // 1000)
-        self._store.put_cosignature(
-            log, log.size, self._subject.tier.value, self._subject.code, made
-        )
+        self._store.put_cosignature(log, size, self._subject.tier.value, self._subject.code, made)
 
 
 def _extended(log: Log, leaves: Sequence[bytes]) -> Frontier:

@@ -1,10 +1,12 @@
 """One log that comes in over a session."""
 
 from dataclasses import dataclass, field
+from typing import Self
 
 from sync.history import LogHistory
 from sync.log import Log
 from sync.ranges import Ranges
+from sync.store import Store
 
 
 @dataclass(slots=True)
@@ -18,7 +20,9 @@ class Incoming:
         cosigned: size that was told of each cosigner.
         known: sizes that the peer knew of us and of those above us when the session began.
         is_compared: a head below what is here was compared with it.
+        is_damaged: what came was forgotten; more of it is for the next link.
         returns: size at which an own log is back.
+        offered: leaves that the peer has.
         seen: the log as this session left it; who else received meanwhile, left it otherwise.
     """
 
@@ -33,4 +37,29 @@ class Incoming:
     known: tuple[int, int] = (0, 0)
     is_news: bool = False
     is_compared: bool = False
+    is_damaged: bool = False
     returns: int = 0
+    offered: int = 0
+
+    @classmethod
+    def of(cls, store: Store, log: Log) -> Self:
+        """Return what is known of a log when its offer comes."""
+        read = Ranges(store.pending_numbers(log))
+        read.add(0, log.size)
+        history = LogHistory(store, log)
+        here = came_of(store, log, read)
+        return cls(log.log_id, b"", here, read, history, (log, log.arrivals))
+
+    def forget(self, log: Log) -> None:
+        """Know of nothing any more that no head covers."""
+        self.arrived, self.read, self.is_news = Ranges(), Ranges(), False
+        self.arrived.add(0, log.size)
+        self.read.add(0, log.size)
+
+
+def came_of(store: Store, log: Log, read: Ranges) -> Ranges:
+    """Return what came of a log, frames that cannot be read yet among it."""
+    found = read.copy()
+    for first, count in store.early.ranges(log):
+        found.add(first, first + count)
+    return found

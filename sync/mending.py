@@ -226,8 +226,9 @@ class Mending:
                 size=given.size,
                 proof=given.proof,
             )
-            if given.size == log.size:
-                return root == log.frontier.root()
+            if given.size == log.size or log.valid is not None:
+                # What a revoked key signed beside our head proves nothing.
+                return given.size == log.size and root == log.frontier.root()
             head = TreeHead(origin=log.origin, size=given.size, root=root)
             verify_head(log.owner, head, given.signature)
         except CryptoError:
@@ -242,6 +243,8 @@ class Mending:
         self._try_unproved(order, log)
         for position in sorted({seq >> SUBTREE_LEVEL for seq in order.came}):
             look(self._store, log, position, now_ms)
+        # How much of it counts could perhaps not be told without them.
+        self._replica.intake.revocations.review(log)
         self._redo(log, order.came, now_ms)
         self.came_back += len(order.came)
         self.is_done |= bool(order.came)
@@ -266,25 +269,40 @@ class Mending:
 
     def _redo(self, log: Log, numbers: list[int], now_ms: int) -> None:
         """Make documents again of which something was refused while leaves of theirs were lost."""
-        found = set[DocumentId]()
+        db, found = self._store.db, set[DocumentId]()
         for seq in numbers:
             try:
-                document = DocumentId(decode_leaf(self._store.leaf(log.number, seq)).document)
+                leaf = decode_leaf(self._store.leaf(log.number, seq))
             except RecordError:
                 continue
+            document = DocumentId(leaf.document)
             self._replica.intake.documents.close(document)
-            if self._store.db.execute(
-                "SELECT 1 FROM document WHERE id = ?", (document,)
-            ).fetchone():
+            if db.execute("SELECT 1 FROM document WHERE id = ?", (document,)).fetchone():
                 # What was not passed on for want of it is now.
                 self._replica.intake.changed.setdefault(document, set()).add(None)
-            row = self._store.db.execute(
-                "SELECT 1 FROM dead_letter WHERE document = ?", (document,)
-            ).fetchone()
+            if document and not self._is_taken(log, seq):
+                # It was lost when its document was made again.
+                db.execute(
+                    "INSERT OR REPLACE INTO dead_letter VALUES (?, ?, ?, 'leaf_missing', '')",
+                    (log.number, seq, document),
+                )
+            row = db.execute("SELECT 1 FROM dead_letter WHERE document = ?", (document,)).fetchone()
             if document and row:
                 found.add(document)
         if not self._store.damage.logs():
+            rows = db.execute("SELECT document FROM dead_letter WHERE code = 'leaf_missing'")
+            found |= {DocumentId(bytes(row[0])) for row in rows if row[0]}
             self._replica.intake.redo(found, now_ms)
+
+    def _is_taken(self, log: Log, seq: int) -> bool:
+        """Tell whether a leaf is in use, waits for another, or was refused as what it is."""
+        row = self._store.db.execute(
+            "SELECT 1 FROM change WHERE log = ?1 AND seq = ?2 UNION ALL"
+            " SELECT 1 FROM waiting_change WHERE log = ?1 AND seq = ?2 UNION ALL"
+            " SELECT 1 FROM dead_letter WHERE log = ?1 AND seq = ?2 AND document <> x''",
+            (log.number, seq),
+        ).fetchone()
+        return row is not None
 
 
 def gaps_of(numbers: list[int]) -> tuple[tuple[int, int], ...]:

@@ -26,7 +26,7 @@ from sync.epochs import open_epoch, pass_up, take_back
 from sync.errors import FrameError, LinkError, LogError
 from sync.framing import PAST_LEAVES_MAX, dictionaries, past_needed, read_frame, restore
 from sync.history import LogHistory
-from sync.incoming import Incoming
+from sync.incoming import Incoming, came_of
 from sync.log import HEAD_STEP, UP, Log
 from sync.ranges import Ranges
 from sync.replica import Replica
@@ -116,6 +116,7 @@ class Receiver:
             return []
         # Nobody of ours offers a log twice; looking through what waits of it takes long.
         incoming.reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+        incoming.offered = offer.size
         incoming.known = (offer.cosigned, offer.cosigned_above)
         ack = self._ack(incoming, log)
         if is_own:
@@ -127,7 +128,7 @@ class Receiver:
     def _greet(self, log: Log, offer: Offer) -> Incoming:
         if not offer.owner and self._is_fresh:
             self._forget_lost(log, offer.size)
-        incoming = self._by_id[log.log_id] = self._open(log)
+        incoming = self._by_id[log.log_id] = Incoming.of(self._store, log)
         return incoming
 
     def _forget_lost(self, log: Log, size: int) -> None:
@@ -152,18 +153,13 @@ class Receiver:
         reader = self._peer.peer_id if self._is_own(offer) else self._replica.subject.peer_id
         return f"{offer.purpose}/{reader.hex()}"
 
-    def _open(self, log: Log) -> Incoming:
-        read = Ranges(self._store.pending_numbers(log))
-        read.add(0, log.size)
-        arrived = self._arrived(log, read)
-        history = LogHistory(self._store, log)
-        return Incoming(log.log_id, b"", arrived, read, history, (log, log.arrivals))
-
-    def _arrived(self, log: Log, read: Ranges) -> Ranges:
-        arrived = read.copy()
-        for first, count in self._store.early.ranges(log):
-            arrived.add(first, first + count)
-        return arrived
+    def holds_what_was_offered(self) -> bool:
+        """Tell whether all leaves that were offered are in use, but for those of stopped logs."""
+        for incoming in self._incoming.values():
+            log = self._log(incoming.log_id)
+            if log.size < incoming.offered and not log.fault:
+                return False
+        return True
 
     # Frames
 
@@ -176,7 +172,7 @@ class Receiver:
         if self._is_set_aside(frame.log):
             return []
         incoming, log = self._find(frame.log)
-        if log.fault and log.source is not None:
+        if incoming.is_damaged or (log.fault and log.source is not None):
             return []
         answers = self._on_frame(incoming, log, frame, now_ms)
         incoming.seen = (log, log.arrivals)
@@ -201,12 +197,16 @@ class Receiver:
             return []
         try:
             self._take(incoming, log, frame.first_seq, data, dictionary)
-        except FrameError as error:
-            if has_damage(self._store, log, now_ms, max(0, log.size - PAST_LEAVES_MAX)):
+        except (FrameError, LinkError) as error:
+            first = max(0, log.size - PAST_LEAVES_MAX)
+            if isinstance(error, FrameError) and has_damage(self._store, log, now_ms, first):
                 # As if the line had lost it: what it was packed with comes back first.
                 return []
+            if frame.total != len(frame.data):
+                # They are forgotten, else a damaged one would keep the true one out.
+                return [Problem(code="leaves_damaged", detail=str(error))]
             raise LinkError(error.code, str(error)) from error
-        return self._read_early(incoming, log) or self._settle(incoming, log, now_ms)
+        return self._settle(incoming, log, now_ms)
 
     def _dictionary(self, coding: int) -> bytes:
         if coding == PACKED:
@@ -243,7 +243,7 @@ class Receiver:
                 return
             self._store.early.put(log, first_seq, count, dictionary, data)
             # Anew, because it may have taken the place of a longer one.
-            incoming.arrived = self._arrived(log, incoming.read)
+            incoming.arrived = came_of(self._store, log, incoming.read)
             incoming.is_news = True
             return
         self._keep(incoming, log, first_seq, leaves)
@@ -278,9 +278,8 @@ class Receiver:
     def _drop(self, incoming: Incoming, log: Log, detail: str) -> Problem:
         """Forget what no head covers; the peer ends the link and sends it in another."""
         self._store.drop_pending(log)
-        incoming.arrived, incoming.read, incoming.is_news = Ranges(), Ranges(), False
-        incoming.arrived.add(0, log.size)
-        incoming.read.add(0, log.size)
+        incoming.forget(log)
+        incoming.is_damaged = True
         return Problem(code="leaves_damaged", detail=detail)
 
     # Heads
@@ -294,6 +293,8 @@ class Receiver:
         if self._is_set_aside(head.log):
             return self._on_head_ahead(head, now_ms)
         incoming, log = self._find(head.log)
+        if incoming.is_damaged:
+            return []
         if log.fault and log.source is not None:
             return [self._stopped(incoming, log.fault, "this log is stopped")]
         if head.size <= log.size:
@@ -314,8 +315,6 @@ class Receiver:
         try:
             self._replica.inbound.await_head(log, head)
         except LogError as error:
-            if error.code == "leaf_missing":
-                raise
             return [self._fault(incoming, log, head, error, now_ms)]
         problems = self._settle(incoming, log, now_ms)
         incoming.seen = (log, log.arrivals)
@@ -344,6 +343,8 @@ class Receiver:
 
     def _settle(self, incoming: Incoming, log: Log, now_ms: int) -> list[Message]:
         """Take leaves into use if a head covers them; return what is wrong with them, if it is."""
+        if problems := self._read_early(incoming, log):
+            return problems
         size, root, signature = log.awaited or (0, b"", b"")
         start = log.size
         try:
@@ -354,8 +355,6 @@ class Receiver:
                         pass_up(self._replica, log, start)
                 self._take_back(incoming, log, now_ms)
         except LogError as error:
-            if error.code == "leaf_missing":
-                raise
             if error.code == "leaves_damaged":
                 return [self._drop(incoming, log, str(error))]
             head = Head(log=incoming.reference, size=size, root=root, signature=signature)
@@ -365,9 +364,16 @@ class Receiver:
     def _fault(
         self, incoming: Incoming, log: Log, head: Head, error: LogError, now_ms: int
     ) -> Message:
-        """Stop a log that tells two stories, and keep both; not if ours is the damaged one."""
+        """Stop a log that tells two stories, and keep both; not if ours is the damaged one.
+
+        Raises:
+            LogError: the disk lost a leaf that would tell.
+        """
+        if error.code == "leaf_missing":
+            raise error
         if has_damage(self._store, log, now_ms):
-            self._drop(incoming, log, str(error))
+            self._store.drop_pending(log)
+            incoming.forget(log)
             return self._ack(incoming, log)
         log.fault, log.dirty = error.code, True
         evidence = f"{log.origin} {head.size} {head.root.hex()} {head.signature.hex()}"
@@ -427,7 +433,7 @@ class Receiver:
         ack = Ack(
             log=incoming.reference,
             have_seq=incoming.arrived.contiguous_end(0),
-            gaps=tuple(incoming.arrived.gaps(0)[:GAPS_MAX]),
+            gaps=_gaps(incoming.arrived),
             cosignatures=tuple(cosignatures),
         )
         incoming.told, incoming.is_news = (ack.have_seq, ack.gaps), False
@@ -456,7 +462,7 @@ class Receiver:
         """Take notice of what came of a log by a stick, or another link."""
         seen, arrivals = incoming.seen
         if seen is not log or arrivals != log.arrivals:
-            fresh = self._open(log)
+            fresh = Incoming.of(self._store, log)
             incoming.arrived, incoming.read, incoming.history = (
                 fresh.arrived,
                 fresh.read,
@@ -469,6 +475,14 @@ class Receiver:
         if log is None:
             raise LogError("log_unknown", "the log is not in the store")
         return log
+
+
+def _gaps(arrived: Ranges) -> tuple[tuple[int, int], ...]:
+    """Return what is missing, and where what is here ends: what came behind a gap counts, too."""
+    gaps = arrived.gaps(0)
+    if len(gaps) >= GAPS_MAX:
+        return tuple(gaps[:GAPS_MAX])
+    return (*gaps, (arrived.end, 0)) if gaps else ()
 
 
 def _entries(history: LogHistory, first_seq: int, data: bytes, dictionary: bytes) -> list[Stripped]:

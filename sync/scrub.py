@@ -236,6 +236,14 @@ def look(store: Store, log: Log, position: int, now_ms: int) -> Block:
     return block
 
 
+def is_whole(store: Store, log: Log) -> bool:
+    """Tell whether all of a log is what its head covers."""
+    return all(
+        adds_up(store, log, position, read_block(store, log, position))
+        for position in range(block_count(log))
+    )
+
+
 def has_damage(store: Store, log: Log, now_ms: int, first: int = 0) -> bool:
     """Tell whether a log is damaged, by what is known or by looking at its leaves from one on.
 

@@ -1,8 +1,7 @@
 """The sending half of a session: logs on their way to the peer, and what it says of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
@@ -11,9 +10,6 @@ from schemas.codes import Tier
 from schemas.hlc import has_passed
 from schemas.limits import FRAME_BYTES_MAX, FRAME_LEAVES_MAX, OFFERS_MAX
 from schemas.wire import (
-    DICTIONARY_NAME_BYTES,
-    PACKED,
-    WITH_DICTIONARY,
     Ack,
     Cosigned,
     Frame,
@@ -22,12 +18,17 @@ from schemas.wire import (
     Offer,
     Priority,
     Problem,
+    Revoked,
 )
+from sync.coding import Coding
 from sync.errors import LinkError, LogError
-from sync.framing import PAST_LEAVES_MAX, dictionaries, pack
+from sync.framing import PAST_LEAVES_MAX, pack
 from sync.history import LogHistory
-from sync.log import UP, Log
-from sync.pace import Departure, Pace
+from sync.inbound import DOUBTS_MAX
+from sync.kinship import Kinship, is_theirs, logs_for
+from sync.log import Log
+from sync.outgoing import LEAVES_FIRST, Flight, Outgoing
+from sync.pace import Pace
 from sync.replica import Replica
 from sync.scrub import has_damage
 
@@ -35,53 +36,8 @@ from sync.scrub import has_damage
 RETRY_MS: Final = 20_000
 # How often to ask whether the tiers above have countersigned meanwhile.
 POLL_MS: Final = 300_000
-# Leaves looked at for the first frame of a log; the next looks at twice what fitted.
-_LEAVES_FIRST: Final = 16
 # From so many on, leaves are packed with the help of those before them; a lone one needs none.
 _LEAVES_MANY: Final = 8
-
-Kinship = Literal["parent", "child"]
-
-
-def logs_for(replica: Replica, peer: Subject, kinship: Kinship) -> list[Log]:
-    """Return the logs that a peer reads: what is below goes up, what concerns a child goes down."""
-    mine, reads = replica.subject.peer_id, f"down/{peer.peer_id.hex()}"
-    if kinship == "child":
-        return [log for log in replica.store.logs() if log.owner == mine and log.purpose == reads]
-    return [log for log in replica.store.logs() if log.purpose == UP]
-
-
-@dataclass(slots=True)
-class _Flight:
-    """Leaves first to first + count on their way, in one frame or in parts of one."""
-
-    first: int
-    count: int
-    size_bytes: int
-    left: Departure
-
-
-@dataclass(slots=True)
-class _Outgoing:
-    """What this session knows about one log it sends.
-
-    Attributes:
-        acked: the peer holds every leaf below.
-        sent: the next leaf to send for the first time.
-        confirmed: an acknowledgement came in this session.
-        is_rooted: a head with its root was sent in this session.
-        likely: leaves that the last frame held.
-    """
-
-    log_id: bytes
-    reference: bytes
-    acked: int
-    sent: int
-    confirmed: bool = False
-    is_rooted: bool = False
-    head_sent_at_ms: int = 0
-    likely: int = _LEAVES_FIRST // 2
-    flights: list[_Flight] = field(default_factory=list)
 
 
 class Sender:
@@ -89,6 +45,8 @@ class Sender:
 
     Attributes:
         pace: what the line carries.
+        coding: how frames are packed.
+        doubt: what the peer said that cannot be, for which the link must end; None: nothing.
     """
 
     def __init__(
@@ -107,38 +65,15 @@ class Sender:
         self._peer = peer
         self._kinship = kinship
         self.pace = pace
-        self._outgoing: list[_Outgoing] = []
-        self._by_id: dict[bytes, _Outgoing] = {}
-        self._coding, self._dictionary = PACKED, b""
-        # What the peer understands, as it said in this or an earlier session; None: not looked up.
-        self._understood: bytes | None = None
+        self.doubt: Problem | None = None
+        self._outgoing: list[Outgoing] = []
+        self._by_id: dict[bytes, Outgoing] = {}
+        self.coding = Coding(replica.store, peer.peer_id)
         # Logs of the peer of which we hold more than it does; None before it said what it has.
         self._owed: set[bytes] | None = None
-
-    @property
-    def _meta_key(self) -> str:
-        return f"dictionaries {self._peer.peer_id.hex()}"
-
-    def learn_dictionaries(self, names: Sequence[bytes]) -> None:
-        """Remember which dictionaries the peer understands, for now and for the next session."""
-        known = b"".join(names)
-        if known != self._recall_dictionaries():
-            self._store.set_meta(self._meta_key, known)
-            self._choose_dictionary(known)
-
-    def _recall_dictionaries(self) -> bytes:
-        if self._understood is None:
-            self._choose_dictionary(self._store.meta(self._meta_key) or b"")
-        return self._understood or b""
-
-    def _choose_dictionary(self, known: bytes) -> None:
-        self._understood, size = known, DICTIONARY_NAME_BYTES
-        names = {known[at : at + size] for at in range(0, len(known), size)}
-        for number, (digest, data) in enumerate(dictionaries().items()):
-            if digest[:size] in names:
-                self._coding, self._dictionary = WITH_DICTIONARY + number, data
-                return
-        self._coding, self._dictionary = PACKED, b""
+        # How many statements and logs there were when it was looked for what to tell.
+        self._looked_at: tuple[int, int] = (0, 0)
+        self._told: set[bytes] = set()
 
     def learn_offers(self, sizes: Mapping[bytes, int] | None) -> None:
         """Learn from its first word how many leaves of its own logs the peer has."""
@@ -150,11 +85,7 @@ class Sender:
             }
 
     def _is_theirs(self, log: Log) -> bool:
-        """Tell whether a log comes from the peer: its own, and what goes through a child."""
-        if self._kinship == "child":
-            return log.purpose == UP and self._peer.peer_id in (log.owner, log.source)
-        mine = f"down/{self._replica.subject.peer_id.hex()}"
-        return (log.owner, log.purpose) == (self._peer.peer_id, mine)
+        return is_theirs(self._replica, self._peer, self._kinship, log)
 
     @property
     def offered(self) -> int:
@@ -170,7 +101,7 @@ class Sender:
 
     def offers(self, now_ms: int) -> tuple[Offer, ...]:
         """Return offers of the logs that appeared since the last time."""
-        self._recall_dictionaries()
+        self.coding.recall()
         offers: list[Offer] = []
         for log in self._logs_to_send():
             if log.log_id in self._by_id or log.size == 0 or self._is_stopped(log):
@@ -184,7 +115,7 @@ class Sender:
                 acked = log.size
             number = len(self._outgoing)
             reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
-            outgoing = _Outgoing(
+            outgoing = Outgoing(
                 log_id=log.log_id,
                 reference=reference,
                 acked=0 if is_return else acked,
@@ -222,6 +153,24 @@ class Sender:
         is_forked = log.fault == "log_forked" and log.owner == self._peer.peer_id
         return log.log_id in self._owed or is_forked
 
+    def revocations(self) -> list[Message]:
+        """Return statements that stand in leaves which the peer has not acknowledged.
+
+        They go ahead of all leaves, so that it knows of them before it takes what they judge.
+        """
+        known = self._replica.intake.revocations
+        looked_at = (len(known.known()), len(self._outgoing))
+        if looked_at == self._looked_at or not looked_at[0]:
+            return []
+        self._looked_at = looked_at
+        messages: list[Message] = []
+        for log_id, seq, statement in known.leaves():
+            outgoing = self._by_id.get(log_id)
+            if outgoing is not None and seq >= outgoing.acked and statement not in self._told:
+                self._told.add(statement)
+                messages.append(Revoked(statement=statement))
+        return messages
+
     # Frames and heads
 
     def pump(self, now_ms: int, room_bytes: int) -> list[Message]:
@@ -246,7 +195,7 @@ class Sender:
     def _new_leaves(
         self,
         messages: list[Message],
-        outgoing: _Outgoing,
+        outgoing: Outgoing,
         log: Log,
         now_ms: int,
         room_bytes: int,
@@ -261,7 +210,7 @@ class Sender:
             if in_flight and in_flight + size_bytes > window:
                 break
             left = self.pace.depart(now_ms, in_flight + size_bytes)
-            outgoing.flights.append(_Flight(outgoing.sent, count, size_bytes, left))
+            outgoing.flights.append(Flight(outgoing.sent, count, size_bytes, left))
             outgoing.sent += count
             in_flight += size_bytes
             used += size_bytes
@@ -271,26 +220,24 @@ class Sender:
         return used
 
     def _frames(
-        self, outgoing: _Outgoing, log: Log, start: int, end: int
+        self, outgoing: Outgoing, log: Log, start: int, end: int
     ) -> tuple[list[Frame], int]:
         """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
         wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
         before = max(0, start - PAST_LEAVES_MAX) if end - start >= _LEAVES_MANY else start
-        data, count = pack(
-            start,
-            self._store.leaves(log, start, wanted),
-            LogHistory(self._store, log),
-            dictionary=self._dictionary,
-            past=self._store.leaves(log, before, start - before),
-            size_max=FRAME_BYTES_MAX,
-        )
-        outgoing.likely = max(count, _LEAVES_FIRST // 2)
+        leaves = self._store.leaves(log, start, wanted)
+        past = self._store.leaves(log, before, start - before)
+        data, count = self._pack(log, start, leaves, past)
+        if len(data) > FRAME_BYTES_MAX and past:
+            # Parts of one leaf may come from several sendings: each must cut the same bytes.
+            data, count = self._pack(log, start, leaves[:1], [])
+        outgoing.likely = max(count, LEAVES_FIRST // 2)
         parts = [
             Frame(
                 log=outgoing.reference,
                 priority=Priority.RECORDS,
                 first_seq=start,
-                coding=self._coding,
+                coding=self.coding.number,
                 data=data[at : at + FRAME_BYTES_MAX],
                 offset=at,
                 total=len(data),
@@ -299,7 +246,19 @@ class Sender:
         ]
         return parts, count
 
-    def _again(self, messages: list[Message], outgoing: _Outgoing, log: Log, now_ms: int) -> None:
+    def _pack(
+        self, log: Log, start: int, leaves: list[bytes], past: list[bytes]
+    ) -> tuple[bytes, int]:
+        return pack(
+            start,
+            leaves,
+            LogHistory(self._store, log),
+            dictionary=self.coding.dictionary,
+            past=past,
+            size_max=FRAME_BYTES_MAX,
+        )
+
+    def _again(self, messages: list[Message], outgoing: Outgoing, log: Log, now_ms: int) -> None:
         """Add frames and the head again that nobody answered for too long."""
         for flight in outgoing.flights:
             if has_passed(RETRY_MS, flight.left.at_ms, now_ms):
@@ -311,7 +270,7 @@ class Sender:
                     start += count
         # The peer answers a head with its cosignatures: asking again costs little while one lacks.
         if outgoing.sent == log.size:
-            unanswered = outgoing.acked < log.size or self._lacks_cosignature(log)
+            unanswered = outgoing.acked < log.size or self._lacks_cosignature(outgoing, log)
             wait_ms = RETRY_MS if outgoing.acked < log.size else POLL_MS
             if unanswered and has_passed(wait_ms, outgoing.head_sent_at_ms, now_ms):
                 whole = (log.size, log.frontier.root(), log.head_signature)
@@ -321,15 +280,19 @@ class Sender:
         """Tell whether nothing of a log may go out; its owner may see what we hold."""
         return bool(log.fault) and log.owner != self._peer.peer_id
 
-    def _is_held(self, outgoing: _Outgoing, log: Log) -> bool:
+    def _is_held(self, outgoing: Outgoing, log: Log) -> bool:
         """Tell whether a log must not go on: stopped, or what is to be sent is damaged here."""
-        first = max(0, outgoing.acked - PAST_LEAVES_MAX)
-        return self._is_stopped(log) or self._store.damage.holds_back(log, first)
+        if self._is_stopped(log) or outgoing.is_doubtful:
+            return True
+        return self._store.damage.holds_back(log, max(0, outgoing.acked - PAST_LEAVES_MAX))
 
-    def _lacks_cosignature(self, log: Log) -> bool:
+    def _lacks_cosignature(self, outgoing: Outgoing, log: Log) -> bool:
         if self._is_theirs(log):
             return False
-        return min(self._cosigned(log), self._cosigned_above(log)) < log.size
+        if log.counted < log.size and not outgoing.head_sent_at_ms:
+            # Nobody countersigns the rest; once on a link its head is enough.
+            return True
+        return min(self._cosigned(log), self._cosigned_above(log)) < log.counted
 
     def _cosigned(self, log: Log) -> int:
         return self._store.cosigned_by(log, self._peer.peer_id)
@@ -342,7 +305,7 @@ class Sender:
 
     def _head(
         self,
-        outgoing: _Outgoing,
+        outgoing: Outgoing,
         head: tuple[int, bytes, bytes],
         now_ms: int,
         *,
@@ -366,6 +329,8 @@ class Sender:
         outgoing = self._find(ack.log)
         if outgoing is None:
             raise LinkError("ack_foreign", "an acknowledgement for a log that was not offered")
+        if outgoing.is_doubtful:
+            return
         log = self._log(outgoing.log_id)
         if ack.have_seq > log.size and log.source is None and log.epoch < self._replica.epoch:
             # What we lost of an earlier log comes back by itself.
@@ -374,7 +339,8 @@ class Sender:
             return
         if ack.have_seq > log.size and log.source is None:
             # Of a log that we only pass on, its owner gives us again what we lost.
-            self._stop(log, "log_behind", "the peer holds more of this log than we do", now_ms)
+            detail = "the peer holds more of this log than we do"
+            self._doubt(outgoing, log, "log_behind", detail, now_ms)
             return
         if not outgoing.confirmed:
             # The first answer is the truth: the peer may have lost data, or have more than we knew.
@@ -391,9 +357,9 @@ class Sender:
         outgoing.sent = max(outgoing.sent, outgoing.acked)
         self._land(outgoing, ack, now_ms)
         self._store.set_cursor(log, self._peer.peer_id, outgoing.acked)
-        self._take_cosignatures(log, ack.cosignatures, now_ms)
+        self._take_cosignatures(outgoing, log, ack.cosignatures, now_ms)
 
-    def _land(self, outgoing: _Outgoing, ack: Ack, now_ms: int) -> None:
+    def _land(self, outgoing: Outgoing, ack: Ack, now_ms: int) -> None:
         """Forget frames that arrived, whole; those in a gap stay in flight."""
         highest = max([ack.have_seq, *(first + count for first, count in ack.gaps)])
         waiting = []
@@ -408,7 +374,9 @@ class Sender:
                 self.pace.arrive(flight.left, flight.size_bytes, now_ms)
         outgoing.flights = waiting
 
-    def _take_cosignatures(self, log: Log, cosignatures: Iterable[Cosigned], now_ms: int) -> None:
+    def _take_cosignatures(
+        self, outgoing: Outgoing, log: Log, cosignatures: Iterable[Cosigned], now_ms: int
+    ) -> None:
         for cosigned in cosignatures:
             peer_id = cosigned.peer_id or self._peer.peer_id
             signer = self._store.peer(peer_id)
@@ -422,18 +390,21 @@ class Sender:
                 signature=cosigned.signature,
             )
             try:
-                self._replica.inbound.add_cosignature(
+                is_news = self._replica.inbound.add_cosignature(
                     log, cosigned.size, Tier(signer.tier), signer.code, made
                 )
+                if is_news and log.doubts:
+                    log.doubts, log.dirty = 0, True
             except CryptoError as error:
                 if peer_id != self._peer.peer_id:
                     raise LinkError("cosignature_forged", "a cosignature is wrong") from error
                 if has_damage(self._store, log, now_ms):
                     return
                 # It stores another log under this name: one of us was restored or cloned.
-                evidence = f"{cosigned.size} {cosigned.timestamp_s} {cosigned.signature.hex()}"
+                said = f"{cosigned.size} {cosigned.timestamp_s} {cosigned.signature.hex()}"
+                outgoing.evidence = said
                 detail = "the peer cosigned another version"
-                self._stop(log, "log_forked", detail, now_ms, evidence)
+                self._doubt(outgoing, log, "log_forked", detail, now_ms)
                 return
 
     def on_problem(self, problem: Problem, now_ms: int) -> None:
@@ -452,7 +423,8 @@ class Sender:
         if self._is_theirs(log) and log.owner != self._peer.peer_id:
             # It stopped its own copy, and says so there.
             return
-        self._stop(log, problem.code, f"the peer reports: {problem.detail}", now_ms)
+        detail = f"the peer reports: {problem.detail}"
+        self._stop(log, problem.code, detail, now_ms, outgoing.evidence)
 
     def _suspect(self, now_ms: int) -> None:
         """Look whether what is on its way is damaged here; this transaction will not stand."""
@@ -460,6 +432,19 @@ class Sender:
             log, first = self._log(out.log_id), max(0, out.acked - PAST_LEAVES_MAX)
             if out.sent > out.acked and has_damage(self._store, log, now_ms, first):
                 self._store.damage.suspect(log.number, first)
+
+    def _doubt(self, outgoing: Outgoing, log: Log, code: str, detail: str, now_ms: int) -> None:
+        """End the link; stop the log if the peer says the same on the next one.
+
+        What is said once may have been damaged in the peer's memory, and no signature covers it.
+        """
+        outgoing.is_doubtful = True
+        outgoing.flights.clear()
+        log.doubts, log.dirty = log.doubts + 1, True
+        if log.doubts >= DOUBTS_MAX or not self._is_fresh:
+            self._stop(log, code, detail, now_ms, outgoing.evidence)
+        else:
+            self.doubt = Problem(code=code, detail=detail)
 
     def _stop(self, log: Log, code: str, detail: str, now_ms: int, other: str = "") -> None:
         """Stop a log, and keep our head of it and what else contradicts it as evidence."""
@@ -474,7 +459,7 @@ class Sender:
         )
         log.fault, log.dirty = code, True
 
-    def _find(self, named: bytes) -> _Outgoing | None:
+    def _find(self, named: bytes) -> Outgoing | None:
         if len(named) == 16:
             return self._by_id.get(named)
         number = int.from_bytes(named, "big")

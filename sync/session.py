@@ -6,7 +6,11 @@ methods run inside a transaction of the replica; what they return may leave only
 State that matters is in the store: a session can be thrown away at any moment.
 """
 
-from crypto.certificates import Subject
+from typing import Final
+
+import cbor2
+
+from crypto.certificates import Subject, chain_from_der, subject_of
 from schemas.hlc import has_passed
 from schemas.limits import OFFERS_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN
 from schemas.wire import (
@@ -19,6 +23,7 @@ from schemas.wire import (
     Hello,
     Message,
     Problem,
+    Revoked,
     Want,
 )
 from schemas.wire_audit import Reconcile, Repair
@@ -26,11 +31,12 @@ from sync.audit import QUIET_MS, Audit
 from sync.blobs import BlobExchange, BlobFiles
 from sync.errors import LinkError, LogError
 from sync.framing import dictionaries
+from sync.kinship import Kinship
 from sync.log import UP
 from sync.pace import Pace
 from sync.receiver import Receiver
 from sync.replica import Replica
-from sync.sender import POLL_MS, RETRY_MS, Kinship, Sender
+from sync.sender import POLL_MS, RETRY_MS, Sender
 
 __all__ = ["POLL_MS", "RETRY_MS", "Kinship", "Session"]
 
@@ -42,6 +48,7 @@ class Session:
         peer: who is at the other end, by its certificate.
         peer_clock_ms: the other clock minus ours when its HELLO came; None before.
         waits: something was sent that is not acknowledged yet.
+        has_caught_up: all that the peer first offered has come and is in use.
     """
 
     def __init__(self, replica: Replica, peer: Subject, kinship: Kinship, files: BlobFiles) -> None:
@@ -52,17 +59,21 @@ class Session:
         self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship)
         self._audit = Audit(replica, peer, kinship)
         self._heard_at_ms: int | None = None
+        self._kinship = kinship
         self._greeted = False
         self._replica = replica
         self._epoch: int | None = None
-        # Why this link must begin anew, once the peer was told.
-        self._end: Problem | None = None
+        self._signers: list[Subject] = []
+        # Why the peer will end the link, and why we do if it has not by the next step.
+        self._told: Problem | None = None
+        self._ended_by: Problem | None = None
         purpose = UP if kinship == "parent" else f"down/{peer.peer_id.hex()}"
         self._concerns = (purpose, peer.peer_id)
         # Counts of news when it was last looked at them; None: look in any case.
         self._seen: tuple[int, ...] | None = None
         self.peer_clock_ms: int | None = None
         self.waits = False
+        self.has_caught_up = False
 
     @property
     def rate_bytes_s(self) -> float | None:
@@ -94,22 +105,23 @@ class Session:
         Raises:
             LinkError: the peer broke the protocol; close the link.
         """
-        if self._is_stale():
+        if self._why_over() is not None:
             return []
         try:
-            return self._handle(message, now_ms)
+            answers = self._answers(message, now_ms)
         except LogError as error:
             if error.code != "leaf_missing":
                 raise
             # The disk lost a leaf that this builds on: the peer says it again when it is back.
             return []
+        for answer in answers:
+            if isinstance(answer, Problem) and not answer.log:
+                self._told = answer
+        return answers
 
-    def _handle(self, message: Message, now_ms: int) -> list[Message]:
-        match message:
-            case Reconcile():
-                return self._audit.on_reconcile(message, now_ms)
-            case Repair():
-                return self._audit.on_repair(message, now_ms)
+    def _answers(self, message: Message, now_ms: int) -> list[Message]:
+        if isinstance(message, Reconcile | Repair):
+            return self._audit.on_message(message, now_ms)
         self._heard_at_ms = now_ms
         match message:
             case Hello():
@@ -126,6 +138,8 @@ class Session:
                 self._blobs.on_chunk(message, now_ms)
             case Problem():
                 self._sender.on_problem(message, now_ms)
+            case Revoked():
+                self._replica.intake.revocations.hear(message.statement, now_ms)
         return []
 
     def pump(self, now_ms: int, room_bytes: int = WINDOW_BYTES_MAX) -> list[Message]:
@@ -138,15 +152,12 @@ class Session:
             now_ms: wall clock.
             room_bytes: for about so many bytes, so that what becomes urgent meanwhile can overtake.
         """
-        if self._is_stale():
-            self._end = Problem(code="epoch_opened", detail="this node goes on in a new epoch")
-        elif self._audit.has_mended:
-            # What was sent or refused while they lacked is sent anew.
-            self._end = Problem(
-                code="leaves_mended", detail="this link knows of logs what is not so"
-            )
-        if self._end is not None:
-            return [self._end]
+        self._ended_by = self._why_over() or self._told
+        if self._told is not None:
+            return []
+        self._ended_by = self._ended_by or self._sender.doubt or self._why_anew()
+        if self._ended_by is not None:
+            return [self._ended_by]
         messages = self._receiver.acks()
         counts = self._counts()
         # With many links, looking through all logs for new ones each time is most of the work.
@@ -164,15 +175,13 @@ class Session:
                 dictionaries=names,
             )
             messages.insert(0, hello)
-        try:
-            leaves = self._sender.pump(now_ms, room_bytes)
-        except LogError as error:
-            if error.code != "leaf_missing":
-                raise
-            # From now on the sender leaves that log out.
-            leaves = []
+        at = int(bool(messages) and isinstance(messages[0], Hello))
+        messages[at:at] = self._sender.revocations()
+        leaves = self._leaves(now_ms, room_bytes)
         messages += leaves
         self.waits = self._sender.waits
+        if self.peer_clock_ms is not None and not self.has_caught_up:
+            self.has_caught_up = self._receiver.holds_what_was_offered()
         room_bytes -= sum(len(frame.data) for frame in leaves if isinstance(frame, Frame))
         if room_bytes > 0 and not self._sender.has_unsent():
             messages += self._blobs.pump(now_ms, room_bytes)
@@ -192,20 +201,60 @@ class Session:
         if hello.version != PROTOCOL_VERSION:
             raise LinkError("version_unknown", f"the peer speaks version {hello.version}")
         self.peer_clock_ms = hello.now_ms - now_ms
-        self._sender.learn_dictionaries(hello.dictionaries)
+        self._sender.coding.learn(hello.dictionaries)
         answers = self._receiver.on_hello(hello, now_ms)
         self._sender.learn_offers(self._receiver.offered)
         self._seen = None
         return answers
 
-    def _is_stale(self) -> bool:
-        """Tell whether the node went on in a new epoch.
+    def _leaves(self, now_ms: int, room_bytes: int) -> list[Message]:
+        try:
+            return self._sender.pump(now_ms, room_bytes)
+        except LogError as error:
+            if error.code != "leaf_missing":
+                raise
+            # From now on the sender leaves that log out.
+            return []
+
+    def _why_anew(self) -> Problem | None:
+        """Return why this link must begin anew: leaves came back."""
+        if not self._audit.has_mended:
+            return None
+        # What was sent or refused while they lacked is sent anew.
+        return Problem(code="leaves_mended", detail="this link knows of logs what is not so")
+
+    def _why_over(self) -> Problem | None:
+        """Return why this link must end: the node went on in a new epoch, or a key was revoked.
+
+        What was handled before stays, so the peer is told first and the link ends after that.
 
         Raises:
-            LinkError: the peer was told.
+            LinkError: the peer was told why this one ends.
         """
-        if self._end is not None:
-            raise LinkError(self._end.code, self._end.detail)
+        if self._ended_by is not None:
+            raise LinkError(self._ended_by.code, self._ended_by.detail)
         if self._epoch is None:
             self._epoch = self._replica.epoch
-        return self._replica.epoch != self._epoch
+            self._signers = _signers(self._replica, self.peer)
+        if self._replica.epoch != self._epoch:
+            return Problem(code="epoch_opened", detail="this node goes on in a new epoch")
+        for number, signer in enumerate(self._signers):
+            for known in self._replica.intake.revocations.of(signer.peer_id, signer.code):
+                code = "key_revoked" if self._kinship == "child" else "parent_revoked"
+                code = "issuer_revoked" if number else code
+                return Problem(code=code, detail=f"{known.sentence()}. {_WAYS_OUT[code]}")
+        return None
+
+
+_WAYS_OUT: Final = {
+    "key_revoked": "Nothing at that node is lost; it is linked again once enrolled with a new key.",
+    "issuer_revoked": "It signed this certificate: have request.pem signed by its successor.",
+    "parent_revoked": "Ask the tier above for the address of its new node.",
+}
+
+
+def _signers(replica: Replica, peer: Subject) -> list[Subject]:
+    """Return the peer and those who vouch for it, the root left out."""
+    known = replica.store.peer(peer.peer_id)
+    above = list(cbor2.loads(known.chain))[1:] if known is not None else []
+    return [peer, *map(subject_of, chain_from_der(above))]

@@ -43,6 +43,7 @@ from schemas.wire import (
     Offer,
     Priority,
     Problem,
+    Revoked,
     Want,
     decode_messages,
     encode_message,
@@ -145,6 +146,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         detail=st.text(max_size=500),
         log=st.just(b"") | named,
     ),
+    st.builds(Revoked, statement=st.binary(max_size=300)),
     st.builds(
         Reconcile,
         log=st.just(b"") | st.binary(min_size=16, max_size=16),
@@ -184,6 +186,7 @@ SAMPLES: tuple[Message, ...] = (
     Want(sha256=KEY, offset=0, length=1),
     Chunk(sha256=NAME, offset=0, total=4, data=b"data"),
     Problem(code="log_forked", detail="Hai chuyện khác nhau", log=LOG),
+    Revoked(statement=b"said"),
 )
 
 

@@ -4,6 +4,7 @@ The ledger looks at a node after each of its commits and compares with what it s
 so that a broken promise is found at the step that broke it.
 """
 
+from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
@@ -25,7 +26,16 @@ from sync.log import UP, Log
 from tests.simulation.nodes import SimulatedNode
 
 # What may be said where a disk was put back.
-RESTORE_ALARMS = ("log_behind", "log_forked", "epoch_opened", "restored", "audit_missing")
+RESTORE_ALARMS = (
+    "log_behind",
+    "log_forked",
+    "epoch_opened",
+    "epochs_in_turn",
+    "restored",
+    "audit_missing",
+)
+# What a peer with failing memory may be taken for.
+DAMAGE_ALARMS = ("epoch_opened", "epochs_in_turn", "audit_missing")
 
 
 class BrokenPromise(AssertionError):
@@ -142,8 +152,9 @@ class Concerns:
 class Ledger:
     """Watches every commit and every acknowledgement."""
 
-    def __init__(self, nodes: Sequence[SimulatedNode]) -> None:
-        """Watch these nodes."""
+    def __init__(self, nodes: Sequence[SimulatedNode], wire_counts: Counter[str]) -> None:
+        """Watch these nodes; wire_counts tells what happened to messages between them."""
+        self.wire_counts = wire_counts
         self.logs: dict[bytes, Truth] = {}
         self.deeds: list[Deed] = []
         self.concerns = Concerns()
@@ -241,12 +252,6 @@ class Ledger:
             return self._nodes[bytes.fromhex(truth.purpose.removeprefix("down/"))]
         return next((n for n in self._nodes.values() if n.code == owner.office.parent), owner)
 
-    def is_expected(self, code: str) -> bool:
-        """Tell whether nodes may raise an alarm in this story."""
-        if self.is_harmed and code == "audit_missing":
-            return True
-        return bool(self.unaware) and code in RESTORE_ALARMS
-
     def settled_concerns(self, standing: Set[bytes], documents: Set[DocumentId]) -> Concerns:
         """Return what concerns whom by those changes and documents that stand in the end."""
         found = Concerns()
@@ -302,6 +307,9 @@ class Ledger:
             # What no head covered may be told to its owner again, who does not have it any more;
             # and it is forgotten where what it was put together with turned out to be damaged.
             self._acked[key] = ack.have_seq
+        if self.wire_counts["damaged"]:
+            # Leaves that were damaged, and that no head covers, are forgotten and come again.
+            self._acked[key] = min(self._acked.get(key, 0), self.held(*key))
         if ack.have_seq < self._acked.get(key, 0):
             raise BrokenPromise(
                 "ack_back",
@@ -399,10 +407,19 @@ class Ledger:
         rows = [
             row
             for row in node.guard.disk.execute("SELECT code, detail FROM alarm")
-            if not self.is_expected(row[0])
+            if row[0] not in self.alarms_allowed()
         ]
         if rows:
             raise BrokenPromise("alarm", f"{node.code} raised an alarm among honest nodes: {rows}")
+
+    def alarms_allowed(self) -> tuple[str, ...]:
+        """Return what nodes may be alarmed about after what happened to disks and messages."""
+        return (
+            "key_revoked",
+            *(RESTORE_ALARMS if self.unaware else ()),
+            *(DAMAGE_ALARMS if self.wire_counts["damaged"] else ()),
+            *(["audit_missing"] if self.is_harmed else ()),
+        )
 
     def _name(self, log_id: bytes) -> str:
         truth = self.logs.get(log_id)
