@@ -15,7 +15,7 @@ from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from schemas.errors import MessageError
 from schemas.limits import FRAME_BYTES_MAX, WINDOW_BYTES_MAX
-from schemas.wire import Message, decode_messages, encode_message
+from schemas.wire import Hello, Message, decode_messages, encode_message
 from sync.errors import LinkError, StoreError
 from sync.session import Kinship, Session
 
@@ -136,6 +136,16 @@ class Exchange:
             self._wake.set()
             await asyncio.sleep(_GATHER_S)
 
+    async def _greet(self) -> None:
+        """Say what we have and understand, before anything that is heard can end the link.
+
+        Else a peer that believes more of us than is true would believe it again the next time.
+        """
+        await self._step([], self._room_bytes())
+        while self._outbox and not self._is_deaf:
+            await self._wake.wait()
+            self._wake.clear()
+
     async def _tick(self) -> None:
         """Look now and then for what is due because time has passed."""
         while True:
@@ -144,29 +154,42 @@ class Exchange:
             self._wake.set()
 
     async def _handle(self) -> None:
+        await self._greet()
         while True:
-            batch: list[Message] = []
-            is_closed = False
-            while not self._inbox.empty() and (self._is_deaf or len(self._outbox) < _OUTBOX_MAX):
-                message = self._inbox.get_nowait()
-                if message is None:
-                    is_closed = True
-                else:
-                    batch.append(message)
+            batch, is_closed = self._heard()
             # What is pumped cannot be overtaken any more: little at a time, as the line carries.
             may_send = not self._outbox and not self._is_deaf
             room_bytes = self._room_bytes() if may_send else 0
             is_due = may_send and not (self._is_quiet and not self._session.has_news())
             if batch or is_due:
-                answers = await self._sessions.step(self._session, batch, room_bytes=room_bytes)
+                answers = await self._step(batch, room_bytes)
                 self._is_quiet = may_send and not answers
-                self._outbox.extend(_together(answers))
-                if answers:
-                    self._filled.set()
             if is_closed:
                 raise LinkError("link_closed", "the link was closed")
             await self._wake.wait()
             self._wake.clear()
+
+    def _heard(self) -> tuple[list[Message], bool]:
+        """Return messages for one transaction, and whether nothing comes any more."""
+        batch: list[Message] = []
+        while not self._inbox.empty() and (self._is_deaf or len(self._outbox) < _OUTBOX_MAX):
+            message = self._inbox.get_nowait()
+            if message is None:
+                return batch, True
+            batch.append(message)
+            if isinstance(message, Hello):
+                # What the peer is and understands stays known, though what follows ends the link.
+                self._wake.set()
+                break
+        return batch, False
+
+    async def _step(self, batch: Sequence[Message], room_bytes: int) -> list[Message]:
+        """Handle messages and queue what may leave; return that."""
+        answers = await self._sessions.step(self._session, batch, room_bytes=room_bytes)
+        self._outbox.extend(_together(answers))
+        if answers:
+            self._filled.set()
+        return answers
 
     def _room_bytes(self) -> int:
         carried = (self._session.rate_bytes_s or 0.0) * _PUMP_S

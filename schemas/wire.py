@@ -141,7 +141,8 @@ class Ack:
 
     Attributes:
         have_seq: every leaf below is stored.
-        gaps: (first, count) ranges missing between have_seq and the highest leaf stored.
+        gaps: (first, count) ranges missing between have_seq and the highest leaf stored; behind
+            them (end, 0) says that leaves are stored up to `end`.
         cosignatures: the newest of each cosigner, if it was not told in this session.
     """
 

@@ -419,7 +419,7 @@ class Receiver:
         ack = Ack(
             log=incoming.reference,
             have_seq=incoming.arrived.contiguous_end(0),
-            gaps=tuple(incoming.arrived.gaps(0)[:GAPS_MAX]),
+            gaps=_gaps(incoming.arrived),
             cosignatures=tuple(cosignatures),
         )
         incoming.told, incoming.is_news = (ack.have_seq, ack.gaps), False
@@ -460,6 +460,14 @@ class Receiver:
         if log is None:
             raise LogError("log_unknown", "the log is not in the store")
         return log
+
+
+def _gaps(arrived: Ranges) -> tuple[tuple[int, int], ...]:
+    """Return what is missing, and where what is here ends: what came behind a gap counts, too."""
+    gaps = arrived.gaps(0)
+    if len(gaps) >= GAPS_MAX:
+        return tuple(gaps[:GAPS_MAX])
+    return (*gaps, (arrived.end, 0)) if gaps else ()
 
 
 def _entries(history: LogHistory, first_seq: int, data: bytes, dictionary: bytes) -> list[Stripped]:
