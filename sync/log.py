@@ -6,8 +6,9 @@ from typing import Any, Final
 from crypto.merkle import Frontier, leaf_hash
 from crypto.note import TreeHead, log_origin
 
-# Every so many leaves the head on the way is kept, so that a long log can be taken in pieces.
-HEAD_STEP: Final = 4_096
+# Every so many leaves the head on the way is kept, so that a long log can be taken in pieces: what
+# it covers is taken into use in one transaction, for which all others wait.
+HEAD_STEP: Final = 1_024
 SUBTREE_LEVEL: Final = 8
 UP: Final = "up"
 SELECT_LOG: Final = (

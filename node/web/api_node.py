@@ -34,7 +34,10 @@ from node.web.rendering import render
 _BEAT_S: Final = 20.0
 # Changes that follow each other closely are one piece of news.
 _GATHER_S: Final = 0.3
-STREAMS: Final[web.AppKey[set[asyncio.Task[object]]]] = web.AppKey("streams")
+# Each open page has one; whoever has more open does not look at them.
+STREAMS_A_PERSON_MAX: Final = 20
+# By who reads them.
+STREAMS: Final[web.AppKey[dict[asyncio.Task[object], str]]] = web.AppKey("streams")
 
 
 class NewsFilter(BaseModel):
@@ -125,20 +128,28 @@ async def stream_news(call: Call) -> web.StreamResponse:
 
     Nothing is sent that a page could not read otherwise; the stream ends with the session.
     """
+    streams, user = call.request.app[STREAMS], call.me.user
+    if sum(reader == user for reader in streams.values()) >= STREAMS_A_PERSON_MAX:
+        raise WebError(
+            "streams_too_many",
+            429,
+            f"You have {STREAMS_A_PERSON_MAX} pages open that wait for news.",
+            "Close some of them.",
+            retry_after_s=60,
+        )
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )
     await response.prepare(call.request)
     task = asyncio.current_task()
     assert task is not None
-    streams = call.request.app[STREAMS]
-    streams.add(task)
+    streams[task] = user
     try:
         await _send_news(call, response)
     except ConnectionError:
         return response
     finally:
-        streams.discard(task)
+        del streams[task]
     return response
 
 
