@@ -52,7 +52,10 @@ def absorbed(changes: Sequence[Change]) -> Registers:
 
 
 @settings(max_examples=150, deadline=None)
-@example([(0, "put", 1, 0), (1, "put", 1, 0), (1, "merge", 0, 0), (0, "delete", 1, 0)], 0)
+@example(
+    [(0, "put", 1, 0), (1, "put", 1, 0), (1, "merge", 0, 0), (0, "delete", 1, 0), (1, "put", 0, 0)],
+    0,
+)
 @given(steps("delete", "splice"), st.integers(0, 1 << 16))
 def test_values_and_rivals_are_those_of_automerge(history: list[Step], seed: int) -> None:
     copies = Copies(ours=True).play(history)
