@@ -293,7 +293,8 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
     async with AsyncExitStack() as stack:
         node = Node(open_station(path, rng), Clock(), rng)
         stack.push_async_callback(node.close)
-        sync_host, sync_port = await _listen_for_children(node, stack)
+        downlink = Downlink(node._station.folder, node, node.clock)
+        sync_host, sync_port = await _listen_for_children(node, downlink, stack)
         web_host, web_port = await _listen_for_people(node, stack)
         keep_what_is_loaded()
         node.is_ready = True
@@ -305,6 +306,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         log.info("node up", extra={"code": node.code, "tier": node.tier.value})
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(node.keep_folded(), name="fold")]
+            tasks.append(group.create_task(downlink.run(), name="downlink"))
             if node.uplink is not None:
                 tasks.append(group.create_task(node.uplink.run(), name="uplink"))
             await stop.wait()
@@ -314,11 +316,12 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
     log.info("node stopped", extra={"code": node.code})
 
 
-async def _listen_for_children(node: Node, stack: AsyncExitStack) -> tuple[str, int]:
+async def _listen_for_children(
+    node: Node, downlink: Downlink, stack: AsyncExitStack
+) -> tuple[str, int]:
     config = node.config
     if not config.sync_host:
         return "", 0
-    downlink = Downlink(node._station.folder, node, node.clock)
     try:
         listener = await downlink.listen()
     except OSError as error:

@@ -19,12 +19,16 @@ _FLIGHT_BYTES_MAX: Final = 512 << 10
 # Before anything is known, and until the rate stops growing.
 _START_GAIN: Final = 2.0
 _GROWTH: Final = 1.25
+# What was tried faster and was faster is tried faster again.
+_GROWTH_LATER: Final = 1.05
+_GROWTH_ROUNDS: Final = 2
 _START_ROUNDS: Final = 3
 # One round trip of this many is tried faster.
 _PROBE_ROUNDS: Final = 6
 _PROBE_GAIN: Final = 1.25
 _DRAIN_GAIN: Final = 0.7
 _RATE_ROUNDS: Final = 10
+_QUEUE_ROUNDS: Final = 3
 # What was lost passed the line, too; of more than this share of losses, no more is believed.
 _LOSS_MAX: Final = 0.4
 # The shortest round trip of the last one to two such spans counts: a way can become longer.
@@ -43,6 +47,8 @@ class Sent:
     size_bytes: int
     delivered_bytes: int
     lost_bytes: int
+    delivered_at_s: float
+    first_at_s: float
     round: int
     is_idle: bool
 
@@ -61,6 +67,9 @@ class Congestion:
         self.flight_bytes = 0
         self.delivered_bytes = 0
         self.lost_bytes = 0
+        # When the last delivery became known, and when what it delivered had left.
+        self._delivered_at_s = 0.0
+        self._first_at_s = 0.0
         # Best rate of each of the last rounds.
         self._rates: deque[float] = deque([0.0], maxlen=_RATE_ROUNDS)
         self._round = 0
@@ -68,8 +77,7 @@ class Congestion:
         self._bases: deque[tuple[float, float]] = deque(maxlen=2)
         self._standing_s: deque[tuple[float, float]] = deque()
         self._is_starting = True
-        self._full_rate = 0.0
-        self._full_rounds = 0
+        self._grew_in = 0
         self._is_draining = False
         self._free_at_s = 0.0
 
@@ -98,24 +106,44 @@ class Congestion:
             is_idle: nothing more waits, so that the line could have taken more.
         """
         size_bytes += OVERHEAD_BYTES
+        if not self.flight_bytes:
+            self._delivered_at_s = self._first_at_s = now_s
         self.flight_bytes += size_bytes
         pace = self._gain() * max(self.rate_bytes_s, self._rate_min())
         if pace:
             self._free_at_s = max(self._free_at_s, now_s) + size_bytes / pace
         return Sent(
-            now_s, size_bytes, self.delivered_bytes, self.lost_bytes, self._round, is_idle
+            now_s,
+            size_bytes,
+            self.delivered_bytes,
+            self.lost_bytes,
+            self._delivered_at_s,
+            self._first_at_s,
+            self._round,
+            is_idle,
         )
 
-    def arrive(self, sent: Sent, now_s: float) -> None:
-        """Learn from a packet that was acknowledged."""
+    def arrive(self, sent: Sent, now_s: float, *, is_newest: bool) -> None:
+        """Learn from a packet that was acknowledged.
+
+        Args:
+            sent: what depart returned.
+            now_s: monotonic clock.
+            is_newest: it is the last that came; of others an earlier answer may have been lost, so
+                that their round trip looks longer than it was.
+        """
         self.flight_bytes -= sent.size_bytes
         self.delivered_bytes += sent.size_bytes
-        trip_s = max(now_s - sent.at_s, 0.001)
-        self._note_trip(trip_s, now_s)
+        self._delivered_at_s = now_s
+        self._first_at_s = max(self._first_at_s, sent.at_s)
+        if is_newest:
+            self._note_trip(max(now_s - sent.at_s, 0.001), now_s)
         has_queue = self._has_queue()
+        # Neither sent nor acknowledged faster: answers that come together say nothing of the line.
+        took_s = max(sent.at_s - sent.first_at_s, now_s - sent.delivered_at_s, 0.001)
         delivered = self.delivered_bytes - sent.delivered_bytes
         lost = 0 if has_queue else self.lost_bytes - sent.lost_bytes
-        rate = min(delivered + lost, delivered / (1 - _LOSS_MAX)) / trip_s
+        rate = min(delivered + lost, delivered / (1 - _LOSS_MAX)) / took_s
         if not sent.is_idle or rate > self.rate_bytes_s:
             self._rates[-1] = max(self._rates[-1], rate)
         if sent.round >= self._round and not sent.is_idle:
@@ -129,15 +157,15 @@ class Congestion:
     def _begin_round(self, has_queue: bool) -> None:
         """One round trip is over: the first packet of the present one came back."""
         self._round += 1
-        if self._is_starting:
-            best = self.rate_bytes_s
-            grows = best >= self._full_rate * _GROWTH
-            self._full_rate = max(best, self._full_rate)
-            self._full_rounds = 0 if grows else self._full_rounds + 1
-            self._is_starting = self._full_rounds < _START_ROUNDS and not has_queue
+        earlier = max(list(self._rates)[:-1], default=0.0)
+        if self._rates[-1] > earlier * (_GROWTH if self._is_starting else _GROWTH_LATER):
+            self._grew_in = self._round
+        if has_queue or self._round - self._grew_in >= _START_ROUNDS:
+            self._is_starting = False
         self._rates.append(0.0)
-        if not any(self._rates):
-            self._rates[-1] = self._full_rate
+        while has_queue and len(self._rates) > _QUEUE_ROUNDS:
+            # A queue that stays was filled by a rate that is too high.
+            self._rates.popleft()
 
     def _note_trip(self, trip_s: float, now_s: float) -> None:
         if not self._bases or now_s - self._bases[-1][0] > _BASE_SPAN_S:
@@ -167,7 +195,8 @@ class Congestion:
             return _DRAIN_GAIN
         if self._is_starting:
             return _START_GAIN
-        return _PROBE_GAIN if self._round % _PROBE_ROUNDS == 0 else 1.0
+        probes = self._round % _PROBE_ROUNDS == 0 or self._round - self._grew_in < _GROWTH_ROUNDS
+        return _PROBE_GAIN if probes else 1.0
 
     def _rate_min(self) -> float:
         """Return what is tried on any line: at first the smallest flight in a round trip."""
@@ -176,5 +205,6 @@ class Congestion:
         return (_FLIGHT_BYTES_MIN if self._is_starting else _FULL_BYTES) / self.base_s
 
     def _flight_max_bytes(self) -> float:
-        carried = 2 * self.rate_bytes_s * (self.base_s or 0.0)
+        trips = 1.0 if self._is_draining else 2.0
+        carried = trips * self.rate_bytes_s * (self.base_s or 0.0)
         return min(max(carried, _FLIGHT_BYTES_MIN), _FLIGHT_BYTES_MAX)

@@ -86,7 +86,9 @@ class Datagrams:
             self._unanswered += 1
             at_once = is_odd or packet.asks or self._unanswered >= _UNANSWERED_MAX
             due_s = now_s if at_once else now_s + ACK_DELAY_S
-            self._answer_at_s = min(due_s, due_s if self._answer_at_s is None else self._answer_at_s)
+            self._answer_at_s = min(
+                due_s, due_s if self._answer_at_s is None else self._answer_at_s
+            )
 
     def packets(self, now_s: float) -> list[bytes]:
         """Return the packets that are to leave now."""
@@ -121,9 +123,7 @@ class Datagrams:
     def farewell(self) -> list[bytes]:
         """Return what tells the other side that this one has closed the link."""
         return [
-            encode_packet(
-                Packet(number=self.outflow.number(), seen=self.inflow.seen(), ends=True)
-            )
+            encode_packet(Packet(number=self.outflow.number(), seen=self.inflow.seen(), ends=True))
             for _ in range(_FAREWELLS)
         ]
 
@@ -142,5 +142,3 @@ class Datagrams:
         self._said_s = now_s
         self._answer_at_s, self._unanswered = None, 0
         return data
-
-

@@ -153,7 +153,7 @@ class Outflow:
         arrived = [number for number in self._flights if seen.has(number)]
         for number in arrived:
             flight = self._flights.pop(number)
-            self.congestion.arrive(flight.sent, now_s)
+            self.congestion.arrive(flight.sent, now_s, is_newest=number == seen.highest)
             self._drop(flight)
             if self._newest is None or number > self._newest[0]:
                 self._newest = (number, now_s - flight.sent.at_s)
@@ -201,15 +201,16 @@ class Outflow:
             return False
         self._waits += 1
         self._wait_from_s = now_s
-        waiting = [f.piece for f in self._flights.values() if f.piece in self._pieces]
-        again = [piece for piece in dict.fromkeys(waiting) if piece is not None][:AGAIN]
-        self._again.extendleft(piece for piece in reversed(again) if piece not in self._again)
+        flying = dict.fromkeys(flight.piece for flight in self._flights.values())
+        again = [piece for piece in flying if piece is not None and piece in self._pieces][:AGAIN]
+        self._again.extendleft(reversed(again))
         return True
 
     def _wait_s(self) -> float:
         trip_s = _TRIP_FIRST_S if self._trip_s is None else self._trip_s
-        wait_s = max(trip_s + 4 * self._variation_s, _WAIT_MIN_S) + 2 * ACK_DELAY_S
-        return min(wait_s * 2 ** max(0, self._waits - _PATIENT_WAITS), max(wait_s, _WAIT_MAX_S))
+        wait_s = trip_s + max(2 * self._variation_s, trip_s / 8, _WAIT_MIN_S) + ACK_DELAY_S
+        longer = float(2 ** max(0, self._waits - _PATIENT_WAITS))
+        return min(wait_s * longer, max(wait_s, _WAIT_MAX_S))
 
     def _lost_after_s(self) -> float:
         assert self._newest is not None

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.app import Node
-from node.link import _transport
 from node.station import Station
 from schemas.codes import Role
 from schemas.wire import Frame, Message, encode_message
@@ -194,10 +193,8 @@ class Worker(Commune):
 
     def _socket(self) -> socket.socket | None:
         assert self.node.uplink is not None
-        opened = self.node.uplink._socket
-        transport = _transport(opened) if opened is not None else None
-        found: socket.socket | None = transport.get_extra_info("socket") if transport else None
-        return found
+        opened = self.node.uplink._opened
+        return opened.tcp if opened is not None else None
 
     async def _sent(self, _: Any) -> list[int]:
         """Return bytes of frames handed to the link so far, and of those handed out again."""

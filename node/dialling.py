@@ -1,0 +1,240 @@
+"""Dials the parent on either way, or on both where it is in doubt which gets through."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from socket import socket
+from typing import Final
+
+import aiohttp
+
+from crypto.certificates import Subject
+from crypto.errors import CertificateError, CryptoError
+from node.choice import Choice, Losses, Reason, Way
+from node.clock import Clock
+from node.dtls import Dialling, judge
+from node.exchange import Transport
+from node.folder import NodeFolder, expiry_ms, is_directly_below
+from node.tls import bear_loss, client_context, keep_resumable, peer_subject
+from node.udp import dial
+from node.websocket import PATH, PING_S, WebSocket, drop, tcp_losses, transport_of
+from schemas.limits import MESSAGE_BYTES_MAX
+from sync.errors import LinkError
+
+log = logging.getLogger(__name__)
+
+_CONNECT_S: Final = 30.0
+# The second way is dialled when the first has not come up after this: some round trips of a poor
+# line.
+_HEAD_START_S: Final = 4.0
+# Headers that tell the parent nothing.
+_NEEDLESS: Final = ("User-Agent", "Accept", "Accept-Encoding")
+
+UNREACHED: Final = (CryptoError, LinkError, OSError, aiohttp.ClientError)
+
+
+@dataclass(slots=True)
+class Opened:
+    """A link that is up, of either way.
+
+    Attributes:
+        subject: the parent.
+        chain: of its certificate, as DER.
+        losses: tells what was lost so far.
+        drop: ends it at once, as a cut would.
+        tcp: the socket, where there is one.
+        kept: what is to be given back when it is over.
+    """
+
+    way: Way
+    transport: Transport
+    subject: Subject
+    chain: list[bytes]
+    losses: Callable[[], Losses]
+    drop: Callable[[], None]
+    kept: AsyncExitStack
+    tcp: socket | None = None
+
+    async def close(self) -> None:
+        """Give back what it took."""
+        await self.kept.aclose()
+
+
+class Dialler:
+    """Dials the parent of a node; remembers sessions, and through its choice what worked.
+
+    Attributes:
+        choice: of the way.
+    """
+
+    def __init__(self, folder: NodeFolder, clock: Clock) -> None:
+        """Dial the parent that the folder's configuration names."""
+        self._folder = folder
+        self._clock = clock
+        # Kept, because a session is resumed in the context that it began in.
+        self._context = client_context(folder)
+        self._dialling = Dialling(folder)
+        # Datagrams failed just now: whether they were answered at all.
+        self._failed: bool | None = None
+        self.choice = Choice(may_datagrams=folder.config.datagrams)
+
+    async def open(self) -> Opened:
+        """Return a link of whichever way is up first, the likelier one being dialled first.
+
+        Raises:
+            CryptoError, LinkError, OSError, aiohttp.ClientError: the parent cannot be reached.
+        """
+        now_s = self._clock.monotonic_s()
+        first = self.choice.first(now_s)
+        if not self.choice.may_try_datagrams(now_s):
+            opened = await self._reach("websocket")
+            self.choice.take("websocket", "usual")
+            return opened
+        second: Way = "websocket" if first == "datagrams" else "datagrams"
+        self._failed = None
+        opened = await self._race(first, second)
+        self._judge_failure(opened.way)
+        reason: Reason = "usual"
+        if opened.way == "datagrams":
+            reason = "remembered" if first == "datagrams" else "unreachable"
+        elif first == "datagrams":
+            reason = "broken"
+        self.choice.take(opened.way, reason)
+        return opened
+
+    async def open_other(self, reason: Reason) -> Opened | None:
+        """Return a link of the way that is not taken now; None: it does not come up."""
+        other: Way = "websocket" if self.choice.way == "datagrams" else "datagrams"
+        self._failed = None
+        try:
+            opened = await self._reach(other)
+        except UNREACHED as error:
+            self._judge_failure(self.choice.way)
+            log.info("other way not up", extra={"way": other, "reason": type(error).__name__})
+            return None
+        self.choice.take(other, reason)
+        return opened
+
+    def _judge_failure(self, way: Way) -> None:
+        """Learn from datagrams that failed while the other way is up: else the line is down."""
+        if way == "websocket" and self._failed is not None:
+            self.choice.datagrams_failed(self._clock.monotonic_s(), is_answered=self._failed)
+
+    async def _race(self, first: Way, second: Way) -> Opened:
+        """Return the link that is up first; the second way waits for its turn."""
+        errors: dict[Way, Exception] = {}
+        found: list[Opened] = []
+        turn = asyncio.Event()
+        tasks: list[asyncio.Task[None]] = []
+
+        async def attempt(way: Way) -> None:
+            if way == second:
+                try:
+                    async with asyncio.timeout(_HEAD_START_S):
+                        await turn.wait()
+                except TimeoutError:
+                    turn.set()
+            try:
+                opened = await self._reach(way)
+            except UNREACHED as error:
+                errors[way] = error
+                turn.set()
+                return
+            if found:
+                await opened.close()
+                return
+            found.append(opened)
+            for task in tasks:
+                if task is not asyncio.current_task():
+                    task.cancel()
+
+        async with asyncio.TaskGroup() as group:
+            tasks += [
+                group.create_task(attempt(way), name=f"dial {way}") for way in (first, second)
+            ]
+        if found:
+            return found[0]
+        raise errors.get("websocket") or errors["datagrams"]
+
+    async def _reach(self, way: Way) -> Opened:
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(_CONNECT_S):
+                opened = await (
+                    self._websocket(stack) if way == "websocket" else self._datagrams(stack)
+                )
+            opened.kept = stack.pop_all()
+        return opened
+
+    async def _websocket(self, stack: AsyncExitStack) -> Opened:
+        client = aiohttp.ClientSession(skip_auto_headers=_NEEDLESS)
+        await stack.enter_async_context(client)
+        opened = await client.ws_connect(
+            f"wss://{self._folder.config.parent}{PATH}",
+            ssl=self._context,
+            max_msg_size=MESSAGE_BYTES_MAX,
+            heartbeat=PING_S,
+            compress=0,
+        )
+        secured = opened.get_extra_info("ssl_object")
+
+        def end() -> None:
+            # The parent named the session after the handshake.
+            self._context.resumes = keep_resumable(secured)
+            drop(opened)
+
+        stack.callback(end)
+        transport = transport_of(opened)
+        bear_loss(transport)
+        subject, chain = peer_subject(secured, self._folder, self._plausible_now_ms())
+        self._check_parent(subject)
+        return Opened(
+            "websocket",
+            WebSocket(opened),
+            subject,
+            chain,
+            lambda: tcp_losses(transport),
+            lambda: drop(opened),
+            stack,
+            transport.get_extra_info("socket") if transport else None,
+        )
+
+    async def _datagrams(self, stack: AsyncExitStack) -> Opened:
+        host, _, port = self._folder.config.parent.rpartition(":")
+        dialled = await dial(self._dialling, host.strip("[]"), int(port), self._clock)
+        stack.callback(dialled.close)
+        channel = dialled.channel
+        assert channel is not None
+        stack.callback(channel.abort)
+        try:
+            await channel.opened()
+        except (LinkError, OSError):
+            self._failed = channel.is_answered
+            raise
+        subject, chain = judge(channel.secured, self._folder, self._plausible_now_ms())
+        self._check_parent(subject)
+        return Opened(
+            "datagrams",
+            channel,
+            subject,
+            chain,
+            lambda: Losses(packets=channel.losses[0], lost=channel.losses[1]),
+            channel.abort,
+            stack,
+        )
+
+    def _check_parent(self, subject: Subject) -> None:
+        if not is_directly_below(self._folder.subject, subject):
+            raise CertificateError(
+                "certificate_wrong_tier",
+                f"{subject.name} ({subject.code}) is not the tier above this node.",
+                "Check the setting `parent` in node.toml.",
+            )
+
+    def _plausible_now_ms(self) -> int | None:
+        """Return the time to judge the parent by, unless our clock is plainly wrong."""
+        now_ms = self._clock.now_ms()
+        own = self._folder.chain[0]
+        is_plausible = own.not_valid_before_utc.timestamp() * 1000 <= now_ms < expiry_ms(own)
+        return now_ms if is_plausible else None
