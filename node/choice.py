@@ -70,9 +70,13 @@ class Choice:
         """Tell whether UDP is worth its bytes now."""
         return self._may_datagrams and now_s >= self._not_before_s
 
-    def first(self, now_s: float) -> Way:
-        """Return the way to dial first."""
-        return self._prefers if self.may_try_datagrams(now_s) else "websocket"
+    def only(self, now_s: float) -> Way | None:
+        """Return the one way to dial; None: both may be."""
+        return None if self.may_try_datagrams(now_s) else "websocket"
+
+    def first(self) -> Way:
+        """Return the way to dial first, of both."""
+        return self._prefers
 
     def take(self, way: Way, reason: Reason) -> None:
         """A link of this way is up."""

@@ -86,12 +86,12 @@ class Dialler:
         Raises:
             CryptoError, LinkError, OSError, aiohttp.ClientError: the parent cannot be reached.
         """
-        now_s = self._clock.monotonic_s()
-        first = self.choice.first(now_s)
-        if not self.choice.may_try_datagrams(now_s):
-            opened = await self._reach("websocket")
-            self.choice.take("websocket", "usual")
+        only = self.choice.only(self._clock.monotonic_s())
+        if only is not None:
+            opened = await self._reach(only)
+            self.choice.take(only, "usual")
             return opened
+        first = self.choice.first()
         second: Way = "websocket" if first == "datagrams" else "datagrams"
         self._failed = None
         opened = await self._race(first, second)

@@ -164,6 +164,8 @@ class Uplink:
 
     async def _talk(self, opened: Opened) -> None:
         session = await self._sessions.greet(opened.subject, opened.chain, "parent")
+        if opened.way == "datagrams":
+            session.leave_pacing()
         choice = self._dialler.choice
         self.status.way, self.status.way_reason = choice.way, choice.reason
         await self._set_state("up", peer_name=session.peer.name)
@@ -302,6 +304,8 @@ class Downlink:
             subject, chain = show()
             self._check_child(subject)
             session = await self._sessions.greet(subject, chain, "child")
+            if way == "datagrams":
+                session.leave_pacing()
             code = subject.code
             log.info("child connected", extra={"code": code, "way": way})
             await Exchange(transport, session, self._sessions).run()

@@ -22,9 +22,13 @@ _GROWTH: Final = 1.25
 # What was tried faster and was faster is tried faster again.
 _GROWTH_LATER: Final = 1.05
 _GROWTH_ROUNDS: Final = 2
-_START_ROUNDS: Final = 3
-# One round trip of this many is tried faster.
-_PROBE_ROUNDS: Final = 6
+_START_ROUNDS: Final = 4
+# One round trip of this many is tried faster; all while there is no sign of a queue, unless the
+# losses could be those of a line that drops what is too fast.
+_PROBE_ROUNDS: Final = 5
+_PROBE_QUEUE: Final = 0.25
+_PROBE_LOSS: Final = 0.25
+_LOSS_SAMPLES: Final = 32
 _PROBE_GAIN: Final = 1.25
 _DRAIN_GAIN: Final = 0.7
 _RATE_ROUNDS: Final = 10
@@ -60,6 +64,7 @@ class Congestion:
         flight_bytes: that left and are neither acknowledged nor given up.
         delivered_bytes: acknowledged since the start, packet by packet.
         lost_bytes: given up since the start.
+        loss: share of the last packets that was lost.
     """
 
     def __init__(self) -> None:
@@ -67,6 +72,7 @@ class Congestion:
         self.flight_bytes = 0
         self.delivered_bytes = 0
         self.lost_bytes = 0
+        self.loss = 0.0
         # When the last delivery became known, and when what it delivered had left.
         self._delivered_at_s = 0.0
         self._first_at_s = 0.0
@@ -79,6 +85,7 @@ class Congestion:
         self._is_starting = True
         self._grew_in = 0
         self._is_draining = False
+        self._queue_s = 0.0
         self._free_at_s = 0.0
 
     @property
@@ -134,6 +141,7 @@ class Congestion:
         """
         self.flight_bytes -= sent.size_bytes
         self.delivered_bytes += sent.size_bytes
+        self.loss -= self.loss / _LOSS_SAMPLES
         self._delivered_at_s = now_s
         self._first_at_s = max(self._first_at_s, sent.at_s)
         if is_newest:
@@ -153,6 +161,7 @@ class Congestion:
         """Count a packet that was lost."""
         self.flight_bytes -= sent.size_bytes
         self.lost_bytes += sent.size_bytes
+        self.loss += (1 - self.loss) / _LOSS_SAMPLES
 
     def _begin_round(self, has_queue: bool) -> None:
         """One round trip is over: the first packet of the present one came back."""
@@ -177,10 +186,10 @@ class Congestion:
         # What came within a part of a round trip: its shortest one is free of jitter.
         while self._standing_s[0][0] < now_s - base_s / 2:
             self._standing_s.popleft()
-        queue_s = min(trip for _, trip in self._standing_s) - base_s
-        if queue_s > self._queue_max_s():
+        self._queue_s = min(trip for _, trip in self._standing_s) - base_s
+        if self._queue_s > self._queue_max_s():
             self._is_draining = True
-        elif queue_s < self._queue_max_s() * _DRAINED:
+        elif self._queue_s < self._queue_max_s() * _DRAINED:
             self._is_draining = False
 
     def _has_queue(self) -> bool:
@@ -196,6 +205,8 @@ class Congestion:
         if self._is_starting:
             return _START_GAIN
         probes = self._round % _PROBE_ROUNDS == 0 or self._round - self._grew_in < _GROWTH_ROUNDS
+        if self.loss < _PROBE_LOSS:
+            probes = probes or self._queue_s < _PROBE_QUEUE * self._queue_max_s()
         return _PROBE_GAIN if probes else 1.0
 
     def _rate_min(self) -> float:

@@ -23,13 +23,15 @@ _PATIENCE_MIN: Final = 1 / 8
 _PATIENCE_MAX: Final = 1.0
 _TRIP_FIRST_S: Final = 1.0
 _WAIT_MIN_S: Final = 0.05
-_WAIT_MAX_S: Final = 15.0
+_WAIT_MAX_S: Final = 10.0
 # An acknowledgement may wait so long for company.
 ACK_DELAY_S: Final = 0.025
 # So many waits in vain, one after the other, before they grow.
-_PATIENT_WAITS: Final = 4
+_PATIENT_WAITS: Final = 8
 # Pieces that leave again after a wait in vain: of two, one arrives.
 AGAIN: Final = 2
+# Where such a share is lost, the last ones leave twice.
+_COPIED_LOSS: Final = 0.04
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class Outflow:
         self._patience = _PATIENCE_MIN
         self._waits = 0
         self._wait_from_s = 0.0
+        self._copy_at_s: float | None = None
 
     @property
     def queued_bytes(self) -> int:
@@ -137,6 +140,9 @@ class Outflow:
         self._flights[number] = _Transmission(piece, sent)
         self._wait_from_s = now_s
         self.packets += 1
+        # Nothing behind the last packet would show that it was lost.
+        is_last = is_idle and piece is not None and self.congestion.loss >= _COPIED_LOSS
+        self._copy_at_s = now_s + (self.congestion.base_s or 0.0) / 4 if is_last else None
 
     # Answers
 
@@ -188,6 +194,8 @@ class Outflow:
         times = [self._wait_from_s + self._wait_s()]
         if not self._flights:
             return times[0]
+        if self._copy_at_s is not None:
+            times.append(self._copy_at_s)
         oldest = next(iter(self._flights))
         if self._newest is not None and oldest < self._newest[0]:
             times.append(self._flights[oldest].sent.at_s + self._lost_after_s())
@@ -196,6 +204,7 @@ class Outflow:
     def on_time(self, now_s: float) -> bool:
         """Find what was lost; tell whether an answer is overdue, so that something must leave."""
         self._give_up(now_s)
+        self._copy(now_s)
         waits = self._flights or self._is_blocked()
         if not waits or now_s < self._wait_from_s + self._wait_s():
             return False
@@ -205,6 +214,17 @@ class Outflow:
         again = [piece for piece in flying if piece is not None and piece in self._pieces][:AGAIN]
         self._again.extendleft(reversed(again))
         return True
+
+    def _copy(self, now_s: float) -> None:
+        """Let the last pieces leave twice on a line that loses many; it has nothing else to do."""
+        if self._copy_at_s is None or now_s < self._copy_at_s:
+            return
+        self._copy_at_s = None
+        if not self._queue and not self._again:
+            flying = [flight.piece for flight in self._flights.values()]
+            self._again += [
+                piece for piece in list(self._pieces)[-AGAIN:] if flying.count(piece) == 1
+            ]
 
     def _wait_s(self) -> float:
         trip_s = _TRIP_FIRST_S if self._trip_s is None else self._trip_s

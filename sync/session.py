@@ -7,7 +7,7 @@ State that matters is in the store: a session can be thrown away at any moment.
 """
 
 from crypto.certificates import Subject
-from schemas.limits import WINDOW_BYTES_MAX, WINDOW_BYTES_MIN
+from schemas.limits import WINDOW_BYTES_MAX, WINDOW_BYTES_MIN, WINDOW_BYTES_PACED
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
     PROTOCOL_VERSION,
@@ -57,6 +57,10 @@ class Session:
     def rate_bytes_s(self) -> float | None:
         """What the line was seen to carry; None before."""
         return self._sender.pace.rate_bytes_s
+
+    def leave_pacing(self) -> None:
+        """Hold back less: what carries the messages holds back what the line does not take."""
+        self._sender.pace.widen(WINDOW_BYTES_PACED)
 
     def log_received(self, named: bytes) -> bytes:
         """Return the id of a log that the peer sends, by its id or reference.

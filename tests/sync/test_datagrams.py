@@ -106,7 +106,6 @@ def test_whatever_the_line_does_messages_arrive_once_and_in_order(
         world.ends[1].outflow.put(message[::-1])
     while not all(end.outflow.is_done for end in world.ends):
         world.step()
-        assert not any(end.is_dead(world.now_s) for end in world.ends), "a line that lives"
     assert world.got == ([message[::-1] for message in wanted], wanted)
 
 

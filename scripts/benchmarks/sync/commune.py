@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.app import Node
+from node.choice import Choice, Losses, Reason, Way
 from node.station import Station
 from schemas.codes import Role
 from schemas.wire import Frame, Message, encode_message
@@ -35,6 +36,23 @@ from sync.session import Session
 
 _NEVER: Final = (1e9, 0.0)
 _DAY_MS: Final = 86_400_000
+
+
+class ForcedChoice(Choice):
+    """A choice that was made: for measuring one way."""
+
+    def __init__(self, way: str) -> None:
+        """Take this way alone."""
+        super().__init__(may_datagrams=True)
+        self._forced: Way = "datagrams" if way == "datagrams" else "websocket"
+
+    def only(self, now_s: float) -> Way | None:
+        """Return the way."""
+        return self._forced
+
+    def wants_other(self, losses: Losses, now_s: float) -> Reason | None:
+        """Stay."""
+        return None
 
 
 class CountingNode(Node):
@@ -99,6 +117,8 @@ class Worker(Commune):
             "rest": self._rest,
             "algorithm": self._algorithm,
             "sent": self._sent,
+            "way": self._way,
+            "force": self._force,
             "open": self._open,
         }
 
@@ -195,6 +215,15 @@ class Worker(Commune):
         assert self.node.uplink is not None
         opened = self.node.uplink._opened
         return opened.tcp if opened is not None else None
+
+    async def _way(self, _: Any) -> list[str]:
+        """Return the way that the link takes, and why."""
+        return [self.node.link.way, self.node.link.way_reason]
+
+    async def _force(self, way: str) -> None:
+        """Let links from now on take this way alone; empty: let the node choose again."""
+        assert self.node.uplink is not None
+        self.node.uplink._dialler.choice = ForcedChoice(way) if way else Choice(may_datagrams=True)
 
     async def _sent(self, _: Any) -> list[int]:
         """Return bytes of frames handed to the link so far, and of those handed out again."""
