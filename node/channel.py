@@ -13,7 +13,7 @@ from sync.errors import LinkError
 # The first datagram of a stranger who is not there, or cannot be reached; few bytes are wasted.
 HELLOS_MAX: Final = 6
 _FIRST_WAIT_S: Final = 1.3
-_WAIT_MIN_S: Final = 0.25
+_COPY_S: Final = 0.25
 # Of the handshake's round trip.
 _PATIENCE: Final = 1.25
 HANDSHAKE_S: Final = 20.0
@@ -49,9 +49,9 @@ class Channel:
         self._clock = clock
         self._is_dialler = is_dialler
         self._begun_s = self._flew_s = clock.monotonic_s()
-        self._is_flown_once = True
         self._again_s = _FIRST_WAIT_S
-        self._flights = 1
+        # Sendings of the present flight.
+        self._sendings = 1
         self._datagrams: Datagrams | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
@@ -87,10 +87,10 @@ class Channel:
             return
         now_s = self._clock.monotonic_s()
         if answers:
-            if self._is_flown_once:
+            if self._sendings == 1:
                 trip_s = now_s - self._flew_s
-                self._again_s = max(_WAIT_MIN_S, min(trip_s * _PATIENCE, _FIRST_WAIT_S))
-            self._is_flown_once, self._flew_s = True, now_s
+                self._again_s = max(_COPY_S, min(trip_s * _PATIENCE, _FIRST_WAIT_S))
+            self._sendings, self._flew_s = 1, now_s
             for answer in answers:
                 self._send(answer)
         if self.secured.is_open and self._datagrams is None:
@@ -140,17 +140,19 @@ class Channel:
         """Let the last flight leave again while nothing shows that it came; return until when."""
         if self.secured.is_heard:
             return float("inf")
-        is_lost = not self.is_answered and self._flights >= HELLOS_MAX
-        if now_s >= self._begun_s + HANDSHAKE_S or (
-            is_lost and now_s >= self._flew_s + self._again_s
-        ):
+        is_lost = not self.is_answered and self._sendings >= HELLOS_MAX
+        # Who is there gets each flight twice: this way is taken where many packets are lost.
+        is_copy = self.is_answered and self._sendings == 1
+        due_s = self._flew_s + (_COPY_S if is_copy else self._again_s)
+        if now_s >= self._begun_s + HANDSHAKE_S or (is_lost and now_s >= due_s):
             self.fail(TimeoutError("no answer to the handshake of the datagram link"))
-        elif now_s >= self._flew_s + self._again_s:
-            self._flights += 1
-            self._is_flown_once, self._flew_s = False, now_s
+        elif now_s >= due_s:
+            self._sendings += 1
+            self._flew_s = now_s
+            due_s = now_s + self._again_s
             for datagram in self.secured.flight:
                 self._send(datagram)
-        return min(self._flew_s + self._again_s, self._begun_s + HANDSHAKE_S)
+        return min(due_s, self._begun_s + HANDSHAKE_S)
 
     # What the link asks
 

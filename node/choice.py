@@ -24,12 +24,12 @@ _CALM_S: Final = 600.0
 _CALM_PACKETS: Final = 40
 # TCP drowned soon after it was taken again: it is given longer to recover, each time.
 _CALM_S_MAX: Final = 4 * 3_600.0
-# UDP that nobody answers is asked again after this, doubling: some hundred bytes an hour.
-_BLOCKED_S: Final = 600.0
+# UDP that nobody answers is asked once more soon, then rarely: some hundred bytes an hour.
+_BLOCKED_S: Final = 60.0
 _BLOCKED_NEXT_S: Final = 2 * 3_600.0
 _BLOCKED_S_MAX: Final = 24 * 3_600.0
 # UDP that was answered and failed all the same, as it may on a line that loses a third.
-_FAILED_S: Final = 30.0
+_FAILED_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 _CONNECT_S: Final = 30.0
 # The second way is dialled when the first has not come up after this: some round trips of a poor
 # line.
-_HEAD_START_S: Final = 4.0
+_HEAD_START_S: Final = 2.5
 # Headers that tell the parent nothing.
 _NEEDLESS: Final = ("User-Agent", "Accept", "Accept-Encoding")
 

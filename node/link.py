@@ -185,13 +185,13 @@ class Uplink:
             _TakenOverError: the other way is up.
         """
         while True:
-            await self._clock.sleep(_METER_S)
-            self._measure(session)
             reason = self._dialler.choice.wants_other(opened.losses(), self._clock.monotonic_s())
             if reason is not None:
                 self._next = await self._dialler.open_other(reason)
                 if self._next is not None:
                     raise _TakenOverError("link_taken_over", "the link goes another way")
+            await self._clock.sleep(_METER_S)
+            self._measure(session)
 
     def _measure(self, session: Session) -> None:
         self.status.rate_bytes_s = session.rate_bytes_s or self.status.rate_bytes_s

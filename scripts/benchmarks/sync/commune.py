@@ -104,6 +104,7 @@ class Worker(Commune):
         super().__init__(node, station)
         self._next_acts: deque[tuple[str, dict[str, Any]]] = deque()
         self._seed = 1_000_000
+        self._chosen: Choice | None = None
 
     def orders(self) -> dict[str, Order]:
         """Return what can be ordered."""
@@ -221,9 +222,11 @@ class Worker(Commune):
         return [self.node.link.way, self.node.link.way_reason]
 
     async def _force(self, way: str) -> None:
-        """Let links from now on take this way alone; empty: let the node choose again."""
+        """Let links from now on take this way alone; empty: the node chooses, as it did before."""
         assert self.node.uplink is not None
-        self.node.uplink._dialler.choice = ForcedChoice(way) if way else Choice(may_datagrams=True)
+        dialler = self.node.uplink._dialler
+        self._chosen = self._chosen or dialler.choice
+        dialler.choice = ForcedChoice(way) if way else self._chosen
 
     async def _sent(self, _: Any) -> list[int]:
         """Return bytes of frames handed to the link so far, and of those handed out again."""

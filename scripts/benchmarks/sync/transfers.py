@@ -31,9 +31,17 @@ def slow(loss: float = 0.0, burst: float = 1.0) -> Shape:
     return Shape(rate_bps=64_000, delay_ms=300, loss=loss, burst=burst)
 
 
-def connected(stage: Stage, shape: Shape, algorithm: str = "") -> Steps[bool]:
-    """Connect anew over a line of this shape; return whether there is such an algorithm."""
+def connected(stage: Stage, shape: Shape, way: str = "") -> Steps[bool]:
+    """Connect anew over a line of this shape; return whether there is such a way.
+
+    Args:
+        stage: where.
+        shape: of the line.
+        way: `datagrams`, an algorithm of TCP, or empty: what the node chooses.
+    """
     yield "disconnect", None
+    algorithm = "" if way == "datagrams" else way
+    yield "force", "websocket" if algorithm else way
     stage.lab.shape(shape)
     yield "connect", None
     if not (yield "up", WITHIN_S):
@@ -49,14 +57,14 @@ def _left(stage: Stage) -> Steps[None]:
     yield "known", {"within_s": WITHIN_S}
 
 
-def sending(shape: Shape, count: int, seed: int, algorithm: str = "") -> Job[float | None]:
+def sending(shape: Shape, count: int, seed: int, way: str = "") -> Job[float | None]:
     """Return a job: seconds from the commit of changes until they are known to be countersigned.
 
-    It returns None without such an algorithm.
+    It returns None without such a way.
     """
 
     def job(stage: Stage) -> Steps[float | None]:
-        if not (yield from connected(stage, shape, algorithm)):
+        if not (yield from connected(stage, shape, way)):
             return None
         begun_s = yield "change", {"seed": seed, "count": count}
         known_s = yield "known", {"within_s": WITHIN_S}
