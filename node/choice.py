@@ -82,8 +82,11 @@ class Choice:
         """A link of this way is up."""
         if way == "datagrams":
             self._blocked_s, self._not_before_s = _BLOCKED_S, 0.0
-        if reason in ("losses", "unreachable") and self._prefers == "websocket":
+        if reason in ("losses", "unreachable"):
             self._prefers = "datagrams"
+            if self.reason == "calm":
+                # TCP was taken again too early.
+                self._calm_s = min(2 * self._calm_s, _CALM_S_MAX)
         elif reason == "calm":
             self._prefers = "websocket"
         self.way, self.reason = way, reason if self._may_datagrams else "forbidden"
@@ -111,10 +114,6 @@ class Choice:
             return None
         self._remember(losses, now_s, self._calm_s)
         return "calm" if self._is_calm(losses, now_s) else None
-
-    def drowned_again(self) -> None:
-        """TCP was taken again too early."""
-        self._calm_s = min(2 * self._calm_s, _CALM_S_MAX)
 
     def _remember(self, losses: Losses, now_s: float, for_s: float) -> None:
         if not self._seen or now_s - self._seen[-1][0] >= for_s / _RECENT_S:

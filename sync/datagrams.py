@@ -12,8 +12,9 @@ from sync.packets import PIECE_BYTES_MAX, Packet, decode_packet, encode_packet
 
 # So long may the line be silent: a NAT forgets a way after 30 s or more.
 KEEPALIVE_S: Final = 25.0
-# Without a word of the other side for so long, though it was asked, the line is dead.
+# Without a word of the other side for so long the line is dead; sooner if it was asked.
 SILENCE_S: Final = 60.0
+ANSWER_S: Final = 20.0
 # Every other packet that wants an answer gets one at once.
 _UNANSWERED_MAX: Final = 2
 # Farewells that leave together; nobody answers them.
@@ -42,6 +43,8 @@ class Datagrams:
         self._keeps_alive = keeps_alive
         self._heard_s = now_s
         self._said_s = now_s
+        # When the first packet left that should have been answered since.
+        self._asked_s: float | None = None
         self._answer_at_s: float | None = None
         self._unanswered = 0
         self._asks = keeps_alive
@@ -53,7 +56,13 @@ class Datagrams:
 
     def is_dead(self, now_s: float) -> bool:
         """Tell whether nothing was heard for too long."""
-        return now_s - self._heard_s > SILENCE_S
+        return now_s >= self._dead_at_s()
+
+    def _dead_at_s(self) -> float:
+        dead_at_s = self._heard_s + SILENCE_S
+        if self._asked_s is not None:
+            dead_at_s = min(dead_at_s, max(self._asked_s, self._heard_s) + ANSWER_S)
+        return dead_at_s
 
     def take(self) -> bytes | None:
         """Return the next message of the other side; None: it is not here yet.
@@ -78,6 +87,7 @@ class Datagrams:
         self._heard_s = now_s
         if packet.seen is not None:
             self.outflow.on_seen(packet.seen, now_s)
+            self._asked_s = now_s if self.outflow.waits else None
         self.has_ended = self.has_ended or packet.ends
         is_odd = self.inflow.note(packet.number)
         if packet.piece is not None:
@@ -116,7 +126,7 @@ class Datagrams:
             self.outflow.next_s(),
             self.outflow.room_at_s(now_s),
             self._said_s + KEEPALIVE_S if self._keeps_alive else None,
-            self._heard_s + SILENCE_S,
+            self._dead_at_s(),
         ]
         return min(at_s for at_s in times if at_s is not None)
 
@@ -138,6 +148,7 @@ class Datagrams:
         data = encode_packet(packet)
         if packet.wants_answer:
             self.outflow.left(number, piece[0] if piece else None, len(data), now_s)
+            self._asked_s = now_s if self._asked_s is None else self._asked_s
             self._asks = False
         self._said_s = now_s
         self._answer_at_s, self._unanswered = None, 0

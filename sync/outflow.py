@@ -84,6 +84,11 @@ class Outflow:
         return not self._queue and not self._pieces
 
     @property
+    def waits(self) -> bool:
+        """Whether something is on its way that was not answered."""
+        return bool(self._flights)
+
+    @property
     def trip_s(self) -> float | None:
         """The smoothed round trip; None before the first one."""
         return self._trip_s

@@ -140,12 +140,12 @@ def cutting(count: int, seed: int, longest_s: float) -> Job[Cut]:
         yield "known", {"within_s": WITHIN_S, "broken": (at_s, _CUT_S)}
         yield from _left(stage)
         after = yield "sent", None
-        return Cut(after[1] - before[1], *_compare(stage))
+        return Cut(after[1] - before[1], *compare(stage))
 
     return job
 
 
-def _compare(stage: Stage) -> tuple[int, int]:
+def compare(stage: Stage) -> tuple[int, int]:
     """Return how many leaves the province lacks, and how many changes it holds twice."""
     with _opened(stage, communes()[0].folder) as near, _opened(stage, PROVINCE.folder) as far:
         log_id = near.execute("SELECT log_id FROM log WHERE purpose = 'up'").fetchone()[0]
