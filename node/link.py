@@ -101,7 +101,8 @@ class Uplink:
         # Up beside the link, which it replaces.
         self._next: Opened | None = None
         self._dialler = Dialler(folder, clock)
-        self.status = LinkStatus(state="down", since_ms=clock.now_ms())
+        reason = self._dialler.choice.reason
+        self.status = LinkStatus(state="down", since_ms=clock.now_ms(), way_reason=reason)
 
     async def set_cut(self, is_cut: bool) -> None:
         """Cut the link as a broken line would, or let it come back."""

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -70,6 +70,11 @@ class Host:
         for process in self._started:
             process.kill()
             process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    # What it did not read any more cannot be flushed.
+                    with suppress(BrokenPipeError):
+                        pipe.close()
 
 
 class Lab:
