@@ -268,7 +268,7 @@ class BlobExchange:
         want = self._serving.popleft()
         size = min(CHUNK_BYTES, want.length)
         total, data = self._files.read(want.sha256, want.offset, size)
-        left = want.length - len(data)
+        left = min(want.length, total - want.offset) - len(data)
         if data and left > 0:
             rest = replace(want, offset=want.offset + len(data), length=left)
             self._serving.appendleft(rest)

@@ -39,6 +39,12 @@ _WINDOW_BYTES_MAX: Final = 2 << 20
 # What leaves shrink to at first guess.
 _RATIO: Final = 0.3
 _TRIES: Final = 4
+_PARAMETERS: Final = zstandard.ZstdCompressionParameters.from_level(
+    _LEVEL,
+    format=zstandard.FORMAT_ZSTD1_MAGICLESS,
+    write_content_size=False,
+    write_dict_id=False,
+)
 
 
 class Growing:
@@ -254,6 +260,8 @@ def _entries(data: bytes) -> list[Stripped]:
     """
     reader = _Reader(data)
     count = reader.number(FRAME_LEAVES_MAX)
+    if count == 0:
+        raise FrameError("frame_malformed", "a frame without leaves")
     tags = [_tag(byte) for byte in reader.take(count)]
     changes = [tag for tag in tags if tag != Tag.RAW]
     writers = [reader.number(1 << 32) for _ in changes]
@@ -340,45 +348,27 @@ class _Reader:
 
 
 def _compressor(dictionary: bytes, past: bytes) -> zstandard.ZstdCompressor:
-    if past:
-        return _compressor_with(_together(dictionary, past))
-    return _made_compressor(dictionary)
-
-
-@cache
-def _made_compressor(dictionary: bytes) -> zstandard.ZstdCompressor:
-    return _compressor_with(zstandard.ZstdCompressionDict(dictionary) if dictionary else None)
-
-
-def _compressor_with(help_: zstandard.ZstdCompressionDict | None) -> zstandard.ZstdCompressor:
-    return zstandard.ZstdCompressor(
-        dict_data=help_,
-        compression_params=zstandard.ZstdCompressionParameters.from_level(
-            _LEVEL,
-            format=zstandard.FORMAT_ZSTD1_MAGICLESS,
-            write_content_size=False,
-            write_dict_id=False,
-        ),
-    )
+    """Return a new one: the library crashes the process where two threads use one."""
+    help_ = _together(dictionary, past) if past else _trained(dictionary)
+    return zstandard.ZstdCompressor(dict_data=help_, compression_params=_PARAMETERS)
 
 
 def _decompressor(dictionary: bytes, past: bytes) -> zstandard.ZstdDecompressor:
-    if past:
-        return _decompressor_with(_together(dictionary, past))
-    return _made_decompressor(dictionary)
-
-
-@cache
-def _made_decompressor(dictionary: bytes) -> zstandard.ZstdDecompressor:
-    return _decompressor_with(zstandard.ZstdCompressionDict(dictionary) if dictionary else None)
-
-
-def _decompressor_with(help_: zstandard.ZstdCompressionDict | None) -> zstandard.ZstdDecompressor:
     return zstandard.ZstdDecompressor(
-        dict_data=help_,
+        dict_data=_together(dictionary, past) if past else _trained(dictionary),
         format=zstandard.FORMAT_ZSTD1_MAGICLESS,
         max_window_size=_WINDOW_BYTES_MAX,
     )
+
+
+@cache
+def _trained(dictionary: bytes) -> zstandard.ZstdCompressionDict | None:
+    """Return a dictionary made ready, which threads may share."""
+    if not dictionary:
+        return None
+    made = zstandard.ZstdCompressionDict(dictionary)
+    made.precompute_compress(compression_params=_PARAMETERS)
+    return made
 
 
 def _together(dictionary: bytes, past: bytes) -> zstandard.ZstdCompressionDict:
