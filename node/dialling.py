@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from socket import socket
@@ -29,6 +29,8 @@ _CONNECT_S: Final = 30.0
 # The second way is dialled when the first has not come up after this: some round trips of a poor
 # line.
 _HEAD_START_S: Final = 2.5
+# So much longer does a WebSocket that came late wait for datagrams that were answered.
+_PATIENCE_S: Final = 4.0
 # Headers that tell the parent nothing.
 _NEEDLESS: Final = ("User-Agent", "Accept", "Accept-Encoding")
 
@@ -78,6 +80,8 @@ class Dialler:
         self._dialling = Dialling(folder)
         # Datagrams failed just now: whether they were answered at all.
         self._failed: bool | None = None
+        # Whether a handshake of datagrams is on its way and was answered.
+        self._is_answered: Callable[[], bool] = _never
         self.choice = Choice(may_datagrams=folder.config.datagrams)
 
     async def open(self) -> Opened:
@@ -93,8 +97,8 @@ class Dialler:
             return opened
         first = self.choice.first()
         second: Way = "websocket" if first == "datagrams" else "datagrams"
-        self._failed = None
-        opened = await self._race(first, second)
+        self._failed, self._is_answered = None, _never
+        opened = await _Race(self._reach, lambda: self._is_answered()).run(first, second)
         self._judge_failure(opened.way)
         reason: Reason = "usual"
         if opened.way == "datagrams":
@@ -121,42 +125,6 @@ class Dialler:
         """Learn from datagrams that failed while the other way is up: else the line is down."""
         if way == "websocket" and self._failed is not None:
             self.choice.datagrams_failed(self._clock.monotonic_s(), is_answered=self._failed)
-
-    async def _race(self, first: Way, second: Way) -> Opened:
-        """Return the link that is up first; the second way waits for its turn."""
-        errors: dict[Way, Exception] = {}
-        found: list[Opened] = []
-        turn = asyncio.Event()
-        tasks: list[asyncio.Task[None]] = []
-
-        async def attempt(way: Way) -> None:
-            if way == second:
-                try:
-                    async with asyncio.timeout(_HEAD_START_S):
-                        await turn.wait()
-                except TimeoutError:
-                    turn.set()
-            try:
-                opened = await self._reach(way)
-            except UNREACHED as error:
-                errors[way] = error
-                turn.set()
-                return
-            if found:
-                await opened.close()
-                return
-            found.append(opened)
-            for task in tasks:
-                if task is not asyncio.current_task():
-                    task.cancel()
-
-        async with asyncio.TaskGroup() as group:
-            tasks += [
-                group.create_task(attempt(way), name=f"dial {way}") for way in (first, second)
-            ]
-        if found:
-            return found[0]
-        raise errors.get("websocket") or errors["datagrams"]
 
     async def _reach(self, way: Way) -> Opened:
         async with AsyncExitStack() as stack:
@@ -206,6 +174,7 @@ class Dialler:
         stack.callback(dialled.close)
         channel = dialled.channel
         assert channel is not None
+        self._is_answered = lambda: channel.is_answered and channel.failure is None
         stack.callback(channel.abort)
         try:
             await channel.opened()
@@ -238,3 +207,87 @@ class Dialler:
         own = self._folder.chain[0]
         is_plausible = own.not_valid_before_utc.timestamp() * 1000 <= now_ms < expiry_ms(own)
         return now_ms if is_plausible else None
+
+
+class _Race:
+    """Both ways dialled at once; the second waits for its turn.
+
+    Attributes:
+        found: the link that is up first.
+        errors: of the ways that do not come up.
+    """
+
+    def __init__(
+        self, reach: Callable[[Way], Awaitable[Opened]], is_answered: Callable[[], bool]
+    ) -> None:
+        """Dial by a function; another tells whether datagrams were answered so far."""
+        self._reach = reach
+        self._is_answered = is_answered
+        self.found: Opened | None = None
+        self.errors: dict[Way, Exception] = {}
+        self._turn = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self, first: Way, second: Way) -> Opened:
+        """Return the link that is up first.
+
+        Raises:
+            CryptoError, LinkError, OSError, aiohttp.ClientError: none comes up.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._tasks += [
+                    group.create_task(self._attempt(way, waits=way == second), name=f"dial {way}")
+                    for way in (first, second)
+                ]
+        except BaseException:
+            if self.found is not None:
+                await self.found.close()
+            raise
+        if self.found is not None:
+            return self.found
+        raise self.errors.get("websocket") or self.errors["datagrams"]
+
+    async def _attempt(self, way: Way, *, waits: bool) -> None:
+        if waits:
+            await _within(self._turn, _HEAD_START_S)
+            self._turn.set()
+        try:
+            opened = await self._reach(way)
+        except UNREACHED as error:
+            self.errors[way] = error
+            self._turn.set()
+            self._settled.set()
+            return
+        if way == "websocket" and self._turn.is_set() and self._is_answered():
+            # TCP was slow, and datagrams are almost there: they would take over at once.
+            await self._wait_for_datagrams(opened)
+        if self.found is not None:
+            await opened.close()
+            return
+        self.found = opened
+        self._settled.set()
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+
+    async def _wait_for_datagrams(self, opened: Opened) -> None:
+        try:
+            await _within(self._settled, _PATIENCE_S)
+        except asyncio.CancelledError:
+            await opened.close()
+            raise
+
+
+async def _within(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, but no longer than this."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def _never() -> bool:
+    return False

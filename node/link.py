@@ -152,14 +152,18 @@ class Uplink:
         while True:
             self._opened, self._next = opened, None
             try:
+                if self._is_cut:
+                    raise ConnectionAbortedError("the link was cut while it came up")
                 await self._talk(opened)
             except _TakenOverError:
                 log.info("link goes another way", extra={"way": self._dialler.choice.way})
+            except BaseException:
+                if self._next is not None:
+                    await self._next.close()
+                raise
             finally:
                 self._opened = None
                 await opened.close()
-                if self._next is not None and self._is_cut:
-                    await self._next.close()
             assert self._next is not None
             opened = self._next
 
