@@ -95,6 +95,7 @@ class Channel:
                 self._send(answer)
         if self.secured.is_open and self._datagrams is None:
             self._datagrams = Datagrams(now_s, keeps_alive=self._is_dialler)
+        if self.secured.is_open and (self._is_dialler or packets):
             self._opened.set()
         self._receive(packets, now_s)
         self._news.set()
@@ -157,7 +158,9 @@ class Channel:
     # What the link asks
 
     async def opened(self) -> None:
-        """Wait for the end of the handshake.
+        """Wait for the end of the handshake, and who listens for the first packet.
+
+        Only then does the other end know that the link is up: what it replaces may end.
 
         Raises:
             LinkError: the other end cannot be trusted.

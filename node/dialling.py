@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from socket import socket
 from typing import Final
 
@@ -15,17 +17,19 @@ from crypto.errors import CertificateError, CryptoError
 from node.choice import Choice, Losses, Reason, Way
 from node.clock import Clock
 from node.dtls import Dialling, judge
-from node.exchange import Transport
+from node.exchange import PING_S, Transport
 from node.folder import NodeFolder, expiry_ms, is_directly_below
 from node.tls import bear_loss, client_context, keep_resumable, peer_subject
 from node.udp import dial
-from node.websocket import PATH, PING_S, WebSocket, drop, tcp_losses, transport_of
+from node.websocket import PATH, WebSocket, drop, tcp_losses, transport_of
 from schemas.limits import MESSAGE_BYTES_MAX
 from sync.errors import LinkError
 
 log = logging.getLogger(__name__)
 
 _CONNECT_S: Final = 30.0
+# A parent that is busy names a time; beyond this it is no longer taken for one.
+_TURN_S_MAX: Final = 600
 # The second way is dialled when the first has not come up after this: some round trips of a poor
 # line.
 _HEAD_START_S: Final = 2.5
@@ -35,6 +39,23 @@ _PATIENCE_S: Final = 4.0
 _NEEDLESS: Final = ("User-Agent", "Accept", "Accept-Encoding")
 
 UNREACHED: Final = (CryptoError, LinkError, OSError, aiohttp.ClientError)
+
+
+class BusyError(Exception):
+    """The parent is busy and named the seconds after which it is our turn."""
+
+    def __init__(self, turn_s: int) -> None:
+        """Keep the seconds."""
+        super().__init__(turn_s)
+        self.turn_s = turn_s
+
+
+def _turn_s(error: aiohttp.WSServerHandshakeError) -> int | None:
+    """Return how long a parent asks us to wait; None if it does not, or not in seconds."""
+    named = error.headers.get("Retry-After", "") if error.headers else ""
+    if error.status != HTTPStatus.SERVICE_UNAVAILABLE or not re.fullmatch("[0-9]{1,9}", named):
+        return None
+    return min(int(named), _TURN_S_MAX)
 
 
 @dataclass(slots=True)
@@ -88,7 +109,7 @@ class Dialler:
         """Return a link of whichever way is up first, the likelier one being dialled first.
 
         Raises:
-            CryptoError, LinkError, OSError, aiohttp.ClientError: the parent cannot be reached.
+            BusyError, CryptoError, LinkError, OSError, aiohttp.ClientError: it cannot be reached.
         """
         only = self.choice.only(self._clock.monotonic_s())
         if only is not None:
@@ -114,7 +135,7 @@ class Dialler:
         self._failed = None
         try:
             opened = await self._reach(other)
-        except UNREACHED as error:
+        except (*UNREACHED, BusyError) as error:
             self._judge_failure(self.choice.way)
             log.info("other way not up", extra={"way": other, "reason": type(error).__name__})
             return None
@@ -138,13 +159,19 @@ class Dialler:
     async def _websocket(self, stack: AsyncExitStack) -> Opened:
         client = aiohttp.ClientSession(skip_auto_headers=_NEEDLESS)
         await stack.enter_async_context(client)
-        opened = await client.ws_connect(
-            f"wss://{self._folder.config.parent}{PATH}",
-            ssl=self._context,
-            max_msg_size=MESSAGE_BYTES_MAX,
-            heartbeat=PING_S,
-            compress=0,
-        )
+        try:
+            opened = await client.ws_connect(
+                f"wss://{self._folder.config.parent}{PATH}",
+                ssl=self._context,
+                max_msg_size=MESSAGE_BYTES_MAX,
+                heartbeat=PING_S,
+                compress=0,
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            turn_s = _turn_s(error)
+            if turn_s is None:
+                raise
+            raise BusyError(turn_s) from error
         secured = opened.get_extra_info("ssl_object")
 
         def end() -> None:
@@ -233,7 +260,7 @@ class _Race:
         """Return the link that is up first.
 
         Raises:
-            CryptoError, LinkError, OSError, aiohttp.ClientError: none comes up.
+            BusyError, CryptoError, LinkError, OSError, aiohttp.ClientError: none comes up.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -255,6 +282,11 @@ class _Race:
             self._turn.set()
         try:
             opened = await self._reach(way)
+        except BusyError as error:
+            # The other way must not be one around its turn.
+            self.errors[way] = error
+            self._end_others()
+            return
         except UNREACHED as error:
             self.errors[way] = error
             self._turn.set()
@@ -268,6 +300,9 @@ class _Race:
             return
         self.found = opened
         self._settled.set()
+        self._end_others()
+
+    def _end_others(self) -> None:
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()

@@ -4,10 +4,13 @@ A peer that breaks the protocol costs its link, and nothing else.
 """
 
 import asyncio
+import hashlib
 import logging
+import math
 import random
+import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import aiohttp
@@ -18,15 +21,16 @@ from crypto.errors import CertificateError, CryptoError
 from node.channel import Channel
 from node.choice import Reason, Way
 from node.clock import Clock
-from node.dialling import Dialler, Opened
+from node.dialling import BusyError, Dialler, Opened
 from node.dtls import Listening, judge
 from node.entropy import system_entropy
-from node.exchange import Exchange, Sessions, Transport
+from node.exchange import PING_S, Exchange, Sessions, Transport
 from node.folder import NodeFolder, is_directly_below
 from node.listening import Listener, listen
+from node.slots import Slots
 from node.tls import bear_loss, keep_resumable, peer_subject, server_context
 from node.udp import Doorway
-from node.websocket import PATH, PING_S, WebSocket
+from node.websocket import PATH, WebSocket
 from schemas.errors import MessageError
 from schemas.limits import MESSAGE_BYTES_MAX
 from schemas.wire import Problem, encode_message
@@ -35,10 +39,14 @@ from sync.session import Session
 
 log = logging.getLogger(__name__)
 
+# Those whose turn is near each other must not come at the same instant.
+_TURN_APART_S: Final = 1.0
 # How often what the pages say of the line is brought up to date.
 _METER_S: Final = 1.0
 # A link that was up for less counts as a failed attempt.
 _LASTED_MS: Final = 10_000
+# An earlier link of the same child ends within this time, or the new one is refused.
+_REPLACED_S: Final = 30.0
 BACK_OFF_FIRST_S: Final = 2.0
 BACK_OFF_MAX_S: Final = 900.0
 
@@ -97,6 +105,8 @@ class Uplink:
         self._announce = announce
         self._is_cut = False
         self._changed = asyncio.Event()
+        # Seconds after which the parent wants us, when it said so last.
+        self._turn_s: int | None = None
         self._opened: Opened | None = None
         # Up beside the link, which it replaces.
         self._next: Opened | None = None
@@ -126,14 +136,19 @@ class Uplink:
             async with asyncio.TaskGroup() as group:
                 attempt = group.create_task(self._attempt(), name="link")
             error, lasted = attempt.result()
-            failures = 0 if lasted else failures + 1
+            # To be told to wait is no failure.
+            if self._turn_s is None:
+                failures = 0 if lasted else failures + 1
             await self._rest(error, failures)
 
     async def _attempt(self) -> tuple[tuple[str, str], bool]:
         """Dial and exchange once; return why it ended and whether the link had been up."""
-        since_ms = self._clock.now_ms()
+        since_ms, self._turn_s = self._clock.now_ms(), None
         try:
             await self._hold(await self._dialler.open())
+        except BusyError as error:
+            self._turn_s = error.turn_s
+            reason = ("parent_busy", f"The node above is busy; our turn is in {error.turn_s} s.")
         except CertificateError as error:
             reason = (error.code, f"{error} {error.hint}".strip())
         except (LinkError, MessageError, StoreError, CryptoError) as error:
@@ -204,9 +219,11 @@ class Uplink:
             self.status.clock_difference_ms = session.peer_clock_ms
 
     async def _rest(self, error: tuple[str, str], failures: int) -> None:
-        """Wait before the next attempt: doubling, with full jitter against a herd."""
+        """Wait before the next attempt: for our turn, or doubling, with jitter against a herd."""
         longest_s = min(BACK_OFF_MAX_S, BACK_OFF_FIRST_S * 2 ** min(failures, 16))
         wait_s = self._rng.uniform(0.0, longest_s) if failures else BACK_OFF_FIRST_S / 4
+        if self._turn_s is not None:
+            wait_s = self._turn_s + self._rng.uniform(0.0, _TURN_APART_S)
         self.status.last_error = error
         self.status.retry_at_ms = self._clock.now_ms() + int(wait_s * 1000)
         log.info("link down", extra={"code": error[0], "retry_s": round(wait_s, 1)})
@@ -227,6 +244,16 @@ class Uplink:
         await self._announce()
 
 
+@dataclass(slots=True, eq=False)
+class _Link:
+    """One open link of a child, which is named as the slots know it; abort drops it."""
+
+    child: bytes
+    abort: Callable[[], None]
+    session: Session | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Downlink:
     """Listens for children and exchanges with each."""
 
@@ -236,6 +263,9 @@ class Downlink:
         self._sessions = sessions
         self._clock = clock
         self._doorway: Doorway | None = None
+        self._slots = Slots()
+        # One of each child, by its peer id.
+        self._links: dict[bytes, _Link] = {}
 
     async def listen(self) -> Listener:
         """Start listening; the caller closes the listener.
@@ -274,17 +304,42 @@ class Downlink:
         if self._doorway is not None:
             await self._doorway.serve(self._on_channel)
 
-    async def _on_dial(self, request: web.Request) -> web.WebSocketResponse:
+    async def _on_dial(self, request: web.Request) -> web.StreamResponse:
+        """Let a child in, or tell it when to come back, before anything else is done for it."""
+        secured = request.get_extra_info("ssl_object")
+        child = hashlib.sha256(secured.getpeercert(binary_form=True) if secured else b"").digest()
+        self._free_slots()
+        wait_s = self._slots.ask(child, self._clock.monotonic_s())
+        if wait_s > 0:
+            log.info("child told to wait", extra={"retry_s": round(wait_s, 1)})
+            later = web.Response(status=503, headers={"Retry-After": f"{math.ceil(wait_s)}"})
+            later.force_close()
+            return later
+        try:
+            return await self._on_link(request, secured, child)
+        finally:
+            self._slots.end(child, self._clock.monotonic_s())
+
+    def _free_slots(self) -> None:
+        now_s = self._clock.monotonic_s()
+        for link in self._links.values():
+            if link.session is not None and link.session.has_caught_up:
+                self._slots.end(link.child, now_s)
+
+    async def _on_link(
+        self, request: web.Request, secured: ssl.SSLObject | None, child: bytes
+    ) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(
             max_msg_size=MESSAGE_BYTES_MAX, heartbeat=PING_S, compress=False
         )
-        bear_loss(request.transport)
-        secured = request.get_extra_info("ssl_object")
+        below = request.transport
+        bear_loss(below)
         await socket.prepare(request)
         try:
             await self._serve(
                 WebSocket(socket),
                 lambda: peer_subject(secured, self._folder, self._clock.now_ms()),
+                _Link(child, lambda: below.abort() if below is not None else None),
                 "websocket",
             )
         finally:
@@ -296,24 +351,30 @@ class Downlink:
         await self._serve(
             channel,
             lambda: judge(channel.secured, self._folder, self._clock.now_ms()),
+            _Link(b"", channel.abort),
             "datagrams",
         )
         await channel.close()
 
     async def _serve(
-        self, transport: Transport, show: Callable[[], tuple[Subject, list[bytes]]], way: Way
+        self,
+        transport: Transport,
+        show: Callable[[], tuple[Subject, list[bytes]]],
+        link: _Link,
+        way: Way,
     ) -> None:
         """Exchange with whoever is at the other end, or say why not."""
         code = ""
         try:
             subject, chain = show()
             self._check_child(subject)
-            session = await self._sessions.greet(subject, chain, "child")
-            if way == "datagrams":
-                session.leave_pacing()
             code = subject.code
+            await self._replace(subject.peer_id, link)
+            link.session = await self._sessions.greet(subject, chain, "child")
+            if way == "datagrams":
+                link.session.leave_pacing()
             log.info("child connected", extra={"code": code, "way": way})
-            await Exchange(transport, session, self._sessions).run()
+            await Exchange(transport, link.session, self._sessions).run()
         except (CryptoError, LinkError, MessageError) as error:
             detail = f"{error} {getattr(error, 'hint', '')}".strip()
             await self._say(transport, error.code, detail)
@@ -326,6 +387,17 @@ class Downlink:
             log.exception("link fault")
             detail = "The link met a fault of the other program."
             await self._say(transport, "link_fault", detail)
+        finally:
+            self._links = {peer: each for peer, each in self._links.items() if each is not link}
+            link.ended.set()
+
+    async def _replace(self, peer_id: bytes, link: _Link) -> None:
+        """End an earlier link of the same child: it would not dial if that one were any good."""
+        while (earlier := self._links.get(peer_id)) is not None:
+            earlier.abort()
+            async with asyncio.timeout(_REPLACED_S):
+                await earlier.ended.wait()
+        self._links[peer_id] = link
 
     def _check_child(self, subject: Subject) -> None:
         if not is_directly_below(subject, self._folder.subject):

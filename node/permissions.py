@@ -46,6 +46,7 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "link.read": EVERYONE,
     "link.cut": EVERYONE,
     "technician.read": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
+    "node.revoke": frozenset({Role.NODE_ADMIN}),
     "pack.carry": _CARRYING,
     "today.read": _READING,
     "case.list": _READING,

@@ -13,8 +13,6 @@ from node.choice import Losses
 from sync.errors import LinkError
 
 PATH: Final = "/link/1"
-# Frequent pings cost a slow line; a dead one is noticed when bytes are due or after this.
-PING_S: Final = 60.0
 
 _CLOSED: Final = (
     *(aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED),

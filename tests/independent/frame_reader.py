@@ -9,8 +9,12 @@ from itertools import accumulate
 import cbor2
 import zstandard
 
+from tests.independent.change_reader import Refused, need
+
+PAST_SIZE_BYTES_MAX, INFLATED_SIZE_BYTES_MAX, LEAVES_MAX = 131_072, (1 << 20) + 4_096, 512
+
 TOKEN = re.compile(
-    rb"\xff(?:(\x00)|([\x01\x02\x03].)|\x04(.{16})|\x05(.{12})|\x06(.{32}))", re.DOTALL
+    rb"\xff(?:(\x00)|([\x01\x02\x03].)|\x04(.{16})|\x05(.{12})|\x06(.{32}))|\xff", re.DOTALL
 )
 
 
@@ -31,28 +35,31 @@ class Cursor:
 
     def take(self, size: int) -> bytes:
         """Return the next bytes."""
-        return self.stream.read(size)
+        data = self.stream.read(size)
+        need(len(data) == size, "frame is cut short")
+        return data
 
     def rest(self) -> bytes:
         """Return all that is left."""
         return self.stream.read()
 
-    def number(self) -> int:
+    def number(self, largest: int = (1 << 64) - 1, smallest: int = 0) -> int:
         """Return the next number."""
-        value = shift = 0
-        while True:
+        value = 0
+        for shift in range(0, 70, 7):
             byte = self.take(1)[0]
             value |= (byte & 0x7F) << shift
-            shift += 7
             if byte < 0x80:
+                need(smallest <= value <= largest, "number is out of range")
                 return value
+        raise Refused("number is too long")
 
 
 def inflate(data: bytes, dictionary: bytes, past: Sequence[bytes]) -> bytes:
     """Return the columns of a packed frame."""
     help_ = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
     if past:
-        assert sum(map(len, past)) <= 131_072
+        need(sum(map(len, past)) <= PAST_SIZE_BYTES_MAX, "past is too long")
         help_ = zstandard.ZstdCompressionDict(
             dictionary + b"".join(past), dict_type=zstandard.DICT_TYPE_RAWCONTENT
         )
@@ -62,33 +69,39 @@ def inflate(data: bytes, dictionary: bytes, past: Sequence[bytes]) -> bytes:
         max_window_size=2 << 20,
     ).stream_reader(data)
     with reader:
-        return reader.read((1 << 20) + 4_096)
+        try:
+            data = reader.read(INFLATED_SIZE_BYTES_MAX + 1)
+        except zstandard.ZstdError as error:
+            raise Refused("frame does not inflate") from error
+    need(len(data) <= INFLATED_SIZE_BYTES_MAX, "frame inflates too far")
+    return data
 
 
 def read_frame(data: bytes, dictionary: bytes, before: Sequence[bytes]) -> list[bytes]:
     """Return the leaves of a frame that follows all leaves before it."""
     head = Cursor(data)
-    needed = head.number()
-    count = head.number() if needed else 0
-    assert needed <= min(256, len(before))
+    needed = head.number(min(256, len(before)))
+    count = head.number(LEAVES_MAX, 1) if needed else 0
     past = before[len(before) - needed :]
     cursor = Cursor(inflate(head.rest(), dictionary, past))
-    tags = cursor.take(cursor.number())
-    assert not needed or count == len(tags)
+    tags = cursor.take(cursor.number(LEAVES_MAX, 1))
+    need(not needed or count == len(tags), "frame holds other leaves than it says")
+    need(all(tag < 16 and (tag & 1 or not tag) for tag in tags), "unknown tag")
     changes = [tag for tag in tags if tag]
-    writers = [cursor.number() for _ in changes]
+    writers = [cursor.number(1 << 32) for _ in changes]
     steps = [cursor.number() for _ in changes]
     times = accumulate(-(step >> 1) - 1 if step & 1 else step >> 1 for step in steps)
-    clocks = [ms << 16 | cursor.number() for ms in times]
-    backs = [0 if tag & 2 else cursor.number() for tag in changes]
+    clocks = [ms << 16 | cursor.number(0xFFFF) for ms in times]
+    need(all(0 <= clock < 1 << 63 for clock in clocks), "clock reading is out of range")
+    backs = [0 if tag & 2 else cursor.number(smallest=1) for tag in changes]
     documents = [cursor.take(16) if tag & 2 else b"" for tag in changes]
     deps = [
-        [cursor.take(32) for _ in range(cursor.number())] if tag & 4 else None for tag in changes
+        [cursor.take(32) for _ in range(cursor.number(64))] if tag & 4 else None for tag in changes
     ]
-    actors = [cursor.take(cursor.number()) if tag & 8 else None for tag in changes]
+    actors = [cursor.take(cursor.number(1_000)) if tag & 8 else None for tag in changes]
     lengths = [cursor.number() for _ in tags]
     bodies = [cursor.take(length) for length in lengths]
-    assert not cursor.take(1)
+    need(not cursor.rest(), "bytes follow the leaves")
     rows = zip(writers, clocks, backs, documents, deps, actors, strict=True)
     leaves = list(before)
     for tag, body in zip(tags, bodies, strict=True):
@@ -103,7 +116,7 @@ def declared(leaves: Sequence[bytes], number: int) -> tuple[bytes, bytes, int]:
         if (kind, declares) == (1, number):
             node, device, epoch, *_ = cbor2.loads(body)
             return node, device, epoch
-    raise AssertionError("no such writer")
+    raise Refused("writer has not been declared")
 
 
 def build(
@@ -117,6 +130,7 @@ def build(
     actor: bytes | None,
 ) -> bytes:
     """Return the leaf that follows these."""
+    need(back <= len(leaves), "leaf builds on one that has not come")
     earlier = cbor2.loads(leaves[-back]) if back else None
     if earlier is not None:
         document = earlier[2]
@@ -151,15 +165,19 @@ def expand(
     if whole_uuid:
         return uuid(whole_uuid)
     if not short:
+        need(whole_event or digest, "token that says nothing")
         return bytes((whole_event or digest).hex(), "ascii")
     token, k = short
     if token == 3:
+        need(k < min(32, len(leaves) + 1), "document of a leaf too far back")
         return uuid(document if k == 0 else cbor2.loads(leaves[-k])[2])
+    need(token <= len(events), "event of an earlier leaf where there is none")
     clock, device = events[token - 1]
     return ((clock + k).to_bytes(8, "big") + device[:4]).hex().encode()
 
 
 def uuid(raw: bytes) -> bytes:
     """Return a document id as text."""
+    need(len(raw) == 16, "no document id")
     text = raw.hex()
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:])).encode()

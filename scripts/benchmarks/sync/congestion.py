@@ -39,7 +39,7 @@ def measure_congestion(stages: Sequence[Stage], runs: int, progress: Progress) -
         sending(slow(*line), _CHANGES, 50_000 + number * 1_000, name)
         for number, (name, line) in enumerate(sent)
     ]
-    took = do_jobs(stages, jobs, progress)
+    took = [seconds for _, seconds in sorted(do_jobs(stages, jobs, progress))]
     return {
         "congestion_64k_s": _by_way(piped, took[: len(piped)]),
         "congestion_500_s": _by_way(sent, took[len(piped) :]),
