@@ -46,10 +46,10 @@ class EarlyFrames:
         whole = bytearray()
         for at, part in rows.fetchall():
             if at != len(whole):
+                # Cut otherwise each time, or damaged: they never fit together.
+                self.drop(log, first_seq)
                 return None
             whole += part
-        if len(whole) < total:
-            return None
         self.drop(log, first_seq)
         return bytes(whole)
 

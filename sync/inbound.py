@@ -28,8 +28,8 @@ from sync.log import HEAD_STEP, UP, Log
 from sync.scope import is_within
 from sync.store import Store
 
-# Leaves that do not add up to their head are asked for once more before the log is stopped.
-_DOUBTS_MAX: Final = 2
+# What contradicts a log, and may be damage, must come twice before the log is stopped.
+DOUBTS_MAX: Final = 2
 
 
 class Inbound:
@@ -177,9 +177,12 @@ class Inbound:
         """Keep leaves that arrived; those under a tree head already are skipped.
 
         Raises:
-            LinkError: too many leaves without a tree head.
+            LinkError: too many leaves without a tree head, or the first is not the certificate of
+                the log's owner: kept, it would keep the true one out.
         """
         self.check_room(log, first_seq + len(leaves))
+        if first_seq == 0 and not log.code:
+            self._owner_by(log, leaves[0])
         skip = max(0, log.size - first_seq)
         if skip < len(leaves):
             self._store.put_pending(log, first_seq + skip, leaves[skip:])
@@ -292,7 +295,15 @@ class Inbound:
         return self._store.put_cosignature(log, size, tier.value, code, cosignature)
 
     def _admit_owner(self, log: Log, first_leaf: bytes) -> None:
-        """Check the certificate that a log starts with, and learn who owns it."""
+        owner = self._owner_by(log, first_leaf)
+        log.tier, log.code, log.dirty = owner.tier.value, owner.code, True
+
+    def _owner_by(self, log: Log, first_leaf: bytes) -> Subject:
+        """Return who owns a log by the certificate that it starts with.
+
+        Raises:
+            LinkError: it is none, another's, or the peer may not send logs of that place.
+        """
         try:
             leaf = decode_leaf(first_leaf)
             if (leaf.type, leaf.writer, leaf.document) != (LeafType.CERTIFICATES, 0, b""):
@@ -305,13 +316,13 @@ class Inbound:
         source = self._store.peer(log.source) if log.source else None
         if log.purpose == UP and source and not is_within(owner.code, source.code):
             raise LinkError("offer_foreign", "the peer may not send logs of that place")
-        log.tier, log.code, log.dirty = owner.tier.value, owner.code, True
+        return owner
 
     def _check_leaves(self, log: Log, leaves: Sequence[bytes], root: bytes) -> None:
         if _extended(log, leaves).root() == root:
             return
         log.doubts, log.dirty = log.doubts + 1, True
-        if log.doubts < _DOUBTS_MAX:
+        if log.doubts < DOUBTS_MAX:
             # No leaf is signed by itself: damage on the way looks like a log with two stories.
             self._store.drop_pending(log)
             log.awaited = None

@@ -45,6 +45,7 @@ class _Incoming:
         cosigned: size that was told of each cosigner.
         known: sizes that the peer knew of us and of those above us when the session began.
         is_compared: a head below what is here was compared with it.
+        is_damaged: what came was forgotten; more of it is for the next link.
         returns: size at which an own log is back.
         offered: leaves that the peer has.
         seen: the log as this session left it; who else received meanwhile, left it otherwise.
@@ -61,6 +62,7 @@ class _Incoming:
     known: tuple[int, int] = (0, 0)
     is_news: bool = False
     is_compared: bool = False
+    is_damaged: bool = False
     returns: int = 0
     offered: int = 0
 
@@ -196,7 +198,7 @@ class Receiver:
         if len(frame.log) != 16 and int.from_bytes(frame.log, "big") in self._ahead:
             return []
         incoming, log = self._find(frame.log)
-        if log.fault and log.source is not None:
+        if incoming.is_damaged or (log.fault and log.source is not None):
             return []
         answers = self._on_frame(incoming, log, frame, now_ms)
         incoming.seen = (log, log.arrivals)
@@ -221,7 +223,10 @@ class Receiver:
             return []
         try:
             self._take(incoming, log, frame.first_seq, data, dictionary)
-        except FrameError as error:
+        except (FrameError, LinkError) as error:
+            if frame.total != len(frame.data):
+                # They are forgotten, else a damaged one would keep the true one out.
+                return [Problem(code="leaves_damaged", detail=str(error))]
             raise LinkError(error.code, str(error)) from error
         return self._settle(incoming, log, now_ms)
 
@@ -296,6 +301,7 @@ class Receiver:
         """Forget what no head covers; the peer ends the link and sends it in another."""
         self._store.drop_pending(log)
         incoming.arrived, incoming.read, incoming.is_news = Ranges(), Ranges(), False
+        incoming.is_damaged = True
         incoming.arrived.add(0, log.size)
         incoming.read.add(0, log.size)
         return Problem(code="leaves_damaged", detail=detail)
@@ -311,6 +317,8 @@ class Receiver:
         if len(head.log) != 16 and int.from_bytes(head.log, "big") in self._ahead:
             return self._on_head_ahead(head, now_ms)
         incoming, log = self._find(head.log)
+        if incoming.is_damaged:
+            return []
         if log.fault and log.source is not None:
             return [self._stopped(incoming, log.fault, "this log is stopped")]
         if head.size <= log.size:

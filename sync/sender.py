@@ -27,6 +27,7 @@ from schemas.wire import (
 from sync.errors import LinkError, LogError
 from sync.framing import PAST_LEAVES_MAX, dictionaries, pack
 from sync.history import LogHistory
+from sync.inbound import DOUBTS_MAX
 from sync.log import UP, Log
 from sync.pace import Departure, Pace
 from sync.replica import Replica
@@ -70,6 +71,7 @@ class _Outgoing:
         sent: the next leaf to send for the first time.
         confirmed: an acknowledgement came in this session.
         is_rooted: a head with its root was sent in this session.
+        is_doubtful: the peer said of it what cannot be; nothing more of it goes out.
         likely: leaves that the last frame held.
     """
 
@@ -79,6 +81,7 @@ class _Outgoing:
     sent: int
     confirmed: bool = False
     is_rooted: bool = False
+    is_doubtful: bool = False
     head_sent_at_ms: int = 0
     likely: int = _LEAVES_FIRST // 2
     flights: list[_Flight] = field(default_factory=list)
@@ -89,6 +92,7 @@ class Sender:
 
     Attributes:
         pace: what the line carries.
+        doubt: what the peer said that cannot be, for which the link must end; None: nothing.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class Sender:
         self._peer = peer
         self._kinship = kinship
         self.pace = pace
+        self.doubt: Problem | None = None
         self._outgoing: list[_Outgoing] = []
         self._by_id: dict[bytes, _Outgoing] = {}
         self._coding, self._dictionary = PACKED, b""
@@ -245,8 +250,9 @@ class Sender:
         messages: list[Message] = []
         for outgoing in self._outgoing:
             log = self._log(outgoing.log_id)
+            is_held = log.unsigned or self._is_stopped(log) or outgoing.is_doubtful
             # What this very transaction wrote is signed at its end, and goes with the next one.
-            if not (log.unsigned or self._is_stopped(log)):
+            if not is_held:
                 room_bytes -= self._new_leaves(messages, outgoing, log, now_ms, room_bytes)
                 self._again(messages, outgoing, log, now_ms)
         return messages
@@ -254,7 +260,7 @@ class Sender:
     def has_unsent(self) -> bool:
         """Tell whether leaves wait for their first sending."""
         return any(
-            not self._is_stopped(log) and out.sent < log.size
+            not (self._is_stopped(log) or out.is_doubtful) and out.sent < log.size
             for out in self._outgoing
             for log in (self._log(out.log_id),)
         )
@@ -292,14 +298,12 @@ class Sender:
         """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
         wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
         before = max(0, start - PAST_LEAVES_MAX) if end - start >= _LEAVES_MANY else start
-        data, count = pack(
-            start,
-            self._store.leaves(log, start, wanted),
-            LogHistory(self._store, log),
-            dictionary=self._dictionary,
-            past=self._store.leaves(log, before, start - before),
-            size_max=FRAME_BYTES_MAX,
-        )
+        leaves = self._store.leaves(log, start, wanted)
+        past = self._store.leaves(log, before, start - before)
+        data, count = self._pack(log, start, leaves, past)
+        if len(data) > FRAME_BYTES_MAX and past:
+            # Parts of one leaf may come from several sendings: each must cut the same bytes.
+            data, count = self._pack(log, start, leaves[:1], [])
         outgoing.likely = max(count, _LEAVES_FIRST // 2)
         parts = [
             Frame(
@@ -314,6 +318,18 @@ class Sender:
             for at in range(0, len(data), FRAME_BYTES_MAX)
         ]
         return parts, count
+
+    def _pack(
+        self, log: Log, start: int, leaves: list[bytes], past: list[bytes]
+    ) -> tuple[bytes, int]:
+        return pack(
+            start,
+            leaves,
+            LogHistory(self._store, log),
+            dictionary=self._dictionary,
+            past=past,
+            size_max=FRAME_BYTES_MAX,
+        )
 
     def _again(self, messages: list[Message], outgoing: _Outgoing, log: Log, now_ms: int) -> None:
         """Add frames and the head again that nobody answered for too long."""
@@ -380,6 +396,8 @@ class Sender:
         outgoing = self._find(ack.log)
         if outgoing is None:
             raise LinkError("ack_foreign", "an acknowledgement for a log that was not offered")
+        if outgoing.is_doubtful:
+            return
         log = self._log(outgoing.log_id)
         if ack.have_seq > log.size and log.source is None and log.epoch < self._replica.epoch:
             # What we lost of an earlier log comes back by itself.
@@ -388,7 +406,8 @@ class Sender:
             return
         if ack.have_seq > log.size and log.source is None:
             # Of a log that we only pass on, its owner gives us again what we lost.
-            self._stop(log, "log_behind", "the peer holds more of this log than we do", now_ms)
+            detail = "the peer holds more of this log than we do"
+            self._doubt(outgoing, log, "log_behind", detail, now_ms)
             return
         if not outgoing.confirmed:
             # The first answer is the truth: the peer may have lost data, or have more than we knew.
@@ -405,7 +424,7 @@ class Sender:
         outgoing.sent = max(outgoing.sent, outgoing.acked)
         self._land(outgoing, ack, now_ms)
         self._store.set_cursor(log, self._peer.peer_id, outgoing.acked)
-        self._take_cosignatures(log, ack.cosignatures, now_ms)
+        self._take_cosignatures(outgoing, log, ack.cosignatures, now_ms)
 
     def _land(self, outgoing: _Outgoing, ack: Ack, now_ms: int) -> None:
         """Forget frames that arrived, whole; those in a gap stay in flight."""
@@ -422,7 +441,9 @@ class Sender:
                 self.pace.arrive(flight.left, flight.size_bytes, now_ms)
         outgoing.flights = waiting
 
-    def _take_cosignatures(self, log: Log, cosignatures: Iterable[Cosigned], now_ms: int) -> None:
+    def _take_cosignatures(
+        self, outgoing: _Outgoing, log: Log, cosignatures: Iterable[Cosigned], now_ms: int
+    ) -> None:
         for cosigned in cosignatures:
             peer_id = cosigned.peer_id or self._peer.peer_id
             signer = self._store.peer(peer_id)
@@ -436,14 +457,17 @@ class Sender:
                 signature=cosigned.signature,
             )
             try:
-                self._replica.inbound.add_cosignature(
+                is_news = self._replica.inbound.add_cosignature(
                     log, cosigned.size, Tier(signer.tier), signer.code, made
                 )
+                if is_news and log.doubts:
+                    log.doubts, log.dirty = 0, True
             except CryptoError as error:
                 if peer_id != self._peer.peer_id:
                     raise LinkError("cosignature_forged", "a cosignature is wrong") from error
                 # It stores another log under this name: one of us was restored or cloned.
-                self._stop(log, "log_forked", "the peer cosigned another version", now_ms)
+                detail = "the peer cosigned another version"
+                self._doubt(outgoing, log, "log_forked", detail, now_ms)
                 return
 
     def on_problem(self, problem: Problem, now_ms: int) -> None:
@@ -457,6 +481,19 @@ class Sender:
             raise LinkError(problem.code, f"the peer reports: {problem.detail}")
         log = self._log(outgoing.log_id)
         self._stop(log, problem.code, f"the peer reports: {problem.detail}", now_ms)
+
+    def _doubt(self, outgoing: _Outgoing, log: Log, code: str, detail: str, now_ms: int) -> None:
+        """End the link; stop the log if the peer says the same on the next one.
+
+        What is said once may have been damaged in the peer's memory, and no signature covers it.
+        """
+        outgoing.is_doubtful = True
+        outgoing.flights.clear()
+        log.doubts, log.dirty = log.doubts + 1, True
+        if log.doubts >= DOUBTS_MAX or not self._is_fresh:
+            self._stop(log, code, detail, now_ms)
+        else:
+            self.doubt = Problem(code=code, detail=detail)
 
     def _stop(self, log: Log, code: str, detail: str, now_ms: int) -> None:
         if log.fault:

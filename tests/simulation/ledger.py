@@ -4,6 +4,7 @@ The ledger looks at a node after each of its commits and compares with what it s
 so that a broken promise is found at the step that broke it.
 """
 
+from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +27,8 @@ from tests.simulation.nodes import SimulatedNode
 
 # What may be said where a disk was put back.
 RESTORE_ALARMS = ("log_behind", "log_forked", "epoch_opened", "epochs_in_turn", "restored")
+# What a peer with failing memory may be taken for.
+DAMAGE_ALARMS = ("epoch_opened", "epochs_in_turn")
 
 
 class BrokenPromise(AssertionError):
@@ -142,8 +145,9 @@ class Concerns:
 class Ledger:
     """Watches every commit and every acknowledgement."""
 
-    def __init__(self, nodes: Sequence[SimulatedNode]) -> None:
-        """Watch these nodes."""
+    def __init__(self, nodes: Sequence[SimulatedNode], wire_counts: Counter[str]) -> None:
+        """Watch these nodes; wire_counts tells what happened to messages between them."""
+        self.wire_counts = wire_counts
         self.logs: dict[bytes, Truth] = {}
         self.deeds: list[Deed] = []
         self.concerns = Concerns()
@@ -276,6 +280,9 @@ class Ledger:
         if truth is not None and truth.is_rolled:
             # What no head covered may be told to its owner again, who does not have it any more.
             self._acked[key] = ack.have_seq
+        if self.wire_counts["damaged"]:
+            # Leaves that were damaged, and that no head covers, are forgotten and come again.
+            self._acked[key] = min(self._acked.get(key, 0), self.held(*key))
         if ack.have_seq < self._acked.get(key, 0):
             raise BrokenPromise(
                 "ack_back",
@@ -371,10 +378,18 @@ class Ledger:
         rows = [
             row
             for row in node.guard.disk.execute("SELECT code, detail FROM alarm")
-            if not (self.unaware and row[0] in RESTORE_ALARMS) and row[0] != "key_revoked"
+            if row[0] not in self.alarms_allowed()
         ]
         if rows:
             raise BrokenPromise("alarm", f"{node.code} raised an alarm among honest nodes: {rows}")
+
+    def alarms_allowed(self) -> tuple[str, ...]:
+        """Return what nodes may be alarmed about after what happened to disks and messages."""
+        return (
+            "key_revoked",
+            *(RESTORE_ALARMS if self.unaware else ()),
+            *(DAMAGE_ALARMS if self.wire_counts["damaged"] else ()),
+        )
 
     def _name(self, log_id: bytes) -> str:
         truth = self.logs.get(log_id)

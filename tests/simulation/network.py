@@ -8,13 +8,19 @@ from typing import Final
 
 from crypto.errors import CryptoError
 from schemas.errors import MessageError
+from schemas.limits import WINDOW_BYTES_MAX
 from schemas.wire import Ack, Message, decode_messages, encode_message
 from sync.errors import LinkError, StoreError
 from sync.session import Kinship, Session
+from tests.simulation.damage import damaged
 from tests.simulation.nodes import SimulatedNode
 
 # What node/link.py takes as the end of one link; anything else would be a fault of ours.
 LINK_ERRORS: Final = (LinkError, MessageError, StoreError, CryptoError)
+# What IP, TCP and TLS add.
+_PACKET_BYTES: Final = 90
+# So that it is not always the greeting of a new contact.
+_DAMAGE_NOW: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +32,16 @@ class Quality:
         loss: share of messages that vanish while the link stays up.
         twice: share that arrives a second time.
         overtaken: share that later ones may overtake.
+        rate_bytes_s: what the line carries each way; 0: anything.
+        is_stream: what is lost comes again, as TCP sees to, and what follows waits for it.
     """
 
     latency_ms: tuple[int, int] = (20, 60)
     loss: float = 0.0
     twice: float = 0.0
     overtaken: float = 0.0
+    rate_bytes_s: int = 0
+    is_stream: bool = False
 
 
 PERFECT: Final = Quality()
@@ -53,13 +63,18 @@ def draw_quality(rng: random.Random) -> Quality:
 
 @dataclass(slots=True)
 class Side:
-    """One end of a contact."""
+    """One end of a contact.
+
+    Attributes:
+        free_at_ms: when its line will have taken all that was sent.
+    """
 
     node: SimulatedNode
     session: Session
     inbox: list[bytes] = field(default_factory=list)
     is_due: bool = False
     last_arrival_ms: int = 0
+    free_at_ms: int = 0
 
 
 class Contact:
@@ -90,13 +105,15 @@ class Contact:
         """
         raw, side.inbox = side.inbox, []
         clock_ms = side.node.clock_ms(now_ms)
+        # As node/exchange.py does: what is pumped cannot be overtaken any more.
+        room_bytes = WINDOW_BYTES_MAX if side.free_at_ms <= now_ms else 0
 
         def work() -> list[Message]:
             answers: list[Message] = []
             for data in raw:
                 for message in decode_messages(data):
                     answers += side.session.receive(message, clock_ms)
-            return answers + side.session.pump(clock_ms)
+            return answers + side.session.pump(clock_ms, room_bytes)
 
         return side.node.commit(work)
 
@@ -119,6 +136,11 @@ class Wire:
         self._after = after
         self._arrived = arrived
         self.counts: Counter[str] = Counter()
+        self._to_damage = 0
+
+    def damage_next(self) -> None:
+        """Let one of the next messages, of whatever contact, arrive otherwise than it was sent."""
+        self._to_damage += 1
 
     def send(self, contact: Contact, sender: Side, message: Message, now_ms: int) -> bytes:
         """Put a message on its way and return its bytes as they will arrive."""
@@ -126,19 +148,38 @@ class Wire:
         data = encode_message(message)
         self.counts["messages"] += 1
         self.counts["bytes"] += len(data)
-        if quality.loss and rng.random() < quality.loss:
+        if quality.loss and not quality.is_stream and rng.random() < quality.loss:
             self.counts["lost"] += 1
+            self._depart(contact, sender, len(data), now_ms)
             return data
+        if self._to_damage and rng.random() < _DAMAGE_NOW:
+            self._to_damage -= 1
+            self.counts["damaged"] += 1
+            data = damaged(rng, data)
         copies = 1 + (rng.random() < quality.twice if quality.twice else 0)
         self.counts["twice"] += copies - 1
         for _ in range(copies):
-            delay_ms = self._delay(contact, sender, now_ms)
+            delay_ms = self._delay(contact, sender, len(data), now_ms)
             contact.in_flight += 1
             self._after(delay_ms, lambda: self._arrive(contact, contact.other(sender), data))
         return data
 
-    def _delay(self, contact: Contact, sender: Side, now_ms: int) -> int:
-        arrival_ms = now_ms + self._rng.randint(*contact.quality.latency_ms)
+    def _depart(self, contact: Contact, sender: Side, size_bytes: int, now_ms: int) -> int:
+        """Put bytes on the line; return when the last one has left."""
+        rate_bytes_s = contact.quality.rate_bytes_s
+        if not rate_bytes_s:
+            return now_ms
+        spent_ms = (size_bytes + _PACKET_BYTES) * 1_000 // rate_bytes_s
+        sender.free_at_ms = max(sender.free_at_ms, now_ms) + spent_ms
+        return sender.free_at_ms
+
+    def _delay(self, contact: Contact, sender: Side, size_bytes: int, now_ms: int) -> int:
+        quality, departure_ms = contact.quality, self._depart(contact, sender, size_bytes, now_ms)
+        while quality.is_stream and quality.loss and self._rng.random() < quality.loss:
+            self.counts["sent again"] += 1
+            departure_ms = self._depart(contact, sender, size_bytes, now_ms)
+            departure_ms += 2 * quality.latency_ms[1]
+        arrival_ms = departure_ms + self._rng.randint(*quality.latency_ms)
         if contact.quality.overtaken and self._rng.random() < contact.quality.overtaken:
             self.counts["overtaken"] += 1
             return arrival_ms + contact.quality.latency_ms[1] - now_ms

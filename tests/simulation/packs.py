@@ -1,10 +1,19 @@
-"""Packs on their way between two nodes: in parts, late, twice, in any order, or never."""
+"""Packs on their way between two nodes: in parts, late, twice, in any order, damaged, or never."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sync.errors import StoreError
+from crypto.certificates import chain_to_der
+from crypto.errors import CryptoError
+from crypto.sealed_stream import (
+    PREFIX_BYTES,
+    StreamSealer,
+    head_bytes,
+    open_stream,
+    read_head,
+)
+from sync.errors import PackError, StoreError
 from sync.pack import (
     Unpacker,
     closing,
@@ -14,9 +23,10 @@ from sync.pack import (
     opening,
     plan_pack,
 )
-from sync.pack_entries import About, End, Entry, EntryReader, encode_entry
+from sync.pack_entries import About, End, Entry, EntryReader, decode_about, encode_entry
 from sync.session import Kinship
-from tests.simulation.ledger import BrokenPromise
+from tests.simulation.damage import damaged
+from tests.simulation.ledger import RESTORE_ALARMS, BrokenPromise
 from tests.simulation.network import LINK_ERRORS
 from tests.simulation.nodes import SimulatedNode
 from tests.simulation.storage import Crash
@@ -27,6 +37,8 @@ if TYPE_CHECKING:
 _LATE_MS: Final = 90 * 60_000
 _LOST: Final = 0.15
 _TWICE: Final = 0.3
+# What a pack may say to a node whose disk was put back: it speaks of what was lost.
+_PUT_BACK: Final = ("ack_foreign", *RESTORE_ALARMS)
 
 
 def send_pack(world: "World") -> None:
@@ -38,9 +50,14 @@ def send_pack(world: "World") -> None:
         (child, parent, "parent"),
         (parent, child, "child"),
     ]
-    sender, receiver, kinship = rng.choice(pairs)
+    carry(world, *rng.choice(pairs))
+
+
+def carry(world: "World", sender: SimulatedNode, receiver: SimulatedNode, kinship: Kinship) -> None:
+    """Let a node make a pack for another, its parent or child, and hand it to a boat."""
     if not sender.is_up:
         return
+    rng = world.rng
     parts: list[bytes] = []
     pieces = rng.choice((1, 2, 4))
     made_ms = sender.clock_ms(world.now_ms)
@@ -51,10 +68,21 @@ def send_pack(world: "World") -> None:
     pack_id = rng.randbytes(16)
     for number, data in enumerate(parts, start=1):
         about = About(pack_id=pack_id, part=number, made_ms=made_ms, receiver=receiver.code)
+        part = _seal(sender, receiver, about, data, rng.randbytes(32))
         copies = 0 if rng.random() < _LOST else 1 + (rng.random() < _TWICE)
         for _ in range(copies):
-            arrive = partial(_arrive, world, sender, receiver, kinship, about, data)
+            arrive = partial(_arrive, world, sender, receiver, kinship, part)
             world.after(rng.randrange(_LATE_MS), arrive)
+
+
+def _seal(
+    sender: SimulatedNode, receiver: SimulatedNode, about: About, data: bytes, key: bytes
+) -> bytes:
+    chain = chain_to_der(sender.office.chain)
+    sealer = StreamSealer(
+        sender.office.key, chain, receiver.office.key.office_public, about.encode(), key
+    )
+    return sealer.head + sealer.update(data) + sealer.finish()
 
 
 def _make(
@@ -81,12 +109,18 @@ def _arrive(
     sender: SimulatedNode,
     receiver: SimulatedNode,
     kinship: Kinship,
-    about: About,
-    data: bytes,
+    part: bytes,
 ) -> None:
     """Take a part in as the command does: the node is stopped for it."""
     if world.is_healing or not receiver.is_up:
         return
+    if world.rng.random() < world.plan.bad_sticks:
+        _refuse(world, receiver, damaged(world.rng, part))
+        # Somebody is told which part is bad, and brings it again.
+        again = partial(_arrive, world, sender, receiver, kinship, part)
+        world.after(world.rng.randrange(_LATE_MS), again)
+        return
+    about, entries = _open(receiver, part)
     world.hang_up(receiver)
     world.counts["packs taken"] += 1
     world.note(f"{receiver.code} takes in part {about.part} of a pack of {sender.code}")
@@ -103,11 +137,42 @@ def _arrive(
 
     if not _commit(world, receiver, begin):
         return
-    for entry in EntryReader().feed(data):
+    for entry in entries:
         if not _commit(world, receiver, partial(take, entry)):
             return
-    if found[0].outcome.problems or found[0].outcome.is_in_doubt:
+    allowed = _PUT_BACK if receiver.code in world.ledger.unaware else ()
+    problems = [problem for problem in found[0].outcome.problems if problem[1] not in allowed]
+    if problems or found[0].outcome.is_in_doubt:
         raise BrokenPromise("pack_refused", f"{found[0].outcome} among honest nodes")
+
+
+def _refuse(world: "World", receiver: SimulatedNode, part: bytes) -> None:
+    """Check that a damaged part is refused before anything of it counts."""
+    try:
+        _open(receiver, part)
+    except (CryptoError, PackError) as error:
+        world.counts["bad sticks"] += 1
+        world.note(f"{receiver.code} refuses a part: {error.code}")
+    else:
+        raise BrokenPromise("pack_damaged", f"{receiver.code} took in a damaged part")
+
+
+def _open(receiver: SimulatedNode, part: bytes) -> tuple[About, list[Entry]]:
+    """Read a part to its end, as the command does before it takes in anything.
+
+    Raises:
+        CryptoError: it is damaged, or sealed for another.
+        PackError: its content is malformed.
+    """
+    ends = head_bytes(part[:PREFIX_BYTES])
+    head = read_head(part[:ends])
+    about = decode_about(head.about)
+    sender = receiver.replica.verify_chain(list(head.chain))
+    opener = open_stream(head, sender.peer_id, receiver.office.key.office_private)
+    reader = EntryReader()
+    entries = [*reader.feed(opener.update(part[ends:])), *reader.feed(opener.finish())]
+    reader.finish()
+    return about, entries
 
 
 def _commit(world: "World", node: SimulatedNode, work: Callable[[], object]) -> bool:

@@ -33,12 +33,10 @@ from schemas.ids import DocumentId, EventId, document_text, mint_document_id
 from schemas.record import decode_writer
 from sync.database import Connection
 from sync.replica import Author
-from tests.simulation.identities import PLACES
 from tests.simulation.ledger import Deed
 from tests.simulation.nodes import SimulatedNode
 
 _TODAY: Final = date(2026, 9, 21)
-_COMMUNES: Final = tuple(code for code, _ in PLACES if "." in code)
 _WORDS: Final = ("đất", "ranh giới", "bồi thường", "nhà ở", "đường", "nước", "rừng", "hộ khẩu")
 _LINES: Final[Mapping[str, tuple[str, ...]]] = {
     DocumentKind.VISIT: ("register_number", "result"),
@@ -56,15 +54,16 @@ _TEXTS: Final[Mapping[str, str]] = {
 }
 
 Make = Callable[[random.Random, CaseStanding], Event]
+HandOver = Callable[[random.Random, CaseStanding, Sequence[str]], Event]
 
 
-def _transferred(rng: random.Random, case: CaseStanding) -> Event:
-    code = rng.choice(_COMMUNES)
+def _transferred(rng: random.Random, case: CaseStanding, communes: Sequence[str]) -> Event:
+    code = rng.choice(communes)
     return ev.Transferred(follows=case.tips, to_office=f"UBND xã {code}", to_code=code)
 
 
-def _assigned(rng: random.Random, case: CaseStanding) -> Event:
-    code = rng.choice(_COMMUNES)
+def _assigned(rng: random.Random, case: CaseStanding, communes: Sequence[str]) -> Event:
+    code = rng.choice(communes)
     return ev.Assigned(follows=case.tips, to_office=f"UBND xã {code}", to_code=code)
 
 
@@ -95,7 +94,6 @@ _MAKERS: Final[Mapping[str, Make]] = {
         follows=case.tips, missing="bản sao quyết định"
     ),
     "guided": lambda rng, case: ev.Guided(follows=case.tips, to_office="Tòa án khu vực"),
-    "transferred": _transferred,
     "transfer_acknowledged": lambda rng, case: ev.TransferAcknowledged(follows=case.tips),
     "transfer_returned": lambda rng, case: ev.TransferReturned(
         follows=case.tips, reason="không thuộc thẩm quyền"
@@ -121,7 +119,6 @@ _MAKERS: Final[Mapping[str, Make]] = {
     "withdrawn": lambda rng, case: ev.Withdrawn(
         follows=case.tips, scope=rng.choice(("full", "partial"))
     ),
-    "assigned": _assigned,
     "answered": lambda rng, case: ev.Answered(follows=case.tips, on=_TODAY),
     "closed": lambda rng, case: ev.Closed(
         follows=case.tips, reason=rng.choice(tuple(ClosingReason)), document_number=_number(rng)
@@ -136,6 +133,8 @@ _MAKERS: Final[Mapping[str, Make]] = {
     ),
     "noted": lambda rng, case: ev.Noted(text=rng.choice(_WORDS)),
 }
+_HANDED_OVER: Final[Mapping[str, HandOver]] = {"transferred": _transferred, "assigned": _assigned}
+_NAMES: Final = sorted({*_MAKERS, *_HANDED_OVER})
 
 
 @dataclass(slots=True)
@@ -143,12 +142,14 @@ class Pen:
     """Writes for one author in the running transaction and remembers what it wrote.
 
     Attributes:
+        communes: codes of all communes that there are.
         later: what the author goes on with, alone, some time after this transaction.
     """
 
     node: SimulatedNode
     author: Author
     clock_ms: int
+    communes: Sequence[str]
     deeds: list[Deed] = field(default_factory=list)
     later: "Action | None" = None
 
@@ -280,11 +281,15 @@ def next_events(pen: Pen, rng: random.Random, document: DocumentId) -> list[Even
     case = fold(facts_of(pen.node.guard.disk, document))
     tier = pen.node.office.tier
     possible = [
-        name for name in allowed_events(case, Role(pen.author.role), tier) if name in _MAKERS
+        name for name in allowed_events(case, Role(pen.author.role), tier) if name in _NAMES
     ]
     if rng.random() < 0.1 or not possible:
-        possible = sorted(_MAKERS)
-    made = [_MAKERS[rng.choice(possible)](rng, case)]
+        possible = _NAMES
+    name = rng.choice(possible)
+    if name in _HANDED_OVER:
+        made = [_HANDED_OVER[name](rng, case, pen.communes)]
+    else:
+        made = [_MAKERS[name](rng, case)]
     if rng.random() < 0.2:
         made.append(ev.Noted(text=rng.choice(_WORDS)))
     return made
@@ -296,7 +301,7 @@ def hand_over(pen: Pen, rng: random.Random) -> None:
     if document is None:
         return
     case = fold(facts_of(pen.node.guard.disk, document))
-    pen.write(document, events=[rng.choice((_assigned, _transferred))(rng, case)])
+    pen.write(document, events=[rng.choice((_assigned, _transferred))(rng, case, pen.communes)])
 
 
 def edit(pen: Pen, rng: random.Random) -> None:
@@ -357,8 +362,8 @@ def direct(pen: Pen, rng: random.Random) -> None:
         pen.write(existing, events=[rng.choice(events)])
     elif pen.node.office.tier is not Tier.COMMUNE:
         code = pen.node.code
-        below = [c for c in _COMMUNES if code == "0" or c.startswith(code + ".")]
-        chosen = sorted(rng.sample(below, rng.randint(1, 3)))
+        below = [c for c in pen.communes if code == "0" or c.startswith(code + ".")]
+        chosen = sorted(rng.sample(below, min(rng.randint(1, 3), len(below))))
         pen.write(
             mint_document_id(pen.clock_ms, rng),
             kind=DocumentKind.DIRECTIVE,

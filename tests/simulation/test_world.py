@@ -19,9 +19,8 @@ from sync.replica import Replica
 from sync.store import Store
 from tests.simulation.identities import PLACES
 from tests.simulation.ledger import BrokenPromise
-from tests.simulation.world import Plan, World
-
-_SEEDS: Final = range(40)
+from tests.simulation.plans import draw_plan
+from tests.simulation.world import World
 
 
 def forgets_leaves(patch: pytest.MonkeyPatch) -> None:
@@ -110,31 +109,38 @@ def commits_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Store, "_flush", forget)
 
 
+# How many stories, of those that `scripts/simulate` tells, it took to find each fault three times:
+# whoever makes stories cheaper must not make them blind.
+FOUND_WITHIN: Final = (
+    (forgets_leaves, 3),
+    (boasts, 3),
+    (boasts_by_boat, 13),
+    (tells_the_neighbour, 3),
+    (keeps_back, 3),
+    (drops_what_waits, 29),
+    (sends_once_only, 17),
+    (doubles, 3),
+    (commits_nothing, 4),
+)
+
+
 @pytest.mark.parametrize(
-    "fault",
-    [
-        forgets_leaves,
-        boasts,
-        boasts_by_boat,
-        tells_the_neighbour,
-        keeps_back,
-        drops_what_waits,
-        sends_once_only,
-        doubles,
-        commits_nothing,
-    ],
+    ("fault", "stories"), FOUND_WITHIN, ids=[fault.__name__ for fault, _ in FOUND_WITHIN]
 )
 def test_the_world_finds(
-    fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    fault: Callable[[pytest.MonkeyPatch], None],
+    stories: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     fault(monkeypatch)
     with pytest.raises(BrokenPromise):
-        tell_stories(tmp_path)
+        tell_stories(stories, tmp_path)
 
 
-def tell_stories(folder: Path) -> None:
-    for seed in _SEEDS:
-        world = World(seed, folder / str(seed), Plan(packs=10))
+def tell_stories(count: int, folder: Path) -> None:
+    for seed in range(count):
+        world = World(seed, folder / str(seed), draw_plan(seed))
         try:
             world.run()
         finally:

@@ -11,22 +11,21 @@ import heapq
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from schemas import wire
 from schemas.codes import Tier
 from schemas.errors import SchemaError
-from schemas.wire import Message
-from sync import document, inbound, log, receiver, replica, sender, session, store
+from schemas.wire import Message, Problem
+from sync import session
 from sync.errors import StoreError, SyncError
 from tests.simulation.checks import check_all
 from tests.simulation.identities import START_MS, offices
 from tests.simulation.ledger import BrokenPromise, Deed, Ledger
+from tests.simulation.limits import as_they_are, small_limits
 from tests.simulation.network import (
     LINK_ERRORS,
     PERFECT,
@@ -39,6 +38,7 @@ from tests.simulation.network import (
 )
 from tests.simulation.nodes import SimulatedNode
 from tests.simulation.packs import send_pack
+from tests.simulation.plans import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Plan
 from tests.simulation.restores import copy_disk
 from tests.simulation.revocations import check_revoked, revoke_somebody
 from tests.simulation.staff import HABITS, Action, Pen, look_then_edit
@@ -46,49 +46,10 @@ from tests.simulation.storage import Crash, Moment, Trap
 
 T = TypeVar("T")
 
-SECOND_MS: Final = 1_000
-MINUTE_MS: Final = 60 * SECOND_MS
-HOUR_MS: Final = 60 * MINUTE_MS
-DAY_MS: Final = 24 * HOUR_MS
-
 _GATHER_MS: Final = 100
 # Longer than a session waits before it asks again for anything.
 _QUIET_MS: Final = session.POLL_MS + 2 * session.RETRY_MS
 _HEAL_MS_MAX: Final = 1 * HOUR_MS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How long a story is and how much goes wrong in it.
-
-    Attributes:
-        restores: disks of communes that are put back to what they held earlier.
-        revocations: communes whose key counts no longer from then on.
-        link_up_ms, link_down_ms: mean length of a contact and of the time without one.
-        packs: packs that somebody makes, to arrive late, twice, in parts or never.
-        crash_kind, crash_moment: all crashes happen at this kind of statement, if given.
-    """
-
-    length_ms: int = 3 * HOUR_MS
-    actions: int = 45
-    link_up_ms: int = 4 * MINUTE_MS
-    link_down_ms: int = 20 * MINUTE_MS
-    crashes: int = 6
-    power_cuts: int = 2
-    disk_faults: int = 3
-    clock_jumps: int = 4
-    packs: int = 0
-    restores: int = 0
-    revocations: int = 0
-    is_clean: bool = False
-    has_small_limits: bool = True
-    crash_kind: str = ""
-    crash_moment: Moment | None = None
-
-
-QUIET: Final = Plan(
-    crashes=0, power_cuts=0, disk_faults=0, clock_jumps=0, is_clean=True, has_small_limits=False
-)
 
 
 class World:
@@ -118,10 +79,13 @@ class World:
         self.counts: Counter[str] = Counter()
         self.revoked = set[str]()
         self.nodes = {
-            code: SimulatedNode(office, folder / code) for code, office in offices().items()
+            code: SimulatedNode(office, folder / code)
+            for code, office in offices().items()
+            if code in self.plan.places
         }
-        self.ledger = Ledger(list(self.nodes.values()))
+        self._communes = tuple(code for code in self.nodes if "." in code)
         self.wire = Wire(self.rng, self.after, self._arrived)
+        self.ledger = Ledger(list(self.nodes.values()), self.wire.counts)
         self.contacts: dict[str, Contact] = {}
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -200,6 +164,7 @@ class World:
             (plan.packs, lambda: send_pack(self)),
             (plan.restores, lambda: copy_disk(self)),
             (plan.revocations, lambda: revoke_somebody(self)),
+            (plan.damages, self.wire.damage_next),
         )
         for count, fault in faults:
             for _ in range(count):
@@ -248,7 +213,7 @@ class World:
         if not node.is_up:
             return False
         author = node.author(device, self.rng.randrange(2))
-        pen = Pen(node, author, node.clock_ms(self.now_ms))
+        pen = Pen(node, author, node.clock_ms(self.now_ms), self._communes)
         name = action.__name__
         try:
             node.commit(lambda: action(pen, self.rng))
@@ -355,7 +320,7 @@ class World:
     def _tick(self, contact: Contact, side: Side) -> None:
         if contact.is_open:
             self._due(contact, side, 0)
-            self.after(session.RETRY_MS, lambda: self._tick(contact, side))
+            self.after(self.plan.tick_ms, lambda: self._tick(contact, side))
 
     def _due(self, contact: Contact, side: Side, delay_ms: int) -> None:
         if not side.is_due:
@@ -391,17 +356,23 @@ class World:
             self.close_contact(contact, error.code)
             return
         self.ledger.look(node)
-        for ack in acknowledgements(answers):
+        # A problem of the link ends it; the next one tells what was forgotten.
+        is_over = any(isinstance(answer, Problem) and not answer.log for answer in answers)
+        for ack in () if is_over else acknowledgements(answers):
             self.ledger.sends_ack(node, side.session.log_received(ack.log), ack)
         for message in answers:
             self._send(contact, side, message)
+        if answers and side.free_at_ms > self.now_ms:
+            self.after(side.free_at_ms - self.now_ms, lambda: self._due(contact, side, 0))
         if had_mail:
             self._wake_sessions(node, but=contact)
 
     def _send(self, contact: Contact, side: Side, message: Message) -> None:
         self._spoke_at_ms = self.now_ms
+        damages = self.wire.counts["damaged"]
         data = self.wire.send(contact, side, message, self.now_ms)
-        self.note(f"{side.node.code} says {type(message).__name__} {data[:8].hex()}")
+        how = ", damaged" if self.wire.counts["damaged"] > damages else ""
+        self.note(f"{side.node.code} says {type(message).__name__} {data[:8].hex()}{how}")
 
     # Faults
 
@@ -453,36 +424,3 @@ class World:
 
     def _span(self, mean_ms: int) -> int:
         return int(self.rng.expovariate(1 / mean_ms)) + 1
-
-
-@contextmanager
-def as_they_are() -> Iterator[None]:
-    """Leave the limits of the product as they are."""
-    yield
-
-
-@contextmanager
-def small_limits(rng: random.Random) -> Iterator[None]:
-    """Shrink limits of the product, so that a short story crosses them often."""
-    head_step, subtree_level = rng.choice((4, 16, 4_096)), rng.choice((1, 2, 8))
-    chosen = (
-        (replica, "HEAD_STEP", head_step),
-        (inbound, "HEAD_STEP", head_step),
-        (receiver, "HEAD_STEP", head_step),
-        (store, "SUBTREE_LEVEL", subtree_level),
-        (log, "SUBTREE_LEVEL", subtree_level),
-        (sender, "FRAME_LEAVES_MAX", rng.choice((2, 8, 512))),
-        (sender, "FRAME_BYTES_MAX", rng.choice((150, 600, 1_200))),
-        (wire, "PART_BYTES_MIN", 1),
-        (receiver, "EARLY_FRAMES_MAX", head_step),
-        (session, "WINDOW_BYTES_MIN", rng.choice((1_500, 8_000, 256 << 10))),
-        (document, "_OPEN_DOCUMENTS_MAX", rng.choice((2, 2_000))),
-    )
-    before = [(module, name, getattr(module, name)) for module, name, _ in chosen]
-    try:
-        for module, name, value in chosen:
-            setattr(module, name, value)
-        yield
-    finally:
-        for module, name, value in before:
-            setattr(module, name, value)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.wire import PLAIN, Frame, Head, Message, encode_message
+from schemas.wire import PLAIN, Frame, Head, Hello, Message, encode_message
 from sync.errors import LinkError
 from tests.sync.builders import COMMUNE, PROVINCE, Link, Node, handle, leaf_count, new_node, sync
 
@@ -94,6 +94,26 @@ def test_damage_under_a_head_without_its_root_costs_the_link_and_heals(
         with suppress(LinkError):
             sync(commune, province)
     assert province.values(case) == commune.values(case) == {"title": "mới"}
+    assert province.alarms() == commune.alarms() == []
+
+
+def test_a_damaged_certificate_is_not_kept_and_the_true_one_is_taken(
+    commune: Node, province: Node
+) -> None:
+    case = commune.open_case()
+    leaves = commune.store.leaves(commune.log(commune.place), 0, 1)
+    damaged = leaves[0][:-9] + bytes(9)
+    for _ in range(2):
+        link = Link(commune, province)
+        said = handle(commune, link.up, [])
+        first = next(message for message in said if isinstance(message, Frame))
+        spoilt_first = replace(first, coding=PLAIN, data=b"", total=0, leaves=(damaged,))
+        handle(province, link.down, map_bytes([m for m in said if isinstance(m, Hello)]))
+        with pytest.raises(LinkError) as ended:
+            handle(province, link.down, map_bytes([spoilt_first]))
+        assert ended.value.code == "log_unnamed"
+    sync(commune, province)
+    assert province.values(case) == commune.values(case)
     assert province.alarms() == commune.alarms() == []
 
 

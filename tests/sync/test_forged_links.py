@@ -169,7 +169,7 @@ def test_an_unknown_log_of_another_place_is_not_taken_from_a_neighbour(province:
     assert code == "offer_foreign"
     # And the true owner is not kept out by what the other left.
     session = child_link(province, NEIGHBOUR)
-    tell(province, session, builder.hello(), frame(replace(builder, leaves=[b"x"]), 0, 1))
+    tell(province, session, builder.hello(), frame(replace(builder, leaves=[b"x"] * 2), 1, 2))
     tell(province, child_link(province), *all_of(builder))
     assert province.values(DOCUMENT) == {"title": "một"}
     assert province.alarms() == []
@@ -325,7 +325,7 @@ def test_a_clone_that_wrote_on_hears_of_it_and_its_link_lives(tmp_path: Path, mo
         # Links end because leaves that do not add up could be damaged ones, and with the epoch.
         with suppress(LinkError):
             Link(clone, province).run()
-    assert clone.alarms()[0] == ("log_forked" if more > 1 else "log_behind")
+    assert clone.alarms()[0] == "log_forked"
     assert clone.replica.epoch == 1
     # Of both, everything stands.
     cases = "SELECT id FROM document ORDER BY id"
@@ -363,7 +363,7 @@ def test_too_many_leaves_without_a_head_end_the_link(province: Node) -> None:
 def test_the_first_copy_of_a_pending_leaf_stays(province: Node) -> None:
     builder, session = case_log(), child_link(province)
     tell(province, session, builder.hello(), frame(builder))
-    other = replace(frame(builder), leaves=(b"x", b"y", b"z"))
+    other = replace(frame(builder), first_seq=1, leaves=(b"y", b"z"))
     tell(province, session, other, builder.head())
     assert province.values(DOCUMENT) == {"title": "một"}
 
@@ -396,10 +396,17 @@ def cosigned_ack(commune: Node, log: bytes, by: str = PROVINCE, **said: Any) -> 
 @pytest.mark.parametrize("said", [{"signature": bytes(64)}, {"timestamp_s": 5}, {"size": 2}])
 def test_a_cosignature_counts_only_if_it_holds(tmp_path: Path, said: dict[str, Any]) -> None:
     commune, session, log = commune_with_link(tmp_path)
-    tell(commune, session, cosigned_ack(commune, log, **said))
+    false = cosigned_ack(commune, log, **said)
+    ends = Problem(code="log_forked", detail="the peer cosigned another version")
+    assert tell(commune, session, false, false) == [ends]
     assert commune.rows("SELECT * FROM cosignature") == []
+    assert commune.alarms() == [], "said on one link only, it may be damaged"
+    assert refused(commune, session) == "log_forked"
+    again = parent_link(commune, PROVINCE)
+    tell(commune, again)
+    tell(commune, again, false)
     assert commune.alarms() == ["log_forked"], "the peer stores another log than ours"
-    assert tell(commune, session) == []
+    assert tell(commune, again) == []
 
 
 def test_a_true_cosignature_counts(tmp_path: Path) -> None:
@@ -442,9 +449,30 @@ def test_somebody_else_cannot_cosign_in_the_name_of_a_tier(tmp_path: Path) -> No
 
 def test_a_peer_that_claims_more_than_there_is_stops_the_log(tmp_path: Path) -> None:
     commune, session, log = commune_with_link(tmp_path)
-    tell(commune, session, Ack(log=log, have_seq=9, gaps=(), cosignatures=()))
+    boast = Ack(log=log, have_seq=9, gaps=(), cosignatures=())
+    ends = Problem(code="log_behind", detail="the peer holds more of this log than we do")
+    assert tell(commune, session, boast, boast) == [ends]
+    assert commune.alarms() == []
+    assert refused(commune, session) == "log_behind"
+    again = parent_link(commune, PROVINCE)
+    tell(commune, again)
+    tell(commune, again, boast)
     assert commune.alarms() == ["log_behind"]
-    assert tell(commune, session) == []
+    assert tell(commune, again) == []
+
+
+def test_a_claim_that_is_not_repeated_on_the_next_link_is_forgotten(tmp_path: Path) -> None:
+    commune, session, log = commune_with_link(tmp_path)
+    boast = Ack(log=log, have_seq=9, gaps=(), cosignatures=())
+    tell(commune, session, boast)
+    session = parent_link(commune, PROVINCE)
+    tell(commune, session)
+    tell(commune, session, cosigned_ack(commune, log))
+    assert commune.store.cosigned_size(commune.log(commune.place), Tier.PROVINCE) == 3
+    session = parent_link(commune, PROVINCE)
+    tell(commune, session)
+    tell(commune, session, boast)
+    assert commune.alarms() == []
 
 
 def test_gaps_of_nonsense_hurt_nobody(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ each message in a transaction of its own.
 import random
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import sync.receiver
 import sync.sender
 from schemas.ids import DocumentId
 from schemas.limits import FRAME_BYTES_MAX, PART_BYTES_MIN, PENDING_LEAVES_MAX, TEXT_CHARS_MAX
-from schemas.wire import PACKED, WITH_DICTIONARY, Ack, Frame, Head, Message, encode_message
+from schemas.wire import PACKED, WITH_DICTIONARY, Ack, Frame, Head, Message, Problem, encode_message
 from sync.document import Edit
 from sync.errors import LinkError
 from sync.session import POLL_MS, RETRY_MS
@@ -263,16 +264,59 @@ def test_a_waiting_frame_that_cannot_be_read_costs_the_link_and_heals(
     hear(province, link, second)
     with province.transaction():
         province.store.db.execute("UPDATE early_frame SET data = x'00'")
-    problems = hear(province, link, first)
+    problems = hear(province, link, first[:1])
     with pytest.raises(LinkError) as ended:
         say(commune, link, problems)
     assert ended.value.code == "leaves_damaged"
+    with pytest.raises(LinkError):
+        hear(province, link, first[1:])
     assert waiting(province) == 0
     with suppress(LinkError):
         bring_together(commune, province)
     bring_together(commune, province)
     assert province.values(case) == {"title": "lần 1"}
     assert province.alarms() == commune.alarms() == []
+
+
+def test_a_damaged_part_is_forgotten_with_the_others_and_all_come_again(
+    commune: Node, province: Node
+) -> None:
+    commune.open_case()
+    bring_together(commune, province)
+    commune.write(DOCUMENT, kind="case", fields={}, texts={"summary": STATEMENT})
+    link = Link(commune, province)
+    said = say(commune, link)
+    parts = parts_of(said)
+    damaged = replace(parts[0], data=bytes(len(parts[0].data)))
+    told = hear(province, link, [*before(said, parts[0]), damaged, *parts[1:]])
+    assert [m.code for m in told if isinstance(m, Problem)] == ["leaves_damaged"]
+    with pytest.raises(LinkError):
+        hear(province, link, [parts[0]])
+    assert waiting(province) == 0
+    bring_together(commune, province)
+    assert province.values(DOCUMENT) == commune.values(DOCUMENT)
+    assert province.alarms() == commune.alarms() == []
+
+
+def test_parts_of_two_sendings_make_one_leaf(commune: Node, province: Node) -> None:
+    commune.open_case()
+    bring_together(commune, province)
+    commune.write(DOCUMENT, kind="case", fields={}, texts={"summary": STATEMENT})
+    for number in range(1, 12):
+        commune.open_case(number)
+    link = Link(commune, province)
+    # Sent with many leaves behind it, it would lean on those before it; sent again, it is alone.
+    first = parts_of(said := say(commune, link))
+    again = parts_of(say(commune, link, now_ms=NOW_MS + RETRY_MS))
+    assert first == again
+    hear(province, link, [*before(said, first[0]), *first[::2], *again[1::2]])
+    assert waiting(province) == 0
+    assert province.rows("SELECT count(*) FROM pending_leaf") == [(1,)]
+
+
+def before(messages: Sequence[Message], part: Frame) -> list[Message]:
+    """Return what was said before the first part."""
+    return list(messages[: list(messages).index(part)])
 
 
 # Writers

@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -359,6 +360,10 @@ def test_a_parent_that_lost_a_log_downwards_says_so_and_stops_it(
         province.write(case, fields={"title": f"{number}"})
     sync(commune, province)
     empty = new_node(PROVINCE, tmp_path)
+    # Said once, it could be damage.
+    with pytest.raises(LinkError):
+        Link(commune, empty).run()
+    assert "log_behind" not in empty.alarms()
     Link(commune, empty).run()
     assert "log_behind" in empty.alarms()
     assert [log.fault for log in empty.store.logs() if log.purpose != UP] == ["log_behind"]

@@ -1,0 +1,126 @@
+"""Real records of invented people, in every form in which a node reads foreign bytes."""
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from crypto.certificates import chain_to_pem, make_request, request_to_pem
+from crypto.note import render_proof
+from crypto.password import hash_password
+from crypto.seal import seal
+from crypto.sealed_stream import StreamSealer
+from schemas.codes import Tier
+from schemas.events import Noted
+from schemas.record import Leaf, LeafType, decode_leaf
+from schemas.wire import Frame, encode_message
+from sync.change import Action, parse_change
+from sync.framing import pack
+from sync.history import LogHistory
+from sync.pack_entries import About, End, Messages, Piece, encode_entry
+from sync.record_file import export_record
+from tests.sync.builders import COMMUNE, PROVINCE, Link, Node, new_node, place, root
+
+STREAM_KEY: Final = bytes(range(32))
+CONTEXT: Final = b"fuzzing"
+_CONFIG: Final = 'parent = "10.0.0.1:8443"\nweb_port = 8080\nlanguage = "vi"\n'
+
+
+@cache
+def samples() -> dict[str, tuple[bytes, ...]]:
+    """Return well-formed input for each target by its name."""
+    with TemporaryDirectory() as folder:
+        commune, province = new_node(COMMUNE, Path(folder)), new_node(PROVINCE, Path(folder))
+        case = commune.open_case(0, Noted(text="Bà con đã nhận giấy mời."))
+        first = commune.replica.intake.documents.heads(case)
+        commune.write(case, fields={"title": "Ranh giới đất", "location": None})
+        commune.write(case, fields={"title": "Ranh giới"}, texts={"summary": "Hai hộ"}, base=first)
+        messages = [encode_message(message) for _, message in Link(commune, province).run().sent]
+        record = export_record(commune.store, case, root())
+        leaves = _leaves_of(commune)
+        frames = _frames_of(commune)
+    return {
+        **_records(leaves),
+        **_sealed(messages),
+        **_certificates(),
+        "messages": tuple(messages),
+        "frame": frames,
+        "record file": (record,),
+        "configuration": (_CONFIG.encode(),),
+        "password": (hash_password("một hai ba", bytes(16)).encode(),),
+    }
+
+
+def _leaves_of(node: Node) -> list[bytes]:
+    log = node.log(node.place)
+    return node.store.leaves(log, 0, log.size)
+
+
+def _frames_of(node: Node) -> tuple[bytes, ...]:
+    leaves, history = _leaves_of(node), LogHistory(node.store, node.log(node.place))
+    return tuple(pack(0, leaves[:count], history)[0] for count in range(1, len(leaves) + 1))
+
+
+def _records(leaves: Iterable[bytes]) -> dict[str, tuple[bytes, ...]]:
+    read = [decode_leaf(data) for data in leaves]
+    changes = _bodies(read, LeafType.CHANGE)
+    ops = [op for raw in changes for op in parse_change(raw).map_ops if op.action is Action.SET]
+    return {
+        "leaf": tuple(leaves),
+        "writer": _bodies(read, LeafType.WRITER),
+        "certificates": _bodies(read, LeafType.CERTIFICATES),
+        "change": changes,
+        "event": tuple(
+            op.value.encode() for op in ops if isinstance(op.value, str) and op.value[:1] == "{"
+        ),
+    }
+
+
+def _bodies(leaves: Iterable[Leaf], kind: LeafType) -> tuple[bytes, ...]:
+    return tuple(leaf.body for leaf in leaves if leaf.type == kind)
+
+
+def _sealed(messages: list[bytes]) -> dict[str, tuple[bytes, ...]]:
+    sender, receiver = place(COMMUNE), place(PROVINCE)
+    about = About(pack_id=bytes(16), part=1, made_ms=1, receiver=PROVINCE).encode()
+    frame = Frame(log=b"\0", priority=2, first_seq=0, leaves=(b"leaf",))
+    entries = b"".join(
+        encode_entry(entry)
+        for entry in (
+            Messages((frame,)),
+            Piece(sha256=bytes(32), offset=0, total=4, data=b"scan"),
+            End(is_last=True),
+        )
+    )
+    office = receiver.key.office_public
+    sealer = StreamSealer(sender.key, sender.der, office, about, STREAM_KEY)
+    return {
+        "pack entries": (entries,),
+        "pack about": (about,),
+        "stream head": (sealer.head,),
+        "stream body": (sealer.update(b"".join(messages)) + sealer.finish(),),
+        "sealed value": (seal(b"012345678901", [office], CONTEXT),),
+    }
+
+
+def _certificates() -> dict[str, tuple[bytes, ...]]:
+    commune = place(COMMUNE)
+    request = make_request(commune.key, Tier.COMMUNE, COMMUNE, "Mỹ Lý")
+    note = _note()
+    return {
+        "certificate": tuple(commune.der),
+        "certificate file": (chain_to_pem(commune.chain),),
+        "request file": (request_to_pem(request),),
+        "note": (note.encode(),),
+        "proof": (render_proof(3, [bytes(32), bytes(range(32))], note).encode(),),
+    }
+
+
+def _note() -> str:
+    with TemporaryDirectory() as folder:
+        node = new_node(COMMUNE, Path(folder))
+        case = node.open_case()
+        record = export_record(node.store, case, root())
+    return str(json.loads(record)["logs"][0]["note"])

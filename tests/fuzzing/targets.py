@@ -1,0 +1,135 @@
+"""Every function that reads bytes made by others: peers, sticks, files, forms.
+
+What only this node's own disk holds is not among them.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from crypto.certificates import (
+    chain_from_der,
+    chain_from_pem,
+    request_from_pem,
+    subject_of,
+    subject_of_request,
+)
+from crypto.errors import CertificateError, CryptoError, PasswordError, SealError
+from crypto.note import parse_note, parse_proof
+from crypto.password import verify_password
+from crypto.seal import from_text, open_sealed, recipients_of
+from crypto.sealed_stream import PREFIX_BYTES, StreamOpener, head_bytes, read_head
+from node.config import parse_config
+from node.errors import ConfigError
+from node.web.calls import parse_json
+from node.web.errors import WebError
+from schemas.errors import MessageError, RecordError
+from schemas.event_text import decode_event
+from schemas.record import decode_certificates, decode_leaf, decode_writer
+from schemas.wire import decode_messages
+from sync.change import parse_change, references
+from sync.errors import ChangeError, FrameError, PackError, RecordFileError
+from sync.framing import dictionaries, read_frame
+from sync.pack_entries import EntryReader, decode_about
+from sync.record_file import verify_record
+from tests.fuzzing.samples import CONTEXT, STREAM_KEY
+from tests.sync.builders import PROVINCE, place, root
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A decoder.
+
+    Attributes:
+        read: hands it bytes; raises what it raises.
+        errors: its own, which say that the bytes are not well-formed.
+    """
+
+    read: Callable[[bytes], object]
+    errors: tuple[type[Exception], ...]
+
+    def must_survive(self, data: bytes) -> None:
+        """Hand it bytes.
+
+        Raises:
+            Exception: any other than its own errors, which is a fault of the product.
+        """
+        with suppress(*self.errors):
+            self.read(data)
+
+
+def _change(data: bytes) -> None:
+    references(parse_change(data))
+
+
+def _frame(data: bytes) -> None:
+    with suppress(FrameError):
+        read_frame(data)
+    for dictionary in dictionaries().values():
+        read_frame(data, dictionary)
+
+
+def _entries(data: bytes) -> None:
+    reader = EntryReader()
+    # As a file is read: a piece ends anywhere.
+    list(reader.feed(data[: len(data) // 2]))
+    list(reader.feed(data[len(data) // 2 :]))
+    reader.finish()
+
+
+def _stream_head(data: bytes) -> None:
+    head_bytes(data[:PREFIX_BYTES])
+    read_head(data)
+
+
+def _stream_body(data: bytes) -> None:
+    opener = StreamOpener(STREAM_KEY)
+    opener.update(data)
+    opener.finish()
+
+
+def _sealed_value(data: bytes) -> None:
+    with suppress(SealError):
+        from_text(_text(data))
+    recipients_of(data)
+    open_sealed(data, place(PROVINCE).key.office_private, CONTEXT)
+
+
+def _record_file(data: bytes) -> None:
+    with suppress(RecordFileError):
+        verify_record(data, root())
+    verify_record(data, None)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+TARGETS: Final = {
+    "leaf": Target(decode_leaf, (RecordError,)),
+    "writer": Target(decode_writer, (RecordError,)),
+    "certificates": Target(decode_certificates, (RecordError,)),
+    "event": Target(lambda data: decode_event(_text(data)), (RecordError,)),
+    "messages": Target(decode_messages, (MessageError,)),
+    "change": Target(_change, (ChangeError,)),
+    "frame": Target(_frame, (FrameError,)),
+    "pack entries": Target(_entries, (PackError,)),
+    "pack about": Target(decode_about, (PackError,)),
+    "stream head": Target(_stream_head, (SealError,)),
+    "stream body": Target(_stream_body, (SealError,)),
+    "sealed value": Target(_sealed_value, (SealError,)),
+    "certificate": Target(lambda data: subject_of(chain_from_der([data])[0]), (CertificateError,)),
+    "certificate file": Target(
+        lambda data: [subject_of(one) for one in chain_from_pem(data)], (CertificateError,)
+    ),
+    "request file": Target(
+        lambda data: subject_of_request(request_from_pem(data)), (CertificateError,)
+    ),
+    "note": Target(lambda data: parse_note(_text(data)), (CryptoError,)),
+    "proof": Target(lambda data: parse_proof(_text(data)), (CryptoError,)),
+    "record file": Target(_record_file, (RecordFileError,)),
+    "configuration": Target(lambda data: parse_config(_text(data)), (ConfigError,)),
+    "password": Target(lambda data: verify_password("một hai ba", _text(data)), (PasswordError,)),
+    "form": Target(parse_json, (WebError,)),
+}

@@ -1,0 +1,41 @@
+"""Limits of the product, as they are or so small that a short story crosses them often."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from schemas import wire
+from sync import document, inbound, log, receiver, replica, sender, session, store
+
+
+@contextmanager
+def as_they_are() -> Iterator[None]:
+    """Leave the limits of the product as they are."""
+    yield
+
+
+@contextmanager
+def small_limits(rng: random.Random) -> Iterator[None]:
+    """Shrink limits of the product, so that a short story crosses them often."""
+    head_step, subtree_level = rng.choice((4, 16, 4_096)), rng.choice((1, 2, 8))
+    chosen = (
+        (replica, "HEAD_STEP", head_step),
+        (inbound, "HEAD_STEP", head_step),
+        (receiver, "HEAD_STEP", head_step),
+        (store, "SUBTREE_LEVEL", subtree_level),
+        (log, "SUBTREE_LEVEL", subtree_level),
+        (sender, "FRAME_LEAVES_MAX", rng.choice((2, 8, 512))),
+        (sender, "FRAME_BYTES_MAX", rng.choice((150, 600, 1_200))),
+        (wire, "PART_BYTES_MIN", 1),
+        (receiver, "EARLY_FRAMES_MAX", head_step),
+        (session, "WINDOW_BYTES_MIN", rng.choice((1_500, 8_000, 256 << 10))),
+        (document, "_OPEN_DOCUMENTS_MAX", rng.choice((2, 2_000))),
+    )
+    before = [(module, name, getattr(module, name)) for module, name, _ in chosen]
+    try:
+        for module, name, value in chosen:
+            setattr(module, name, value)
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)

@@ -1,0 +1,89 @@
+"""A poor line, open for one minute an hour, and what it has yet to carry."""
+
+from typing import Final
+
+from tests.simulation.ledger import BrokenPromise
+from tests.simulation.network import Quality
+from tests.simulation.nodes import SimulatedNode
+from tests.simulation.plans import HOUR_MS, MINUTE_MS, SECOND_MS
+from tests.simulation.world import World
+
+LOSS: Final = 0.3
+_DIAL_MS: Final = 5 * SECOND_MS
+_LATENCY_MS: Final = (290, 310)
+_RATE_BYTES_S: Final = 64_000 // 8
+# TCP, which sends again what is lost and delivers in order; and datagrams, which do neither.
+STREAM: Final = Quality(
+    latency_ms=_LATENCY_MS, rate_bytes_s=_RATE_BYTES_S, loss=LOSS, is_stream=True
+)
+DATAGRAMS: Final = Quality(
+    latency_ms=_LATENCY_MS, rate_bytes_s=_RATE_BYTES_S, loss=LOSS, twice=0.05, overtaken=0.1
+)
+
+
+def backlog_bytes(child: SimulatedNode, parent: SimulatedNode) -> int:
+    """Return how much of leaves and files has yet to come to either end."""
+    return sum(
+        _lacking_leaves(*ends) + _lacking_files(*ends)
+        for ends in ((child, parent), (parent, child))
+    )
+
+
+def catch_up(
+    world: World, child: SimulatedNode, parent: SimulatedNode, quality: Quality, hours_max: int
+) -> list[int]:
+    """Open the line for a minute an hour until nothing is left; return what was before each.
+
+    Raises:
+        BrokenPromise: after one of the minutes no less is left than before.
+    """
+    left = [backlog_bytes(child, parent)]
+    while left[-1]:
+        for _ in range(MINUTE_MS // _DIAL_MS):
+            # What ends a link, such as a lost greeting, does not end the minute.
+            if child.code not in world.contacts or not world.contacts[child.code].is_open:
+                world.connect(child, parent, quality)
+            world.pass_time(_DIAL_MS)
+        world.close_contact(world.contacts[child.code], "cut")
+        world.pass_time(HOUR_MS - MINUTE_MS)
+        left.append(backlog_bytes(child, parent))
+        if left[-1] >= left[-2]:
+            raise BrokenPromise("backlog_stays", f"of {left[-2]} bytes {left[-1]} are left")
+        if len(left) > hours_max:
+            raise BrokenPromise("backlog_stays", f"after {hours_max} hours {left} bytes are left")
+    return left
+
+
+def _lacking_leaves(sender: SimulatedNode, receiver: SimulatedNode) -> int:
+    lacking = 0
+    reads = f"down/{receiver.peer_id.hex()}"
+    for log_id, owner, purpose in sender.guard.disk.execute(
+        "SELECT log_id, owner, purpose FROM log"
+    ).fetchall():
+        is_up = purpose == "up" and sender.office.parent == receiver.code
+        if is_up or (owner == sender.peer_id and purpose == reads):
+            held = _leaves(receiver, log_id)
+            lacking += sum(n for seq, n in _leaves(sender, log_id).items() if seq not in held)
+    return lacking
+
+
+def _leaves(node: SimulatedNode, log_id: bytes) -> dict[int, int]:
+    """Return the sizes of the leaves of a log, with and without a head, by number."""
+    return dict(
+        node.guard.disk.execute(
+            "SELECT seq, length(l.data) FROM leaf l JOIN log ON number = l.log WHERE log_id = ?1"
+            " UNION SELECT seq, length(p.data) FROM pending_leaf p JOIN log ON number = p.log"
+            " WHERE log_id = ?1",
+            (log_id,),
+        ).fetchall()
+    )
+
+
+def _lacking_files(sender: SimulatedNode, receiver: SimulatedNode) -> int:
+    return sum(
+        size_bytes - receiver.files.part_size(sha256)
+        for sha256, size_bytes in sender.guard.disk.execute(
+            "SELECT sha256, size_bytes FROM blob WHERE complete"
+        ).fetchall()
+        if sender.office.parent == receiver.code and not receiver.files.holds(sha256)
+    )
