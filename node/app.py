@@ -322,7 +322,8 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
     async with AsyncExitStack() as stack:
         node = Node(open_station(path, rng), Clock(), rng)
         stack.push_async_callback(node.close)
-        sync_host, sync_port = await _listen_for_children(node, stack)
+        downlink = Downlink(node._station.folder, node, node.clock)
+        sync_host, sync_port = await _listen_for_children(node, downlink, stack)
         web_host, web_port = await _listen_for_people(node, stack)
         keep_what_is_loaded()
         node.is_ready = True
@@ -336,6 +337,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
             tasks = [
                 group.create_task(node.keep_folded(), name="fold"),
                 group.create_task(node.packs.run(), name="packs"),
+                group.create_task(downlink.run(), name="downlink"),
             ]
             if node.uplink is not None:
                 tasks.append(group.create_task(node.uplink.run(), name="uplink"))
@@ -346,11 +348,12 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
     log.info("node stopped", extra={"code": node.code})
 
 
-async def _listen_for_children(node: Node, stack: AsyncExitStack) -> tuple[str, int]:
+async def _listen_for_children(
+    node: Node, downlink: Downlink, stack: AsyncExitStack
+) -> tuple[str, int]:
     config = node.config
     if not config.sync_host:
         return "", 0
-    downlink = Downlink(node._station.folder, node, node.clock)
     try:
         listener = await downlink.listen()
     except OSError as error:

@@ -24,6 +24,7 @@ class Config:
         sync_host: address that children dial; empty on a node without children.
         sync_port: port that children dial, 0 for any free one.
         parent: `host:port` of the tier above; empty at the centre.
+        datagrams: take UDP where TCP loses too much, upwards and for children.
         is_remote: the province declared this commune remote, which lengthens some deadlines.
         language: language of the pages before a person chose, `vi` or `en`.
         fetch_attachments: fetch the files that records refer to from children and parent.
@@ -36,6 +37,7 @@ class Config:
     sync_host: str = ""
     sync_port: int = 8443
     parent: str = ""
+    datagrams: bool = True
     is_remote: bool = False
     language: str = "vi"
     fetch_attachments: bool = True

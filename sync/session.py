@@ -11,7 +11,7 @@ from typing import Final
 import cbor2
 
 from crypto.certificates import Subject, chain_from_der, subject_of
-from schemas.limits import OFFERS_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN
+from schemas.limits import OFFERS_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN, WINDOW_BYTES_PACED
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
     PROTOCOL_VERSION,
@@ -73,6 +73,10 @@ class Session:
     def rate_bytes_s(self) -> float | None:
         """What the line was seen to carry; None before."""
         return self._sender.pace.rate_bytes_s
+
+    def leave_pacing(self) -> None:
+        """Hold back less: what carries the messages holds back what the line does not take."""
+        self._sender.pace.widen(WINDOW_BYTES_PACED)
 
     def has_news(self) -> bool:
         """Tell whether pump may have something to say that it had not when it was last called.

@@ -191,6 +191,8 @@ class LinkAnswer(Answer):
         state: `none` at the centre, `cut` when somebody cut it in the demo.
         seconds_left: how long the waiting records will take at the measured rate; None if unknown.
         clock_difference_ms: the clock of the node above minus ours.
+        way: that the link takes, or took last.
+        way_reason: why that one.
     """
 
     state: Literal["up", "down", "cut", "none"]
@@ -203,6 +205,10 @@ class LinkAnswer(Answer):
     clock_difference_ms: int | None
     waiting: Waiting
     seconds_left: int | None
+    way: Literal["websocket", "datagrams"]
+    way_reason: Literal[
+        "usual", "losses", "unreachable", "remembered", "calm", "broken", "forbidden"
+    ]
 
 
 class TechnicianAnswer(Answer):

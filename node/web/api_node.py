@@ -72,6 +72,8 @@ def link_answer(office: Office, waits: Waiting) -> LinkAnswer:
         clock_difference_ms=link.clock_difference_ms,
         waiting=waits,
         seconds_left=seconds,
+        way=link.way,
+        way_reason=link.way_reason,
     )
 
 

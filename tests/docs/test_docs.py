@@ -8,7 +8,7 @@ import pytest
 from crypto.certificates import OFFICE_KEY_OID
 from node.cli import _parser
 from node.config import Config
-from node.link import _TURN_S_MAX
+from node.dialling import _TURN_S_MAX
 from node.slots import DIAL_EVERY_S, DIALS_AT_ONCE, START_S, STARTING_MAX
 from schemas.limits import (
     CHUNK_BYTES,
