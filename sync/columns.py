@@ -18,11 +18,16 @@ PRED_COUNT, PRED_ACTOR, PRED_COUNTER = 0x70, 0x71, 0x73
 Span = tuple[int, int]
 
 
-def uints(data: bytes) -> list[int | None]:
-    """Return the entries of a run-length column of numbers: +n repeats, -n literals, 0 nulls."""
+def uints(data: bytes, wanted: int = CHANGE_OPS_MAX + 1) -> list[int | None]:
+    """Return the entries of a run-length column of numbers: +n repeats, -n literals, 0 nulls.
+
+    Args:
+        data: the column.
+        wanted: so many of the first entries are enough.
+    """
     entries: list[int | None] = []
     position, end = 0, len(data)
-    while position < end:
+    while position < end and len(entries) < wanted:
         head = data[position]
         if head < 0x80:
             length, position = head - ((head & 0x40) << 1), position + 1
@@ -199,6 +204,10 @@ class Reader:
         data = self.data[self.position : end]
         self.position = end
         return data
+
+    def rest(self) -> bytes:
+        """Return all bytes that follow."""
+        return self.take(len(self.data) - self.position)
 
     def blob(self) -> bytes:
         """Return bytes with their length before them."""

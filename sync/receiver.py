@@ -29,7 +29,7 @@ from sync.history import LogHistory
 from sync.log import HEAD_STEP, UP, Log
 from sync.ranges import Ranges
 from sync.replica import Replica
-from sync.stripping import Stripped
+from sync.stripping import Stripped, Whole
 
 _REFERENCES_MAX: Final = 1 << 16
 
@@ -230,7 +230,7 @@ class Receiver:
                 # Sent again: what we said of it was lost, so it must be said again.
                 incoming.told, incoming.is_news = (), True
                 return
-            leaves = restore(first_seq, entries, incoming.history)
+            wholes = restore(first_seq, entries, incoming.history)
         except FrameError as error:
             if error.code != "frame_early" or first_seq <= incoming.read.contiguous_end(0):
                 raise
@@ -243,7 +243,13 @@ class Receiver:
             incoming.arrived = self._arrived(log, incoming.read)
             incoming.is_news = True
             return
-        self._keep(incoming, log, first_seq, leaves)
+        self._keep_wholes(incoming, log, first_seq, wholes)
+
+    def _keep_wholes(
+        self, incoming: _Incoming, log: Log, first_seq: int, wholes: Sequence[Whole]
+    ) -> None:
+        self._keep(incoming, log, first_seq, [whole.data for whole in wholes])
+        incoming.history.past.add(first_seq, wholes)
 
     def _keep(self, incoming: _Incoming, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         self._replica.inbound.keep(log, first_seq, leaves)
@@ -264,17 +270,18 @@ class Receiver:
             try:
                 dictionary = dictionaries().get(digest, b"")
                 entries = _entries(incoming.history, first, data, dictionary)
-                leaves = restore(first, entries, incoming.history)
+                wholes = restore(first, entries, incoming.history)
             except FrameError:
                 # All that it could build on is here.
                 return [self._drop(incoming, log, "a frame cannot be read")]
             self._store.early.drop(log, first)
-            self._keep(incoming, log, first, leaves)
+            self._keep_wholes(incoming, log, first, wholes)
         return []
 
     def _drop(self, incoming: _Incoming, log: Log, detail: str) -> Problem:
         """Forget what no head covers; the peer ends the link and sends it in another."""
         self._store.drop_pending(log)
+        incoming.history = LogHistory(self._store, log)
         incoming.arrived, incoming.read, incoming.is_news = Ranges(), Ranges(), False
         incoming.arrived.add(0, log.size)
         incoming.read.add(0, log.size)
@@ -440,7 +447,7 @@ def _entries(history: LogHistory, first_seq: int, data: bytes, dictionary: bytes
     needed, _ = past_needed(data)
     if needed > first_seq:
         raise FrameError("frame_malformed", "a frame with more past than there is")
-    past = history.before(first_seq, needed) if needed else []
+    past = history.past.before(first_seq, needed) if needed else []
     if len(past) < needed:
         raise FrameError("frame_early", "the leaves before the frame have not arrived")
     return read_frame(data, dictionary, past)

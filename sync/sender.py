@@ -24,7 +24,7 @@ from schemas.wire import (
     Problem,
 )
 from sync.errors import LinkError, LogError
-from sync.framing import PAST_LEAVES_MAX, dictionaries, pack
+from sync.framing import dictionaries, pack
 from sync.history import LogHistory
 from sync.log import UP, Log
 from sync.pace import Departure, Pace
@@ -74,6 +74,7 @@ class _Outgoing:
 
     log_id: bytes
     reference: bytes
+    history: LogHistory
     acked: int
     sent: int
     confirmed: bool = False
@@ -180,6 +181,7 @@ class Sender:
             outgoing = _Outgoing(
                 log_id=log.log_id,
                 reference=reference,
+                history=LogHistory(self._store, log),
                 acked=0 if is_return else acked,
                 sent=acked,
                 # An offer asks for cosignatures too; only a head that may be lost is sent again.
@@ -268,15 +270,18 @@ class Sender:
     ) -> tuple[list[Frame], int]:
         """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
         wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
-        before = max(0, start - PAST_LEAVES_MAX) if end - start >= _LEAVES_MANY else start
-        data, count = pack(
+        history = outgoing.history
+        data, wholes = pack(
             start,
             self._store.leaves(log, start, wanted),
-            LogHistory(self._store, log),
+            history,
             dictionary=self._dictionary,
-            past=self._store.leaves(log, before, start - before),
+            past=history.past.before(start) if end - start >= _LEAVES_MANY else (),
+            likely=outgoing.likely,
             size_max=FRAME_BYTES_MAX,
         )
+        count = len(wholes)
+        history.past.add(start, wholes)
         outgoing.likely = max(count, _LEAVES_FIRST // 2)
         parts = [
             Frame(
