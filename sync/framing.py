@@ -32,7 +32,7 @@ from sync.tokens import History
 # Higher levels take four times as long for one byte in fifty.
 _LEVEL: Final = 12
 # What we write with; the others in the folder are for reading.
-_NEWEST: Final = bytes.fromhex("fbb61872e55285f6909f1eeeda0b39d7e64192b02bb92467edc0286b449861c1")
+_NEWEST: Final = bytes.fromhex("f84f31ecfa884b194e935e45dcf521b8fdd768af25b352895124cd6270c5c44d")
 _COUNTER: Final = 0xFFFF
 # How many leaves of the past, and how many in the frame.
 _HEAD_BYTES_MAX: Final = 4
@@ -328,9 +328,7 @@ def _entries(data: bytes, born: Sequence[bytes]) -> list[Stripped]:
     lengths = [cursor.number(len(data)) for _ in plain]
     bodies = iter([cursor.take(length) for length in lengths])
     bare = read_outlines(cursor, sum(Tag.OUTLINE in tag for tag in changes))
-    outlines = iter(
-        [(one, tuple(cursor.text() for _ in range(one.texts_behind))) for one in bare]
-    )
+    outlines = iter([(one, tuple(cursor.text() for _ in range(one.texts_behind))) for one in bare])
     cursor.end()
     rows = iter(zip(writers, clocks, backs, documents, deps, actors, strict=True))
     found = []

@@ -92,6 +92,8 @@ class Outline:
     def related(self, known: Known) -> "Outline":
         """Return it as what is known of the document's last change makes it shorter."""
         last, actors = known
+        if not self.actors:
+            return Outline(seq=self.seq, before=self.before - last, actors=(), steps=self.steps)
         places = {actor: number for number, actor in reversed([*enumerate(actors, 1)])}
         named = tuple(places.get(actor, actor) for actor in self.actors)  # type: ignore[call-overload]
         return replace(self, before=self.before - last, actors=named)
@@ -110,7 +112,8 @@ class Outline:
                     raise _malformed("an actor that is not there")
                 actor = actors[actor - 1]
             named.append(actor)
-        return replace(self, before=self.before + last, actors=tuple(named))
+        before = self.before + last
+        return Outline(seq=self.seq, before=before, actors=tuple(named), steps=self.steps)
 
     def check(self) -> None:
         """Refuse what no change has, and what could be said in fewer steps.
@@ -145,12 +148,15 @@ class Outline:
     def filled(self, texts: Sequence[bytes], read: Callable[[bytes], bytes]) -> "Outline":
         """Return it with the texts that stand behind it, and every text as it is read."""
         rest = iter(texts)
-        return replace(self, steps=tuple(_filled(step, rest, read) for step in self.steps))
+        steps = tuple([_filled(step, rest, read) for step in self.steps])
+        return Outline(seq=self.seq, before=self.before, actors=self.actors, steps=steps)
 
     @property
     def texts_behind(self) -> int:
         """How many texts stand behind it."""
-        return sum(isinstance(s, Typed) or isinstance(s, Put) and s.meta == TEXT for s in self.steps)
+        return sum(
+            isinstance(s, Typed) or isinstance(s, Put) and s.meta == TEXT for s in self.steps
+        )
 
 
 def _filled(step: Step, texts: Iterator[bytes], read: Callable[[bytes], bytes]) -> Step:

@@ -48,21 +48,26 @@ def known_of(actor: bytes, rest: bytes) -> Known | None:
     """
     try:
         reader = Reader(rest)
-        _, start_op, actors, columns, _ = _parts(reader)
-        count = len(uints(columns.get(ACTION, b"")))
+        _, start_op, actors, _ = _start(reader)
+        at, sizes = 0, dict[int, tuple[int, int]]()
+        for _ in range(reader.count(32)):
+            number, size = reader.uint(), reader.uint()
+            sizes[number] = at, size
+            at += size
+        at, size = sizes.get(ACTION, (0, 0))
+        reader.take(at)
+        count = len(uints(reader.take(size)))
     except (ChangeError, IndexError):
         return None
     return start_op + count - 1, (actor, *actors)
 
 
-def _parts(reader: Reader) -> tuple[int, int, tuple[bytes, ...], dict[int, bytes], bool]:
-    """Return sequence number, first operation, other actors, columns, and if nothing is odd."""
+def _start(reader: Reader) -> tuple[int, int, tuple[bytes, ...], bool]:
+    """Return sequence number, first operation, other actors, and whether nothing is odd."""
     seq, start_op = reader.uint(), reader.uint()
     time, message = reader.sint(), reader.blob()
-    actors = tuple(reader.blob() for _ in range(reader.count(CHANGE_ACTORS_MAX)))
-    specs = [(reader.uint(), reader.uint()) for _ in range(reader.count(32))]
-    columns = {number: reader.take(length) for number, length in specs}
-    return seq, start_op, actors, columns, not time and not message
+    actors = tuple([reader.blob() for _ in range(reader.count(CHANGE_ACTORS_MAX))])
+    return seq, start_op, actors, not time and not message
 
 
 # From the columns
@@ -75,9 +80,12 @@ def outline_of(rest: bytes) -> Outline | None:
         rest: its contents from the sequence number on.
     """
     try:
-        seq, start_op, actors, columns, is_usual = _parts(Reader(rest))
+        reader = Reader(rest)
+        seq, start_op, actors, is_usual = _start(reader)
         if not is_usual:
             return None
+        specs = [(reader.uint(), reader.uint()) for _ in range(reader.count(32))]
+        columns = {number: reader.take(length) for number, length in specs}
         steps = tuple(_Reading(columns, start_op).steps())
         outline = Outline(seq=seq, before=start_op - 1, actors=actors, steps=steps)
         outline.check()
@@ -222,19 +230,17 @@ def contents_of(outline: Outline) -> bytes:
                 out.type(step)
             case Removed():
                 out.remove(step)
-    named = b"".join(uleb(len(actor)) + actor for actor in outline.actors if actor.__class__ is bytes)  # type: ignore[arg-type,operator]
+    parts = [uleb(outline.seq), uleb(outline.before + 1), b"\0\0", uleb(len(outline.actors))]
+    for actor in outline.actors:
+        if not isinstance(actor, bytes):
+            raise FrameError("frame_malformed", "an actor that is none")
+        parts += (uleb(len(actor)), actor)
     columns = out.columns()
-    return b"".join(
-        [
-            uleb(outline.seq),
-            uleb(outline.before + 1),
-            b"\0\0",
-            uleb(len(outline.actors)) + named,
-            uleb(len(columns)),
-            *(uleb(number) + uleb(len(data)) for number, data in columns.items()),
-            *columns.values(),
-        ]
-    )
+    parts.append(uleb(len(columns)))
+    for number, data in columns:
+        parts += (uleb(number), uleb(len(data)))
+    parts += [data for _, data in columns]
+    return b"".join(parts)
 
 
 class _Writing:
@@ -306,19 +312,19 @@ class _Writing:
         self._metas.append((0, count))
         self._pred_counts.append((1, count))
 
-    def columns(self) -> dict[int, bytes]:
-        found = {
-            OBJECT_ACTOR: runs.numbers(self._object_actors),
-            OBJECT_COUNTER: runs.numbers(self._object_counters),
-            KEY_ACTOR: runs.numbers(self._key_actors),
-            KEY_COUNTER: runs.differences(self._key_counters),
-            KEY_TEXT: runs.texts(self._keys),
-            INSERT: runs.booleans(self._inserts),
-            ACTION: runs.numbers(self._actions),
-            VALUE_META: runs.numbers(self._metas),
-            VALUE_RAW: b"".join(self._raw),
-            PRED_COUNT: runs.numbers(self._pred_counts),
-            PRED_ACTOR: runs.numbers(self._pred_actors),
-            PRED_COUNTER: runs.differences(self._pred_counters),
-        }
-        return {number: data for number, data in found.items() if data}
+    def columns(self) -> list[tuple[int, bytes]]:
+        found = (
+            (OBJECT_ACTOR, runs.numbers(self._object_actors)),
+            (OBJECT_COUNTER, runs.numbers(self._object_counters)),
+            (KEY_ACTOR, runs.numbers(self._key_actors)),
+            (KEY_COUNTER, runs.differences(self._key_counters)),
+            (KEY_TEXT, runs.texts(self._keys)),
+            (INSERT, runs.booleans(self._inserts)),
+            (ACTION, runs.numbers(self._actions)),
+            (VALUE_META, runs.numbers(self._metas)),
+            (VALUE_RAW, b"".join(self._raw)),
+            (PRED_COUNT, runs.numbers(self._pred_counts)),
+            (PRED_ACTOR, runs.numbers(self._pred_actors)),
+            (PRED_COUNTER, runs.differences(self._pred_counters)),
+        )
+        return [(number, data) for number, data in found if data]

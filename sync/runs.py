@@ -100,6 +100,8 @@ def sleb(number: int) -> bytes:
 
 def _column(runs: Sequence[Run], write: Callable[[Any], bytes]) -> bytes:
     """Return +n and an entry for one that repeats, -n and entries, 0 and n for n nulls."""
+    if len(runs) < 2:
+        return b"".join([_run(entry, count, write) for entry, count in runs if entry is not None])
     out, single, size = bytearray(), bytearray(), 0
     last, times = None, 0
     for entry, count in (*runs, (_END, 1)):
@@ -122,6 +124,11 @@ def _column(runs: Sequence[Run], write: Callable[[Any], bytes]) -> bytes:
         out += sleb(-size) + single
     # A column of nothing but nulls is left out.
     return bytes(out) if out[:1] != b"\0" or any(entry is not None for entry, _ in runs) else b""
+
+
+def _run(entry: Any, count: int, write: Callable[[Any], bytes]) -> bytes:
+    """Return a column of one run."""
+    return sleb(-1 if count == 1 else count) + write(entry)
 
 
 _END: Final = object()

@@ -9,7 +9,7 @@ leaf is sent as it is.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntFlag
 from functools import partial
 from typing import Final, NamedTuple
@@ -175,7 +175,8 @@ def rebuild(stripped: Stripped, seq: int, history: History) -> Whole:
         outline = outline.filled(stripped.texts, tokens.expand).resolved(known)
         outline.check()
         rest = contents_of(outline)
-    leaf = replace(leaf, body=_chunk(deps, actor, rest))
+    body = _chunk(deps, actor, rest)
+    leaf = Leaf(type=leaf.type, writer=leaf.writer, document=document, hlc=leaf.hlc, body=body)
     return read_whole(leaf.encode()) if outline is None else Whole(leaf.encode(), leaf, outline)
 
 
@@ -201,7 +202,12 @@ def _chunk(deps: Sequence[bytes], actor: bytes, rest: bytes) -> bytes:
 def _open(leaf: Leaf) -> tuple[tuple[bytes, ...], bytes, bytes] | None:
     """Return (deps, actor, the rest) of a change; None if its chunk has another layout."""
     chunk = leaf.body
-    if leaf.type != LeafType.CHANGE or chunk[:4] != MAGIC or len(chunk) < 12 or chunk[8] != _CHANGE_CHUNK:
+    if (
+        leaf.type != LeafType.CHANGE
+        or chunk[:4] != MAGIC
+        or len(chunk) < 12
+        or chunk[8] != _CHANGE_CHUNK
+    ):
         return None
     try:
         length, at = read_uleb(chunk, 9)

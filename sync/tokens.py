@@ -55,6 +55,7 @@ class Tokens:
         self._seq = seq
         self._before = before
         self._history = history
+        self._bases: list[tuple[Token, int, bytes]] = []
 
     def squeeze(self, data: bytes) -> bytes:
         """Return the data with tokens."""
@@ -83,12 +84,12 @@ class Tokens:
         return bytes([_ESCAPE, Token.EVENT]) + raw
 
     def _event_bases(self) -> list[tuple[Token, int, bytes]]:
-        bases = [(Token.OWN_EVENT, self._leaf.hlc, self._device)]
-        if self._before is not None:
-            writer = self._history.writer(self._before.writer)
-            if writer is not None:
-                bases.append((Token.EARLIER_EVENT, self._before.hlc, writer.device))
-        return bases
+        if not self._bases:
+            self._bases.append((Token.OWN_EVENT, self._leaf.hlc, self._device))
+            writer = self._history.writer(self._before.writer) if self._before else None
+            if self._before is not None and writer is not None:
+                self._bases.append((Token.EARLIER_EVENT, self._before.hlc, writer.device))
+        return self._bases
 
     def _near(self, back: int) -> bytes:
         """Return the document of the leaf so far back; of this one for 0."""
