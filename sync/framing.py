@@ -50,7 +50,7 @@ _PARAMETERS: Final = zstandard.ZstdCompressionParameters.from_level(
     write_content_size=False,
     write_dict_id=False,
 )
-_TAGS_MAX: Final = sum(Tag)
+_TAGS_MAX: Final = 2 * Tag.OTHER_ID - 1
 # Of a UUID of version 7, its time in milliseconds, and the rest.
 _TIME_BYTES: Final = 6
 _RANDOM_BYTES: Final = 10
@@ -180,7 +180,7 @@ def _born(entries: Sequence[Stripped]) -> bytes:
     return uleb(len(ids)) + b"".join(ids)
 
 
-def _is_born(tag: Tag) -> bool:
+def _is_born(tag: int) -> bool:
     return tag & (Tag.NEW_DOCUMENT | Tag.OTHER_ID) == Tag.NEW_DOCUMENT
 
 
@@ -272,8 +272,8 @@ def _inflate(data: bytes, dictionary: bytes, past: bytes) -> bytes:
 def columns(entries: Sequence[Stripped]) -> bytes:
     """Return leaves as a frame holds them before compression."""
     changes = [entry for entry in entries if entry.tag != Tag.RAW]
-    news = [entry for entry in changes if Tag.NEW_DOCUMENT in entry.tag]
-    old = [entry for entry in changes if Tag.NEW_DOCUMENT not in entry.tag]
+    news = [entry for entry in changes if entry.tag & Tag.NEW_DOCUMENT]
+    old = [entry for entry in changes if not entry.tag & Tag.NEW_DOCUMENT]
     times = [reading_ms(entry.hlc) for entry in changes]
     out = [uleb(len(entries)), bytes(entry.tag for entry in entries)]
     out += [uleb(entry.writer) for entry in changes]
@@ -284,10 +284,10 @@ def columns(entries: Sequence[Stripped]) -> bytes:
     out += [
         uleb(len(entry.deps)) + b"".join(entry.deps)
         for entry in changes
-        if Tag.OWN_DEPS in entry.tag
+        if entry.tag & Tag.OWN_DEPS
     ]
-    out += [uleb(len(entry.actor)) + entry.actor for entry in changes if Tag.OWN_ACTOR in entry.tag]
-    plain = [entry for entry in entries if Tag.OUTLINE not in entry.tag]
+    out += [uleb(len(entry.actor)) + entry.actor for entry in changes if entry.tag & Tag.OWN_ACTOR]
+    plain = [entry for entry in entries if not entry.tag & Tag.OUTLINE]
     out += [uleb(len(entry.body)) for entry in plain]
     out += [entry.body for entry in plain]
     out += [entry.written[0] for entry in entries]
@@ -317,17 +317,17 @@ def _entries(data: bytes, born: Sequence[bytes]) -> list[Stripped]:
     steps = [unzigzag(cursor.number()) for _ in changes]
     times = list(itertools.accumulate(steps))
     clocks = [_clock(ms, cursor.number(_COUNTER)) for ms in times]
-    backs = [0 if Tag.NEW_DOCUMENT in tag else cursor.number() for tag in changes]
+    backs = [0 if tag & Tag.NEW_DOCUMENT else cursor.number() for tag in changes]
     documents = _documents(cursor, changes, times, born)
     deps = [
-        tuple(cursor.take(32) for _ in range(cursor.number(64))) if Tag.OWN_DEPS in tag else ()
+        tuple(cursor.take(32) for _ in range(cursor.number(64))) if tag & Tag.OWN_DEPS else ()
         for tag in changes
     ]
-    actors = [cursor.take(cursor.number(1_000)) if Tag.OWN_ACTOR in tag else b"" for tag in changes]
-    plain = [tag for tag in tags if Tag.OUTLINE not in tag]
+    actors = [cursor.take(cursor.number(1_000)) if tag & Tag.OWN_ACTOR else b"" for tag in changes]
+    plain = [tag for tag in tags if not tag & Tag.OUTLINE]
     lengths = [cursor.number(len(data)) for _ in plain]
     bodies = iter([cursor.take(length) for length in lengths])
-    bare = read_outlines(cursor, sum(Tag.OUTLINE in tag for tag in changes))
+    bare = read_outlines(cursor, sum(1 for tag in changes if tag & Tag.OUTLINE))
     outlines = iter([(one, tuple(cursor.text() for _ in range(one.texts_behind))) for one in bare])
     cursor.end()
     rows = iter(zip(writers, clocks, backs, documents, deps, actors, strict=True))
@@ -337,9 +337,9 @@ def _entries(data: bytes, born: Sequence[bytes]) -> list[Stripped]:
             found.append(Stripped(tag=tag, body=next(bodies)))
             continue
         writer, hlc, back, document, own_deps, actor = next(rows)
-        if back == 0 and Tag.NEW_DOCUMENT not in tag:
+        if back == 0 and not tag & Tag.NEW_DOCUMENT:
             raise FrameError("frame_malformed", "a leaf that builds on itself")
-        outline, texts = next(outlines) if Tag.OUTLINE in tag else (None, ())
+        outline, texts = next(outlines) if tag & Tag.OUTLINE else (None, ())
         found.append(
             Stripped(
                 tag=tag,
@@ -358,7 +358,7 @@ def _entries(data: bytes, born: Sequence[bytes]) -> list[Stripped]:
 
 
 def _documents(
-    cursor: Cursor, changes: Sequence[Tag], times: Sequence[int], born: Sequence[bytes]
+    cursor: Cursor, changes: Sequence[int], times: Sequence[int], born: Sequence[bytes]
 ) -> list[bytes]:
     """Return the ids of new documents, nothing for the others."""
     rest, documents = iter(born), []
@@ -372,16 +372,16 @@ def _documents(
             if not is_timed(documents[-1]):
                 raise FrameError("frame_malformed", "an id of another version")
         else:
-            documents.append(cursor.take(16) if Tag.NEW_DOCUMENT in tag else b"")
+            documents.append(cursor.take(16) if tag & Tag.NEW_DOCUMENT else b"")
     if next(rest, None) is not None:
         raise FrameError("frame_malformed", "an id without a document")
     return documents
 
 
-def _tag(byte: int) -> Tag:
+def _tag(byte: int) -> int:
     if byte > _TAGS_MAX or (byte and not byte & Tag.CHANGE):
         raise FrameError("frame_malformed", f"unknown tag {byte}")
-    return Tag(byte)
+    return byte
 
 
 def _clock(ms: int, counter: int) -> int:

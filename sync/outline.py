@@ -68,7 +68,7 @@ class Removed(NamedTuple):
 
     target: Ref
     first: Ref
-    count: int
+    size: int
 
 
 Step = Put | Typed | Removed
@@ -95,7 +95,7 @@ class Outline:
         if not self.actors:
             return Outline(seq=self.seq, before=self.before - last, actors=(), steps=self.steps)
         places = {actor: number for number, actor in reversed([*enumerate(actors, 1)])}
-        named = tuple(places.get(actor, actor) for actor in self.actors)  # type: ignore[call-overload]
+        named = tuple(places.get(a, a) if isinstance(a, bytes) else a for a in self.actors)
         return replace(self, before=self.before - last, actors=named)
 
     def resolved(self, known: Known) -> "Outline":
@@ -142,8 +142,8 @@ class Outline:
                 case Removed(first=ref):
                     if following == (Removed, ref):
                         raise _malformed("letters that go on with those before")
-                    next_op += step.count
-                    following = Removed, (ref[0], ref[1] + step.count)
+                    next_op += step.size
+                    following = Removed, (ref[0], ref[1] + step.size)
 
     def filled(self, texts: Sequence[bytes], read: Callable[[bytes], bytes]) -> "Outline":
         """Return it with the texts that stand behind it, and every text as it is read."""
@@ -155,7 +155,7 @@ class Outline:
     def texts_behind(self) -> int:
         """How many texts stand behind it."""
         return sum(
-            isinstance(s, Typed) or isinstance(s, Put) and s.meta == TEXT for s in self.steps
+            isinstance(s, Typed) or (isinstance(s, Put) and s.meta == TEXT) for s in self.steps
         )
 
 
@@ -172,9 +172,10 @@ def _filled(step: Step, texts: Iterator[bytes], read: Callable[[bytes], bytes]) 
 def _check_step(step: Step) -> None:
     match step:
         case Put(target, action, key, meta, value, replaces):
-            if action >= _TYPED or meta != TEXT and (meta & 15 == TEXT or len(value) != meta >> 4):
+            is_raw = meta & 15 != TEXT and len(value) == meta >> 4
+            if action >= _TYPED or not (is_raw or meta == TEXT):
                 raise _malformed("an operation that is none")
-            if not _is_text(key) or meta == TEXT and not _is_text(value):
+            if not _is_text(key) or (meta == TEXT and not _is_text(value)):
                 raise _malformed("a text that is none")
             refs = (target, *replaces)
         case Typed(target, after, letters):
@@ -226,8 +227,8 @@ def write_outline(outline: Outline, spell: Callable[[bytes], bytes]) -> tuple[by
             case Typed(target, after, letters):
                 out += [uleb(_TYPED), _write_ref(target), _write_ref(after)]
                 behind += [letters, b"\0"]
-            case Removed(target, first, count):
-                out += [uleb(_REMOVED), _write_ref(target), _write_ref(first), uleb(count)]
+            case Removed(target, first, size):
+                out += [uleb(_REMOVED), _write_ref(target), _write_ref(first), uleb(size)]
     return b"".join(out), spell(b"".join(behind))
 
 

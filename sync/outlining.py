@@ -37,6 +37,7 @@ _METAS: Final = bytes(
 )
 _NULL: Final[Run] = (None, 1)
 _NOT: Final[Run] = (0, 1)
+_NONE: Final = (None, None)
 
 
 def known_of(actor: bytes, rest: bytes) -> Known | None:
@@ -223,13 +224,12 @@ def contents_of(outline: Outline) -> bytes:
     """
     out = _Writing(outline.before + 1)
     for step in outline.steps:
-        match step:
-            case Put():
-                out.put(step)
-            case Typed():
-                out.type(step)
-            case Removed():
-                out.remove(step)
+        if isinstance(step, Put):
+            out.put(step)
+        elif isinstance(step, Typed):
+            out.type(step)
+        else:
+            out.remove(step)
     parts = [uleb(outline.seq), uleb(outline.before + 1), b"\0\0", uleb(len(outline.actors))]
     for actor in outline.actors:
         if not isinstance(actor, bytes):
@@ -246,8 +246,14 @@ def contents_of(outline: Outline) -> bytes:
 class _Writing:
     """The columns of a change, step by step."""
 
+    __slots__ = (
+        *("_next_op", "_last_op", "_object_actors", "_object_counters", "_key_actors", "_metas"),
+        *("_key_counters", "_keys", "_inserts", "_actions", "_raw", "_pred_counts"),
+        *("_pred_actors", "_pred_counters"),
+    )
+
     def __init__(self, start_op: int) -> None:
-        self._next_op = self._start_op = start_op
+        self._next_op, self._last_op = start_op, start_op + CHANGE_OPS_MAX
         self._object_actors, self._object_counters = list[Run](), list[Run]()
         self._key_actors, self._key_counters = list[Run](), Steps()
         self._keys, self._inserts, self._actions = list[Run](), list[Run](), list[Run]()
@@ -256,12 +262,12 @@ class _Writing:
         self._pred_counters = Steps()
 
     def _common(self, target: Ref | None, count: int, action: int) -> None:
-        actor, counter = target or (None, None)
+        actor, counter = target or _NONE
         self._object_actors.append((actor, count))
         self._object_counters.append((counter, count))
         self._actions.append((action, count))
         self._next_op += count
-        if self._next_op - self._start_op > CHANGE_OPS_MAX:
+        if self._next_op > self._last_op:
             raise FrameError("frame_malformed", "a change with too many operations")
 
     def put(self, step: Put) -> None:

@@ -103,7 +103,8 @@ def _column(runs: Sequence[Run], write: Callable[[Any], bytes]) -> bytes:
     if len(runs) < 2:
         return b"".join([_run(entry, count, write) for entry, count in runs if entry is not None])
     out, single, size = bytearray(), bytearray(), 0
-    last, times = None, 0
+    last: Any = None
+    times = 0
     for entry, count in (*runs, (_END, 1)):
         if entry == last:
             times += count

@@ -10,7 +10,6 @@ leaf is sent as it is.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntFlag
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -28,17 +27,17 @@ from sync.tokens import History, Tokens, squeeze_alone
 _CHANGE_CHUNK: Final = 1
 
 
-class Tag(IntFlag):
-    """How one leaf is written."""
+class Tag:
+    """How one leaf is written; plain numbers, because so many are looked at."""
 
-    RAW = 0
-    CHANGE = 1
-    NEW_DOCUMENT = 2
-    OWN_DEPS = 4
-    OWN_ACTOR = 8
-    OUTLINE = 16
+    RAW: Final = 0
+    CHANGE: Final = 1
+    NEW_DOCUMENT: Final = 2
+    OWN_DEPS: Final = 4
+    OWN_ACTOR: Final = 8
+    OUTLINE: Final = 16
     # The id of the new document is none of version 7.
-    OTHER_ID = 32
+    OTHER_ID: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,7 @@ class Stripped:
         outline: what was read of that, with tokens; the texts behind it apart.
     """
 
-    tag: Tag
+    tag: int
     body: bytes = b""
     writer: int = 0
     hlc: int = 0
@@ -109,7 +108,7 @@ def strip(data: bytes, seq: int, history: History) -> tuple[Stripped, Whole]:
     deps, actor, rest = parts
     earlier = history.previous(leaf.document, seq)
     before = None if earlier is None else history.leaf(earlier)
-    tag = Tag.CHANGE
+    tag: int = Tag.CHANGE
     if before is None or earlier is None:
         tag |= Tag.NEW_DOCUMENT
         if not is_timed(leaf.document):
@@ -126,13 +125,13 @@ def strip(data: bytes, seq: int, history: History) -> tuple[Stripped, Whole]:
         written = write_outline(whole.outline.related(known), tokens.squeeze)
     return Stripped(
         tag=tag,
-        body=b"" if Tag.OUTLINE in tag else tokens.squeeze(rest),
+        body=b"" if tag & Tag.OUTLINE else tokens.squeeze(rest),
         writer=leaf.writer,
         hlc=leaf.hlc,
         back=0 if earlier is None else seq - earlier,
-        document=leaf.document if Tag.NEW_DOCUMENT in tag else b"",
-        deps=deps if Tag.OWN_DEPS in tag else (),
-        actor=actor if Tag.OWN_ACTOR in tag else b"",
+        document=leaf.document if tag & Tag.NEW_DOCUMENT else b"",
+        deps=deps if tag & Tag.OWN_DEPS else (),
+        actor=actor if tag & Tag.OWN_ACTOR else b"",
         written=written,
     ), whole
 
@@ -147,7 +146,7 @@ def rebuild(stripped: Stripped, seq: int, history: History) -> Whole:
         return read_whole(stripped.body)
     before = None
     document = stripped.document
-    if Tag.NEW_DOCUMENT not in stripped.tag:
+    if not stripped.tag & Tag.NEW_DOCUMENT:
         before = history.leaf(seq - stripped.back) if stripped.back <= seq else None
         if before is None:
             raise FrameError("frame_early", "the leaf builds on one that has not arrived")
@@ -157,9 +156,9 @@ def rebuild(stripped: Stripped, seq: int, history: History) -> Whole:
         raise FrameError("frame_early", "the leaf's writer has not arrived")
     if len(document) != 16 or not 0 <= stripped.hlc <= HLC_MAX:
         raise FrameError("frame_malformed", "the leaf's document or clock is none")
-    own_deps = Tag.OWN_DEPS in stripped.tag
+    own_deps = stripped.tag & Tag.OWN_DEPS
     deps = list(stripped.deps) if own_deps else _usual_deps(before)
-    own_actor = Tag.OWN_ACTOR in stripped.tag
+    own_actor = stripped.tag & Tag.OWN_ACTOR
     actor = stripped.actor if own_actor else _usual_actor(writer, document)
     leaf = Leaf(
         type=LeafType.CHANGE, writer=stripped.writer, document=document, hlc=stripped.hlc, body=b""

@@ -1,4 +1,4 @@
-"""Ids written as hexadecimal text as short tokens, and back: what the log tells need not be sent."""
+"""Ids in hexadecimal text as short tokens, and back: what the log tells need not be sent."""
 
 import re
 from enum import IntEnum
