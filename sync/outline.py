@@ -123,6 +123,8 @@ class Outline:
         """
         if not (0 < self.seq <= _NUMBER_MAX and 0 <= self.before <= _NUMBER_MAX):
             raise _malformed("a change that begins nowhere")
+        if not self.steps:
+            raise _malformed("a change that does nothing")
         if any(isinstance(actor, int) or len(actor) > _ACTOR_BYTES_MAX for actor in self.actors):
             raise _malformed("an actor that is none")
         next_op = self.before + 1
