@@ -39,6 +39,7 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "account.sign_out": EVERYONE,
     "link.read": EVERYONE,
     "link.cut": EVERYONE,
+    "link.files": _WRITING | {Role.NODE_ADMIN},
     "technician.read": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
     "today.read": _READING,
     "case.list": _READING,

@@ -31,6 +31,13 @@ def epoch_tables(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0004_blob_above")
+def blob_above_table(db: Database) -> None:
+    """What of each file went up; of files that were here before, all is taken to have gone."""
+    db.execute(_BLOB_ABOVE)
+    db.execute("INSERT INTO blob_above SELECT sha256, size_bytes FROM blob WHERE complete = 1")
+
+
 _LOG_TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
     # Always at a signed head: size, frontier and head_signature belong together.
@@ -215,3 +222,9 @@ _EPOCH_TABLES = (
     ) STRICT""",
     "CREATE INDEX apart_leaf_open ON apart_leaf (log, seq) WHERE is_judged = 0",
 )
+
+# Lowered again when the tier above asks for bytes that it did not get.
+_BLOB_ABOVE = """CREATE TABLE blob_above (
+    sha256 BLOB PRIMARY KEY,
+    sent_bytes INTEGER NOT NULL
+) STRICT, WITHOUT ROWID"""

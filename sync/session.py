@@ -6,6 +6,8 @@ methods run inside a transaction of the replica; what they return may leave only
 State that matters is in the store: a session can be thrown away at any moment.
 """
 
+from collections.abc import Callable
+
 from crypto.certificates import Subject
 from schemas.limits import WINDOW_BYTES_MAX, WINDOW_BYTES_MIN
 from schemas.wire import (
@@ -40,12 +42,27 @@ class Session:
         waits: something was sent that is not acknowledged yet.
     """
 
-    def __init__(self, replica: Replica, peer: Subject, kinship: Kinship, files: BlobFiles) -> None:
-        """Talk to a peer that is our parent or our child."""
+    def __init__(
+        self,
+        replica: Replica,
+        peer: Subject,
+        kinship: Kinship,
+        files: BlobFiles,
+        is_file_time: Callable[[int], bool] = lambda _now_ms: True,
+    ) -> None:
+        """Talk to a peer that is our parent or our child.
+
+        Args:
+            replica: of this node.
+            peer: at the other end.
+            kinship: what it is to us.
+            files: attachments.
+            is_file_time: told the wall clock; whether files travel then.
+        """
         self.peer = peer
         self._sender = Sender(replica, peer, kinship, Pace(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX))
         self._receiver = Receiver(replica, peer)
-        self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship)
+        self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship, is_file_time)
         self._greeted = False
         self._replica = replica
         self._epoch: int | None = None

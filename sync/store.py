@@ -437,6 +437,14 @@ class Store:
             (sha256, size_bytes),
         )
 
+    def blob_sent(self, sha256: bytes, sent_bytes: int) -> None:
+        """Note how much of a file the tier above has, or is about to have."""
+        self.db.execute(
+            "INSERT INTO blob_above VALUES (?, ?)"
+            " ON CONFLICT (sha256) DO UPDATE SET sent_bytes = excluded.sent_bytes",
+            (sha256, sent_bytes),
+        )
+
     def blob_concerns(self, sha256: bytes, child: bytes) -> bool:
         """Tell whether a child may see a document that refers to the blob."""
         row = self.db.execute(

@@ -14,6 +14,7 @@ from node.queries.facts import (
     SyncState,
     Technician,
     Waiting,
+    WaitingFiles,
 )
 
 
@@ -183,6 +184,14 @@ class CutLink(Answer):
     cut: bool
 
 
+class SendFiles(Answer):
+    """Whether files go now, until their hours begin, or in these alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    now: bool
+
+
 class LinkAnswer(Answer):
     """The honest state of the link upwards.
 
@@ -190,6 +199,7 @@ class LinkAnswer(Answer):
         state: `none` at the centre, `cut` when somebody cut it in the demo.
         seconds_left: how long the waiting records will take at the measured rate; None if unknown.
         clock_difference_ms: the clock of the node above minus ours.
+        files_seconds_left: the same of the waiting files.
     """
 
     state: Literal["up", "down", "cut", "none"]
@@ -202,6 +212,8 @@ class LinkAnswer(Answer):
     clock_difference_ms: int | None
     waiting: Waiting
     seconds_left: int | None
+    files: WaitingFiles
+    files_seconds_left: int | None
 
 
 class TechnicianAnswer(Answer):

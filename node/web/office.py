@@ -69,6 +69,9 @@ class Office(Protocol):
     async def set_link_cut(self, cut: bool, /) -> None:
         """Cut or restore the link upwards; only in the demo."""
 
+    async def send_files_now(self, *, now: bool) -> None:
+        """Let files travel out of their hours until these begin, or no longer."""
+
     async def export_record(self, document_id: str, /) -> bytes:
         """Return a document with its proofs as a signed file."""
 
