@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
@@ -27,6 +28,7 @@ from node.errors import StartError
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
 from node.memory import keep_what_is_loaded, share_heaps
+from node.pack_jobs import PackJobs
 from node.station import Station, open_station
 from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
@@ -89,7 +91,9 @@ class Node:
         self.is_ready = False
         station.connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES_MAX}")
         self.changes = ChangeCounter()
-        self._writer = WriterThread()
+        self._listening: dict[Session, asyncio.Event] = {}
+        self._writer = WriterThread(clock)
+        self.packs = PackJobs(station, clock, self._transact, self._announce)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self.uplink: Uplink | None = None
@@ -120,14 +124,17 @@ class Node:
 
     async def write(self, work: Callable[[int], T]) -> T:
         """Run work(now_ms) in one transaction in the writer thread."""
-
-        def unit() -> T:
-            with self._station.replica.transaction():
-                return work(self.clock.now_ms())
-
-        result = await self._writer.run(unit)
-        await self.changes.announce()
+        result = await self._writer.run(partial(self._unit, work))
+        await self._announce()
         return result
+
+    def _transact(self, work: Callable[[int], T], /) -> T:
+        """Do the same for another thread, and leave the announcement to it."""
+        return self._writer.run_from_thread(partial(self._unit, work))
+
+    def _unit(self, work: Callable[[int], T]) -> T:
+        with self._station.replica.transaction():
+            return work(self.clock.now_ms())
 
     async def keep_folded(self) -> None:
         """Tidy the database up beside the work, until cancelled: its log and its search index.
@@ -208,7 +215,7 @@ class Node:
                 self._station.replica.welcome(known)
             return Session(self._station.replica, peer, kinship, self.blobs, self._is_file_time)
 
-        return await self._writer.run(unit)
+        return await self._writer.run_for(peer.peer_id, unit)
 
     def _is_file_time(self, now_ms: int) -> bool:
         return file_times(self._station.connection, self.config, now_ms).opens_ms is None
@@ -225,6 +232,8 @@ class Node:
 
         def unit() -> list[Message]:
             answers: list[Message] = []
+            if any(isinstance(message, Frame) for message in messages):
+                self._check_room()
             now_ms = self.clock.now_ms()
             with self._station.replica.transaction():
                 for message in messages:
@@ -233,10 +242,8 @@ class Node:
                     answers += session.pump(now_ms, room_bytes)
             return answers
 
-        if any(isinstance(message, Frame) for message in messages):
-            await asyncio.to_thread(self._check_room)
         try:
-            answers = await self._writer.run(unit)
+            answers = await self._writer.run_for(session.peer.peer_id, unit)
         except (LinkError, MessageError, StoreError, CryptoError):
             raise
         except Exception as error:
@@ -245,7 +252,7 @@ class Node:
             log.exception("link fault")
             raise LinkError("link_fault", "the message could not be handled") from error
         if messages:
-            await self.changes.announce()
+            await self._announce()
         return answers
 
     def _check_room(self) -> None:
@@ -261,9 +268,22 @@ class Node:
                 "Free some space; what was confirmed is safe, and the rest comes by itself.",
             )
 
-    async def wait_for_news(self, after: int, timeout_s: float) -> int:
-        """Return the count of commits once it is above `after`, or when time is up."""
-        return await self.changes.wait(after, timeout_s)
+    async def wait_for_news(self, session: Session) -> None:
+        """Return once there is news for a session."""
+        news = self._listening.setdefault(session, asyncio.Event())
+        try:
+            while not session.has_news():
+                news.clear()
+                await news.wait()
+        finally:
+            del self._listening[session]
+
+    async def _announce(self) -> None:
+        """Wake the pages, and the links that have something to say."""
+        await self.changes.announce()
+        for session, news in self._listening.items():
+            if session.has_news():
+                news.set()
 
     async def close(self) -> None:
         """Stop the threads and fold the database."""
@@ -313,7 +333,10 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         )
         log.info("node up", extra={"code": node.code, "tier": node.tier.value})
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(node.keep_folded(), name="fold")]
+            tasks = [
+                group.create_task(node.keep_folded(), name="fold"),
+                group.create_task(node.packs.run(), name="packs"),
+            ]
             if node.uplink is not None:
                 tasks.append(group.create_task(node.uplink.run(), name="uplink"))
             await stop.wait()

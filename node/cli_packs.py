@@ -9,8 +9,8 @@ from typing import Any
 
 from node.clock import Clock
 from node.entropy import system_entropy, system_rng
-from node.pack_imports import Confirmed, Imported, Taken, has_ended, import_packs
-from node.packs import Choices, Exported, export_pack, find_relative, is_known
+from node.pack_imports import Confirmed, Imported, Taken, alone, has_ended, import_packs
+from node.packs import Choices, Exported, Step, export_pack, find_relative, is_known
 from node.station import Station, opened_station
 from schemas.limits import PACK_PART_BYTES_DEFAULT, PACK_PART_BYTES_MIN
 
@@ -125,7 +125,9 @@ def _import(options: argparse.Namespace) -> int:
     progress, clock = _Progress(), Clock()
     try:
         with opened_station(options.data, system_rng()) as station:
-            imported = import_packs(station, options.packs, clock.now_ms, progress.show)
+            imported = import_packs(
+                station, options.packs, alone(station, clock.now_ms), progress.show
+            )
     except KeyboardInterrupt:
         progress.end()
         print(
@@ -223,6 +225,18 @@ def _bytes(size: int) -> str:
     return f"{size} bytes"
 
 
+def _line(step: Step) -> str:
+    match step.phase:
+        case "leaves":
+            return f"{step.done} of {step.total} leaves"
+        case "files":
+            return f"{step.done >> 20} of {step.total >> 20} MiB of files"
+        case "checking":
+            return f"checking {step.name}: {100 * step.done // max(1, step.total)} %"
+        case "taking":
+            return f"{step.name}: {100 * step.done // max(1, step.total)} %"
+
+
 class _Progress:
     """One line on standard error that is written over, where that is a terminal."""
 
@@ -230,8 +244,9 @@ class _Progress:
         self._is_shown = sys.stderr.isatty()
         self._length = 0
 
-    def show(self, line: str) -> None:
+    def show(self, step: Step) -> None:
         if self._is_shown:
+            line = _line(step)
             print(f"\r{line:<{self._length}}", end="", file=sys.stderr, flush=True)
             self._length = max(self._length, len(line))
 

@@ -413,10 +413,8 @@ class Desk:
         return document
 
     def _kind_or_none(self, document: DocumentId) -> DocumentKind | None:
-        row = self._replica.store.db.execute(
-            "SELECT kind FROM document WHERE id = ?", (document,)
-        ).fetchone()
-        return DocumentKind(row[0]) if row and row[0] in set(DocumentKind) else None
+        kind = self._replica.intake.registers(document).kind
+        return DocumentKind(kind) if kind in set(DocumentKind) else None
 
     def _kind(self, document: DocumentId) -> DocumentKind:
         kind = self._kind_or_none(document)

@@ -45,8 +45,8 @@ class Sessions(Protocol):
         With new leaves and files for about so many bytes.
         """
 
-    async def wait_for_news(self, after: int, timeout_s: float) -> int:
-        """Return the count of commits once it is above `after`, or when time is up."""
+    async def wait_for_news(self, session: Session) -> None:
+        """Return once there is news for a session."""
 
 
 class _Transport(Protocol):
@@ -78,6 +78,8 @@ class Exchange:
         self._wake = asyncio.Event()
         self._filled = asyncio.Event()
         self._is_deaf = False
+        # Nothing is left to say until there is news, or time has passed.
+        self._is_quiet = False
 
     async def run(self, beside: Coroutine[None, None, None] | None = None) -> None:
         """Exchange until the link ends, with another task beside it.
@@ -94,6 +96,7 @@ class Exchange:
                 group.create_task(self._read(), name="link read")
                 group.create_task(self._write(), name="link write")
                 group.create_task(self._listen(), name="link listen")
+                group.create_task(self._tick(), name="link tick")
                 group.create_task(self._handle(), name="link handle")
         except* EXPECTED as errors:
             raise _first(errors) from None
@@ -128,11 +131,17 @@ class Exchange:
             self._wake.set()
 
     async def _listen(self) -> None:
-        seen = 0
         while True:
-            seen = await self._sessions.wait_for_news(seen, _TICK_S)
+            await self._sessions.wait_for_news(self._session)
             self._wake.set()
             await asyncio.sleep(_GATHER_S)
+
+    async def _tick(self) -> None:
+        """Look now and then for what is due because time has passed."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self._is_quiet = False
+            self._wake.set()
 
     async def _handle(self) -> None:
         while True:
@@ -147,8 +156,10 @@ class Exchange:
             # What is pumped cannot be overtaken any more: little at a time, as the line carries.
             may_send = not self._outbox and not self._is_deaf
             room_bytes = self._room_bytes() if may_send else 0
-            if batch or may_send:
+            is_due = may_send and not (self._is_quiet and not self._session.has_news())
+            if batch or is_due:
                 answers = await self._sessions.step(self._session, batch, room_bytes=room_bytes)
+                self._is_quiet = may_send and not answers
                 self._outbox.extend(_together(answers))
                 if answers:
                     self._filled.set()

@@ -4,8 +4,9 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal, Protocol, TypeVar
 
 from crypto.certificates import Subject, chain_from_der, verify_chain
 from crypto.errors import CryptoError, SealError
@@ -21,7 +22,7 @@ from crypto.sealed_stream import (
 )
 from node.errors import NodeError
 from node.folder import NodeFolder, expiry_ms
-from node.packs import SUFFIX, Progress, Relative, relative_of
+from node.packs import SUFFIX, Progress, Relative, Step, relative_of
 from node.station import Station
 from schemas.codes import Tier
 from schemas.wire import Frame
@@ -32,12 +33,30 @@ from sync.pack_entries import About, Entry, EntryReader, Messages, Piece, decode
 from sync.store import Store
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _READ_BYTES: Final = 1 << 20
 # So much is taken in in one transaction: each waits for the disk once.
 _BATCH_BYTES: Final = 1 << 20
 
 Refusal = CryptoError | PackError | NodeError | LinkError
+
+
+class Transact(Protocol):
+    """Runs work(now_ms) in a transaction of the station, where that may be used."""
+
+    def __call__(self, work: Callable[[int], T], /) -> T:
+        """Return what it returned, once that is durable."""
+
+
+def alone(station: Station, clock_ms: Callable[[], int]) -> Transact:
+    """Return how to work with a station that nobody else uses."""
+
+    def transact(work: Callable[[int], T], /) -> T:
+        with station.replica.transaction():
+            return work(clock_ms())
+
+    return transact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,14 +126,14 @@ class Imported:
 
 
 def import_packs(
-    station: Station, paths: Sequence[Path], clock_ms: Callable[[], int], progress: Progress
+    station: Station, paths: Sequence[Path], transact: Transact, progress: Progress
 ) -> Imported:
     """Take packs in; of one that is refused nothing is kept.
 
     Args:
-        station: ours, held alone.
+        station: ours.
         paths: files, or folders of them.
-        clock_ms: wall clock.
+        transact: all that touches the database is done by it, a little at a time.
         progress: told what is going on now and then.
 
     Raises:
@@ -122,21 +141,21 @@ def import_packs(
         StoreError: the disk refused; what was taken in before is safe.
     """
     files, others = _files(paths, station.folder)
-    before = confirmed(station)
+    before = transact(lambda _: confirmed(station))
     taken = [_check(station.folder, path, progress) for path in files]
     ready = sorted((t for t in taken if t.part is not None), key=_order)
     for _ in range(2):
         for found in ready:
-            _take_in(station, found, clock_ms, progress)
+            _take_in(station, found, transact, progress)
         # Leaves that came some other way did not add up, and were thrown away: now they come anew.
         if not any(found.outcome.is_in_doubt for found in ready):
             break
     return Imported(
         taken=taken,
-        newest=list(_newest(station, ready)),
+        newest=transact(lambda _: list(_newest(station, ready))),
         others=others,
         before=before,
-        after=confirmed(station),
+        after=transact(lambda _: confirmed(station)),
     )
 
 
@@ -208,7 +227,7 @@ def _read_part(folder: NodeFolder, path: Path, progress: Progress) -> Part:
     files: dict[bytes, int] = {}
     is_last = False
     with _OpenPart(folder, path) as opened:
-        for entry in opened.entries(lambda done: progress(f"checking {path.name}: {done} %")):
+        for entry in opened.entries(_stepped("checking", path, progress)):
             match entry:
                 case Messages():
                     for message in entry.messages:
@@ -229,6 +248,12 @@ def _read_part(folder: NodeFolder, path: Path, progress: Progress) -> Part:
             files_bytes=sum(files.values()),
             is_last=is_last,
         )
+
+
+def _stepped(
+    phase: Literal["checking", "taking"], path: Path, progress: Progress
+) -> Callable[[int, int], None]:
+    return lambda done, total: progress(Step(phase=phase, done=done, total=total, name=path.name))
 
 
 class _OpenPart:
@@ -282,8 +307,8 @@ class _OpenPart:
         self.sender = relative_of(self._folder, chain, subject)
         self._opener = open_stream(head, subject.peer_id, self._folder.key.office_private)
 
-    def entries(self, progress: Callable[[int], None]) -> Iterator[Entry]:
-        """Yield what is in the part.
+    def entries(self, progress: Callable[[int, int], None]) -> Iterator[Entry]:
+        """Yield what is in the part; tell how many bytes of how many were read.
 
         Raises:
             SealError: it is damaged or cut off.
@@ -302,9 +327,9 @@ def _read_head(file: BinaryIO) -> StreamHead:
 
 
 def _plaintext(
-    file: BinaryIO, path: Path, opener: StreamOpener, progress: Callable[[int], None]
+    file: BinaryIO, path: Path, opener: StreamOpener, progress: Callable[[int, int], None]
 ) -> Iterator[bytes]:
-    size, done = max(1, path.stat().st_size), file.tell()
+    size, done = path.stat().st_size, file.tell()
     while True:
         try:
             data = file.read(_READ_BYTES)
@@ -314,7 +339,7 @@ def _plaintext(
             break
         done += len(data)
         yield opener.update(data)
-        progress(min(100, 100 * done // size))
+        progress(done, max(done, size))
     yield opener.finish()
 
 
@@ -329,31 +354,15 @@ def _unreadable(path: Path, error: OSError) -> NodeError:
 # Taking in
 
 
-def _take_in(
-    station: Station, taken: Taken, clock_ms: Callable[[], int], progress: Progress
-) -> None:
-    part = taken.part
-    assert part is not None
-    replica, subject = station.replica, part.sender.subject
-    store = replica.store
-    known = parts_taken(replica, subject)
-    if known is not None and known.pack_id == part.about.pack_id:
-        taken.was_known = taken.was_known or part.about.part in known.parts
-    before = sum(_held(store, named) for named in part.leaves)
-    unpacker: Unpacker | None = None
-    name = part.path.name
+def _take_in(station: Station, taken: Taken, transact: Transact, progress: Progress) -> None:
+    taking = _Taking(station, taken)
+    step = _stepped("taking", taking.part.path, progress)
+    held = transact(lambda _: taking.begin())
     try:
-        with _OpenPart(station.folder, part.path) as opened:
-            for batch in _batches(opened.entries(lambda done: progress(f"{name}: {done} %"))):
+        with _OpenPart(station.folder, taking.part.path) as opened:
+            for batch in _batches(opened.entries(step)):
                 _check_room(station)
-                with replica.transaction():
-                    if unpacker is None:
-                        replica.welcome(part.sender.as_peer())
-                        unpacker = Unpacker(
-                            replica, subject, part.sender.kinship, station.blobs, part.about
-                        )
-                    for entry in batch:
-                        unpacker.take(entry, clock_ms())
+                transact(partial(taking.take, batch))
     except (LinkError, PackError, CryptoError, NodeError) as error:
         # The sender breaks the protocol, or the stick went away in between.
         taken.refusal = error
@@ -363,10 +372,46 @@ def _take_in(
         # What trips over a fault of ours was rolled back, and must not keep other packs out.
         log.exception("pack fault")
         taken.refusal = LinkError("pack_fault", f"its content could not be handled: {error}")
-    if unpacker is not None:
-        taken.outcome = unpacker.outcome
-    taken.leaves_new += sum(_held(store, named) for named in part.leaves) - before
-    taken.leaves_waiting = sum(_waiting(store, named) for named in part.leaves)
+    transact(lambda _: taking.end(held))
+
+
+class _Taking:
+    """One part on its way into the store."""
+
+    def __init__(self, station: Station, taken: Taken) -> None:
+        assert taken.part is not None
+        self._station, self._taken, self.part = station, taken, taken.part
+        self._store = station.replica.store
+        self._unpacker: Unpacker | None = None
+
+    def begin(self) -> int:
+        """Return how many of its leaves are here."""
+        about = self.part.about
+        known = parts_taken(self._station.replica, self.part.sender.subject)
+        if known is not None and known.pack_id == about.pack_id:
+            self._taken.was_known = self._taken.was_known or about.part in known.parts
+        return self._held()
+
+    def take(self, batch: Sequence[Entry], now_ms: int) -> None:
+        """Take some of its entries in."""
+        if self._unpacker is None:
+            replica, sender = self._station.replica, self.part.sender
+            replica.welcome(sender.as_peer())
+            self._unpacker = Unpacker(
+                replica, sender.subject, sender.kinship, self._station.blobs, self.part.about
+            )
+        for entry in batch:
+            self._unpacker.take(entry, now_ms)
+
+    def end(self, held: int) -> None:
+        """Note what became of it, where so many of its leaves had been here before."""
+        if self._unpacker is not None:
+            self._taken.outcome = self._unpacker.outcome
+        self._taken.leaves_new += self._held() - held
+        self._taken.leaves_waiting = sum(_waiting(self._store, named) for named in self.part.leaves)
+
+    def _held(self) -> int:
+        return sum(_held(self._store, named) for named in self.part.leaves)
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

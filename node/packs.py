@@ -41,7 +41,24 @@ SUFFIX: Final = ".tdpack"
 _PIECE_SHARE: Final = 1_000
 
 FilesChoice = Literal["none", "missing", "all"]
-Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How far the making or taking in of a pack has come.
+
+    Attributes:
+        done, total: bytes of the file `name` that is checked or taken in; leaves, or bytes of
+            files, that are written.
+    """
+
+    phase: Literal["checking", "taking", "leaves", "files"]
+    done: int
+    total: int
+    name: str = ""
+
+
+Progress = Callable[[Step], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +244,7 @@ def _write_leaves(station: Station, writer: "_Writer", plan: PackPlan, progress:
             writer.make_room(len(data))
             writer.write(data)
             done += count
-            progress(f"{done} of {plan.leaves} leaves")
+            progress(Step(phase="leaves", done=done, total=plan.leaves))
 
 
 def _write_files(
@@ -243,7 +260,8 @@ def _write_files(
             continue
         for piece in file_entries(station.blobs, sha256):
             writer.write(encode_entry(piece))
-            progress(f"{(exported.files_bytes + piece.offset) >> 20} of {total >> 20} MiB of files")
+            written = exported.files_bytes + piece.offset
+            progress(Step(phase="files", done=written, total=total))
         exported.files += 1
         exported.files_bytes += size
 

@@ -32,6 +32,12 @@ _ISSUING: Final = frozenset(
 _READING: Final = frozenset(Role) - {Role.NODE_ADMIN}
 _WRITING: Final = _READING - {Role.AUDITOR, Role.CENTRAL_REVIEWER}
 EVERYONE: Final = frozenset(Role)
+# Nobody can read what is in a pack but the office it is for.
+_CARRYING: Final = _RECEPTION | {
+    Role.RECORDS_CLERK,
+    Role.PROVINCIAL_INSPECTORATE,
+    Role.NODE_ADMIN,
+}
 
 ROLES: Final[dict[str, frozenset[Role]]] = {
     "account.me": EVERYONE,
@@ -41,6 +47,7 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "link.cut": EVERYONE,
     "link.files": _WRITING | {Role.NODE_ADMIN},
     "technician.read": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
+    "pack.carry": _CARRYING,
     "today.read": _READING,
     "case.list": _READING,
     "case.read": _READING,

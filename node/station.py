@@ -123,7 +123,7 @@ def _take(folder: NodeFolder) -> int:
         raise ConfigError(
             "folder_in_use",
             f"Another program is at work in {folder.path}.",
-            "Stop the node first; only one program may write there.",
+            "Stop the node first: only one program may write there. Packs also go in at its page.",
         ) from error
     for left in (*folder.incoming.glob("*.upload"), *folder.path.glob(".tls-*.pem")):
         left.unlink(missing_ok=True)

@@ -1,35 +1,115 @@
-"""The one thread that writes: units of work queue up and run one after the other."""
+"""The one thread that writes: units of work wait for their turn and run one after the other.
+
+People at a page go before links. Links share what is left evenly by the time that their work takes,
+so that a peer with a long backlog, or one whose messages are dear, makes nobody wait but itself.
+"""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from node.clock import Clock
+from node.turns import Turns
 
 T = TypeVar("T")
 
 # More waiting work than this means that the disk cannot follow; callers wait for a place.
-_WAITING_MAX = 1_000
+_WAITING_MAX: Final = 1_000
+
+
+class _Unit:
+    """A unit of work and who waits for its result."""
+
+    __slots__ = ("done", "work")
+
+    def __init__(self, work: Callable[[], Any], done: "asyncio.Future[Any]") -> None:
+        self.work = work
+        self.done = done
 
 
 class WriterThread:
-    """Runs functions that use the writing connection, in order."""
+    """Runs functions that use the writing connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         """Start the thread at the first use."""
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
+        self._clock = clock
         self._places = asyncio.Semaphore(_WAITING_MAX)
+        self._people: deque[_Unit] = deque()
+        self._links: Turns[bytes, _Unit] = Turns()
+        self._is_busy = False
+        self._is_closed = False
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run one unit of work and return its result.
+        """Run one unit of work for somebody at a page, or for the node itself; return its result.
 
-        A cancelled waiter does not stop the work: writes are idempotent.
+        A cancelled waiter does not stop the work once it began: writes are idempotent.
         """
+        return await self._wait(None, work)
+
+    async def run_for(self, peer_id: bytes, work: Callable[[], T]) -> T:
+        """Run one unit of work for a link when it is its peer's turn, and return its result."""
+        return await self._wait(peer_id, work)
+
+    async def _wait(self, peer_id: bytes | None, work: Callable[[], T]) -> T:
         async with self._places:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            unit = _Unit(work, done)
+            if peer_id is None:
+                self._people.append(unit)
+            else:
+                self._links.add(peer_id, unit)
+            self._go_on()
+            return await done
+
+    def _go_on(self) -> None:
+        """Hand the next unit to the thread, which has one at a time so that order can change."""
+        while not (self._is_busy or self._is_closed) and (self._people or self._links):
+            peer_id, unit = None, None
+            if self._people:
+                unit = self._people.popleft()
+            else:
+                peer_id, unit = self._links.next()
+            if unit.done.cancelled():
+                continue
+            self._is_busy = True
+            begun_s = self._clock.monotonic_s()
+            running = asyncio.get_running_loop().run_in_executor(self._executor, unit.work)
+            running.add_done_callback(partial(self._end, unit, peer_id, begun_s))
+
+    def _end(
+        self, unit: _Unit, peer_id: bytes | None, begun_s: float, ended: "asyncio.Future[Any]"
+    ) -> None:
+        self._is_busy = False
+        if peer_id is not None:
+            self._links.spend(peer_id, self._clock.monotonic_s() - begun_s)
+        if not unit.done.done():
+            if ended.cancelled():
+                unit.done.cancel()
+            elif (error := ended.exception()) is not None:
+                unit.done.set_exception(error)
+            else:
+                unit.done.set_result(ended.result())
+        elif not ended.cancelled():
+            # Nobody waits any more; the error was translated for a waiter only.
+            ended.exception()
+        self._go_on()
+
+    def run_from_thread(self, work: Callable[[], T]) -> T:
+        """Run one unit of work for another thread, which waits for it."""
+        return self._executor.submit(work).result()
 
     def close(self) -> None:
-        """Finish what waits, then end the thread."""
+        """Finish what runs, then end the thread; who waits is cancelled."""
+        self._is_closed = True
         self._executor.shutdown(wait=True)
+        while self._links:
+            self._people.append(self._links.next()[1])
+        for unit in self._people:
+            unit.done.cancel()
 
 
 class ChangeCounter:

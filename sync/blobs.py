@@ -199,7 +199,7 @@ class BlobExchange:
         if self._kinship == "child" and not self._store.blob_concerns(want.sha256, self._peer_id):
             raise LinkError("blob_foreign", "the peer may not have this file")
         if self._kinship == "parent" and self._files.holds(want.sha256):
-            self._store.blob_sent(want.sha256, want.offset)
+            self._note_sent(want.sha256, want.offset)
         # Asked again because nothing came: once is enough.
         again = [
             one for one in self._serving if (one.sha256, one.offset) == (want.sha256, want.offset)
@@ -208,6 +208,14 @@ class BlobExchange:
             self._serving.remove(one)
         if len(self._serving) < _MISSING_ASKED:
             self._serving.append(replace(want, length=min(want.length, WANT_BYTES_MAX)))
+
+    def _note_sent(self, sha256: bytes, sent_bytes: int) -> None:
+        """Note for the pages how much of a file the tier above has, or is about to have."""
+        self._store.db.execute(
+            "INSERT INTO blob_above VALUES (?, ?)"
+            " ON CONFLICT (sha256) DO UPDATE SET sent_bytes = excluded.sent_bytes",
+            (sha256, sent_bytes),
+        )
 
     def on_chunk(self, chunk: Chunk, now_ms: int) -> None:
         """Keep bytes that were asked for."""
@@ -290,11 +298,11 @@ class BlobExchange:
         want = self._serving.popleft()
         size = min(CHUNK_BYTES, want.length)
         total, data = self._files.read(want.sha256, want.offset, size)
-        left = want.length - len(data)
+        left = min(want.length, total - want.offset) - len(data)
         if data and left > 0:
             rest = replace(want, offset=want.offset + len(data), length=left)
             self._serving.appendleft(rest)
         if self._kinship == "parent" and data and want.offset + len(data) == total:
-            self._store.blob_sent(want.sha256, total)
+            self._note_sent(want.sha256, total)
         name = want.sha256[:CHUNK_NAME_BYTES]
         return Chunk(sha256=name, offset=want.offset, total=total, data=data)

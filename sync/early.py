@@ -28,6 +28,7 @@ class EarlyFrames:
         ).fetchone()
         if kind is not None and kind != (total, digest, 0):
             self.drop(log, first_seq)
+        log.arrivals += 1
         self._db.execute(
             "INSERT OR IGNORE INTO early_frame VALUES (?, ?, ?, ?, 0, ?, ?)",
             (log.number, first_seq, offset, total, digest, data),
@@ -80,6 +81,7 @@ class EarlyFrames:
 
     def drop(self, log: Log, first_seq: int) -> None:
         """Forget the frame, or the parts of it, that begin with a leaf."""
+        log.arrivals += 1
         self._db.execute(
             "DELETE FROM early_frame WHERE log = ? AND first_seq = ?", (log.number, first_seq)
         )

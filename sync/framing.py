@@ -311,6 +311,8 @@ def _entries(data: bytes, born: Sequence[bytes]) -> list[Stripped]:
     """
     cursor = Cursor(data)
     count = cursor.number(FRAME_LEAVES_MAX)
+    if count == 0:
+        raise FrameError("frame_malformed", "a frame without leaves")
     tags = [_tag(byte) for byte in cursor.take(count)]
     changes = [tag for tag in tags if tag != Tag.RAW]
     writers = [cursor.number(1 << 32) for _ in changes]
@@ -391,40 +393,30 @@ def _clock(ms: int, counter: int) -> int:
 
 
 def _compressor(dictionary: bytes, past: bytes) -> zstandard.ZstdCompressor:
-    if past:
-        help_ = _together(dictionary, past)
+    """Return a new one: the library crashes the process where two threads use one."""
+    help_ = _together(dictionary, past) if past else _trained(dictionary)
+    if past and help_ is not None:
         # Several tries are made with it.
         help_.precompute_compress(compression_params=_PARAMETERS)
-        return _compressor_with(help_)
-    return _made_compressor(dictionary)
-
-
-@cache
-def _made_compressor(dictionary: bytes) -> zstandard.ZstdCompressor:
-    return _compressor_with(zstandard.ZstdCompressionDict(dictionary) if dictionary else None)
-
-
-def _compressor_with(help_: zstandard.ZstdCompressionDict | None) -> zstandard.ZstdCompressor:
     return zstandard.ZstdCompressor(dict_data=help_, compression_params=_PARAMETERS)
 
 
 def _decompressor(dictionary: bytes, past: bytes) -> zstandard.ZstdDecompressor:
-    if past:
-        return _decompressor_with(_together(dictionary, past))
-    return _made_decompressor(dictionary)
-
-
-@cache
-def _made_decompressor(dictionary: bytes) -> zstandard.ZstdDecompressor:
-    return _decompressor_with(zstandard.ZstdCompressionDict(dictionary) if dictionary else None)
-
-
-def _decompressor_with(help_: zstandard.ZstdCompressionDict | None) -> zstandard.ZstdDecompressor:
     return zstandard.ZstdDecompressor(
-        dict_data=help_,
+        dict_data=_together(dictionary, past) if past else _trained(dictionary),
         format=zstandard.FORMAT_ZSTD1_MAGICLESS,
         max_window_size=_WINDOW_BYTES_MAX,
     )
+
+
+@cache
+def _trained(dictionary: bytes) -> zstandard.ZstdCompressionDict | None:
+    """Return a dictionary made ready, which threads may share."""
+    if not dictionary:
+        return None
+    made = zstandard.ZstdCompressionDict(dictionary)
+    made.precompute_compress(compression_params=_PARAMETERS)
+    return made
 
 
 def _together(dictionary: bytes, past: bytes) -> zstandard.ZstdCompressionDict:

@@ -4,7 +4,6 @@ Nothing is dropped and nothing blocks: a leaf that cannot be used becomes a dead
 reason, and the log moves on.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -16,7 +15,7 @@ from crypto.errors import CryptoError
 from crypto.identity import actor_id
 from schemas.errors import RecordError, SchemaError
 from schemas.event_text import KnownEvent, decode_event
-from schemas.events import Attached, UnknownEvent
+from schemas.events import Attached, Event, UnknownEvent
 from schemas.hlc import observe
 from schemas.ids import DocumentId
 from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
@@ -30,16 +29,14 @@ from sync.registers import (
     Registers,
     Step,
     absorb,
-    decode_registers,
     is_before,
     judge,
     kind_of,
 )
+from sync.shelf import Shelf
 from sync.store import Peer, Store
 
 Events = Sequence[KnownEvent | UnknownEvent]
-# Some kilobytes each; the cases that an office works on these days.
-_REGISTERS_MAX: Final = 1_000
 # Some hundred bytes each; only changes made apart are asked for them.
 _STEPS_MAX: Final = 20_000
 # What leaves become in tables that name the document.
@@ -94,8 +91,7 @@ class Intake:
         self._writers: dict[tuple[int, int], Writer] = {}
         # By hash, so true whatever is rolled back.
         self._steps: dict[bytes, Step] = {}
-        # Of recently used documents, as they stand in the running transaction.
-        self._registers: OrderedDict[DocumentId, Registers] = OrderedDict()
+        self._shelf = Shelf(store.db)
         # Whether any change waits; None: not looked up yet.
         self._waiting: bool | None = None
 
@@ -105,7 +101,7 @@ class Intake:
         self.changed.clear()
         self.redone.clear()
         self._writers.clear()
-        self._registers.clear()
+        self._shelf.forget()
         self._waiting = None
 
     def take(self, log: Log, seq: int, data: bytes, now_ms: int) -> None:
@@ -125,6 +121,10 @@ class Intake:
         except (SchemaError, ChangeError, CryptoError) as error:
             self._set_aside(log, seq, data, error.code, str(error))
 
+    def save(self) -> None:
+        """Write the documents that changed; before that the database has them as they were."""
+        self._shelf.save()
+
     def redo(self, documents: Iterable[DocumentId], now_ms: int) -> None:
         """Make documents again from the leaves that are still in their logs."""
         self._writers.clear()
@@ -137,8 +137,7 @@ class Intake:
             ).fetchall()
             for table in _OF_DOCUMENT:
                 self._store.db.execute(f"DELETE FROM {table} WHERE document = ?", (document,))
-            self._store.db.execute("DELETE FROM document WHERE id = ?", (document,))
-            self._registers.pop(document, None)
+            self._shelf.remove(document)
             self.documents.close(document)
             for number, seq in rows:
                 log = self._store.log_by_number(number)
@@ -160,23 +159,7 @@ class Intake:
 
     def registers(self, document: DocumentId) -> Registers:
         """Return the registers of a document, to be read only; of an unknown one they are empty."""
-        known = self._registers.get(document)
-        if known is not None:
-            self._registers.move_to_end(document)
-            return known
-        row = self._store.db.execute(
-            "SELECT registers FROM document WHERE id = ?", (document,)
-        ).fetchone()
-        if row is None:
-            return Registers()
-        found = decode_registers(row[0])
-        self._keep_registers(document, found)
-        return found
-
-    def _keep_registers(self, document: DocumentId, registers: Registers) -> None:
-        self._registers[document] = registers
-        if len(self._registers) > _REGISTERS_MAX:
-            self._registers.popitem(last=False)
+        return self._shelf.get(document)
 
     def events(
         self, document: DocumentId, types: Sequence[str] = ()
@@ -319,8 +302,6 @@ class Intake:
         is_new = not registers.kind
         effect = self._judge(document, registers, change, leaf.hlc, writer.device)
         events = {key: decode_event(body) for key, body in effect.events.items()}
-        if events and not is_new:
-            self._refuse_known_events(document, list(events))
         kind = registers.kind or kind_of(change)
         prior = list if is_new else partial(self._events_before, document, registers, change)
         fields = {name: value for name, value in effect.fields.items() if value is not None}
@@ -328,28 +309,18 @@ class Intake:
         fields |= dict.fromkeys(effect.texts, "…")
         self._admit(kind, prior, list(events.values()), fields)
         texts = self._texts_after(document, registers, change)
+        if events:
+            self._put_events(document, effect.events, events, log, seq, leaf.writer)
+        # Nothing refuses the change any more.
         absorb(registers, change, log=log.number, seq=seq)
-        self._keep_registers(document, registers)
+        self._shelf.put(document, registers, writer.code, leaf.hlc)
         self._place(document, change, log, seq)
-        self._store.db.execute(
-            "INSERT INTO document VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-            " changed_hlc = max(changed_hlc, excluded.changed_hlc), registers = excluded.registers",
-            (document, registers.kind, writer.code, leaf.hlc, registers.encode()),
-        )
         if effect.texts:
             self._store.db.executemany(
                 "INSERT OR REPLACE INTO long_text VALUES (?, ?, ?)",
                 [(document, name, text) for name, text in sorted(texts.items())],
             )
-        if events:
-            self._store.db.executemany(
-                "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (document, key, event.type, effect.events[key], log.number, seq, leaf.writer)
-                    for key, event in events.items()
-                ],
-            )
-            self._want_attachments(document, list(events.values()), log)
+        self._want_attachments(document, list(events.values()), log)
         self.changed.setdefault(document, set()).add(log.source)
 
     def _judge(
@@ -419,12 +390,32 @@ class Intake:
         )
         return [decode_event(body) for body, change_hash in rows if bytes(change_hash) in past]
 
-    def _refuse_known_events(self, document: DocumentId, keys: Sequence[str]) -> None:
-        row = self._store.db.execute(
-            f"SELECT id FROM event WHERE document = ? AND id IN ({_marks(keys)})", (document, *keys)
-        ).fetchone()
-        if row is not None:
-            raise ChangeError("event_altered", f"the change alters the event {row[0]}")
+    def _put_events(
+        self,
+        document: DocumentId,
+        bodies: Mapping[str, str],
+        events: Mapping[str, Event],
+        log: Log,
+        seq: int,
+        writer: int,
+    ) -> None:
+        """Keep the events of a change.
+
+        Raises:
+            ChangeError: there is one of that id already.
+        """
+        rows = [
+            (document, key, event.type, bodies[key], log.number, seq, writer)
+            for key, event in events.items()
+        ]
+        db = self._store.db
+        cursor = db.executemany("INSERT OR IGNORE INTO event VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        if cursor.rowcount < len(rows):
+            db.execute(
+                "DELETE FROM event WHERE document = ? AND log = ? AND seq = ?",
+                (document, log.number, seq),
+            )
+            raise ChangeError("event_altered", "the change alters an event that stands")
 
     def _want_attachments(self, document: DocumentId, events: Events, log: Log) -> None:
         for event in events:
@@ -484,8 +475,6 @@ class Intake:
             document = decode_leaf(data).document
         except RecordError:
             document = b""
-        # Perhaps it was refused half-way.
-        self._registers.pop(DocumentId(document), None)
         self._store.db.execute(
             "INSERT OR IGNORE INTO dead_letter VALUES (?, ?, ?, ?, ?)",
             (log.number, seq, document, code, detail[:500]),

@@ -29,6 +29,7 @@ class Log:
         fault: code of the alarm that stopped this log, or empty.
         doubts: how often in a row the leaves that came did not add up to their head.
         unsigned: own leaves were appended and the head is not signed yet.
+        arrivals: counts what came and went, so that two who receive it notice each other.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Log:
     doubts: int = 0
     unsigned: bool = False
     dirty: bool = False
+    arrivals: int = 0
     subtrees: list[tuple[int, int, bytes]] = field(default_factory=list)
 
     @property

@@ -354,6 +354,7 @@ class Unpacker:
             LinkError: it holds what the peer may not send.
             StoreError: the disk refused.
         """
+        self._store.news[self._peer.peer_id] += 1
         match entry:
             case Messages():
                 for message in entry.messages:

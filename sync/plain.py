@@ -11,7 +11,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from sync.change import Action, Change, Letters, MapOp, OpId
+from sync.change import Action, Change, Letters, MapOp, OpId, uleb
 from sync.columns import ACTION, INSERT, KEY_ACTOR, KEY_COUNTER, booleans, deltas, uints
 from sync.document import FIELDS
 from sync.errors import ChangeError
@@ -36,7 +36,7 @@ def plain_texts(registers: Registers, change: Change) -> dict[str, str] | None:
     if not all(_is_plain(op, registers) for op in change.map_ops):
         return None
     made = {op.id: op.key for op in change.map_ops if op.action is Action.MAKE_TEXT}
-    typed = _typed(change, made) if change.letters else {}
+    typed = _typed(change, made) if change.letters else _nothing_typed(change)
     if typed is None:
         return None
     return {name: typed.get(text, "") for text, name in made.items()}
@@ -64,6 +64,15 @@ def _is_plain(op: MapOp, registers: Registers) -> bool:
             return False
 
 
+def _nothing_typed(change: Change) -> dict[OpId, str] | None:
+    """Return no texts if the change has the columns of one that works on maps alone."""
+    columns = change.columns
+    is_plain = KEY_ACTOR not in columns and KEY_COUNTER not in columns
+    # One run: no operation inserts.
+    is_plain = is_plain and columns.get(INSERT) == uleb(change.last_op - change.start_op + 1)
+    return {} if is_plain else None
+
+
 def _typed(change: Change, made: Mapping[OpId, str]) -> dict[OpId, str] | None:
     """Return the content of each text that the change types, letter after letter, into nothing.
 
@@ -84,6 +93,13 @@ def _typed(change: Change, made: Mapping[OpId, str]) -> dict[OpId, str] | None:
     if not len(places) == len(actors) == len(inserts) == len(actions) == count:
         return None
     typed: dict[OpId, str] = {}
+    placed = sum(len(some.metas) for some in change.letters)
+    heads = len(change.letters)
+    if (places.count(None), actors.count(None)) != (count - placed, count - placed + heads):
+        # An operation on a map has no place.
+        return None
+    if inserts.count(True) != placed:
+        return None
     for some in change.letters:
         span = slice(some.first, some.first + len(some.metas))
         target, *others = some.objects

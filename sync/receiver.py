@@ -46,6 +46,7 @@ class _Incoming:
         known: sizes that the peer knew of us and of those above us when the session began.
         is_compared: a head below what is here was compared with it.
         returns: size at which an own log is back.
+        seen: the log as this session left it; who else received meanwhile, left it otherwise.
     """
 
     log_id: bytes
@@ -53,6 +54,7 @@ class _Incoming:
     arrived: Ranges
     read: Ranges
     history: LogHistory
+    seen: tuple[Log, int]
     told: tuple[object, ...] = ()
     cosigned: dict[bytes, int] = field(default_factory=dict)
     known: tuple[int, int] = (0, 0)
@@ -76,6 +78,7 @@ class Receiver:
         # The peer's dictionaries in its order, None where we do not know one.
         self._dictionaries: list[bytes | None] = []
         self._cosignature_news = 0
+        self._news = replica.store.news[peer.peer_id]
         # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs.
         self._ahead: dict[int, int] = {}
         # Leaves of each own log that the peer offered; None before its first word.
@@ -162,7 +165,8 @@ class Receiver:
         read = Ranges(self._store.pending_numbers(log))
         read.add(0, log.size)
         arrived = self._arrived(log, read)
-        return _Incoming(log.log_id, b"", arrived, read, LogHistory(self._store, log))
+        history = LogHistory(self._store, log)
+        return _Incoming(log.log_id, b"", arrived, read, history, (log, log.arrivals))
 
     def _arrived(self, log: Log, read: Ranges) -> Ranges:
         arrived = read.copy()
@@ -183,6 +187,11 @@ class Receiver:
         incoming, log = self._find(frame.log)
         if log.fault and log.source is not None:
             return []
+        answers = self._on_frame(incoming, log, frame, now_ms)
+        incoming.seen = (log, log.arrivals)
+        return answers
+
+    def _on_frame(self, incoming: _Incoming, log: Log, frame: Frame, now_ms: int) -> list[Message]:
         if frame.coding == PLAIN:
             self._keep(incoming, log, frame.first_seq, frame.leaves)
             return self._settle(incoming, log, now_ms)
@@ -319,7 +328,9 @@ class Receiver:
             self._replica.inbound.await_head(log, head)
         except LogError as error:
             return [self._fault(incoming, log, head, error, now_ms)]
-        return self._settle(incoming, log, now_ms) or [self._ack(incoming, log)]
+        problems = self._settle(incoming, log, now_ms)
+        incoming.seen = (log, log.arrivals)
+        return problems or [self._ack(incoming, log)]
 
     def _on_head_ahead(self, head: Head, now_ms: int) -> list[Message]:
         """Go on in the next epoch if the peer holds leaves that we signed and do not have."""
@@ -382,6 +393,11 @@ class Receiver:
         """Return acknowledgements that would say something new."""
         cosigned = self._store.cosignature_news != self._cosignature_news
         self._cosignature_news = self._store.cosignature_news
+        news = self._store.news[self._peer.peer_id]
+        if news != self._news:
+            self._news = news
+            for incoming in self._by_id.values():
+                self._look_again(incoming, self._log(incoming.log_id))
         messages: list[Message] = []
         for incoming in self._by_id.values():
             if cosigned or incoming.is_news:
@@ -429,7 +445,20 @@ class Receiver:
         log = self._store.find_log(incoming.log_id) if incoming else None
         if incoming is None or log is None or log.source not in (None, self._peer.peer_id):
             raise LinkError("frame_foreign", "leaves of a log that was not offered")
+        self._look_again(incoming, log)
         return incoming, log
+
+    def _look_again(self, incoming: _Incoming, log: Log) -> None:
+        """Take notice of what came of a log by a stick, or another link."""
+        seen, arrivals = incoming.seen
+        if seen is not log or arrivals != log.arrivals:
+            fresh = self._open(log)
+            incoming.arrived, incoming.read, incoming.history = (
+                fresh.arrived,
+                fresh.read,
+                fresh.history,
+            )
+            incoming.seen, incoming.is_news = fresh.seen, True
 
     def _log(self, named: bytes) -> Log:
         log = self._store.find_log(named)

@@ -7,6 +7,7 @@ no network: the program and the simulation drive the same code.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import cbor2
 from cryptography import x509
@@ -24,7 +25,7 @@ from sync.errors import LogError
 from sync.inbound import Inbound
 from sync.intake import Admission, Intake
 from sync.log import HEAD_STEP, UP, Log
-from sync.scope import TELLING, addressed_codes, companions, is_within
+from sync.scope import TELLING, addressed_codes, companions, containing
 from sync.store import Peer, Store
 
 
@@ -136,7 +137,7 @@ class Replica:
         self._epoch = epoch
         self._writer_numbers.clear()
         self.up_log()
-        for child in self._children():
+        for child in self.store.children():
             self._fill_for(child)
 
     # Writing
@@ -331,6 +332,7 @@ class Replica:
     def _finish(self) -> None:
         changed = self.intake.changed
         if changed:
+            self.intake.save()
             self._project(set(changed))
             if self.subject.tier is not Tier.COMMUNE:
                 self._pass_on(dict(sorted(changed.items())))
@@ -351,7 +353,7 @@ class Replica:
         if is_news and peer.is_child:
             self._fill_for(peer)
         if is_news and peer.tier == Tier.CENTRE.value and not peer.is_child:
-            for child in self._children():
+            for child in self.store.children():
                 self._announce_superiors(child)
 
     def _fill_for(self, child: Peer) -> None:
@@ -362,9 +364,6 @@ class Replica:
             (child.code, child.code),
         ).fetchall()
         self._send_down(sorted(DocumentId(bytes(row[0])) for row in rows), [child])
-
-    def _children(self) -> list[Peer]:
-        return [peer for peer in self.store.peers() if peer.is_child]
 
     def _announce_superiors(self, child: Peer) -> None:
         """Give a child the certificates it needs to check the centre's cosignature."""
@@ -385,13 +384,11 @@ class Replica:
 
     def _pass_on(self, changed: Mapping[DocumentId, set[bytes | None]]) -> None:
         """Send on what changed, to each child that it concerns and that did not send it."""
-        children = self._children()
+        children = self.store.children()
         widened: set[DocumentId] = set()
         for document in changed:
             widened |= self._widen_audience(document)
-        for child in children:
-            news = [d for d, sources in changed.items() if sources != {child.peer_id}]
-            self._send_down(news, [child])
+        self._send_down(list(changed), children, changed)
         self._send_down(sorted(widened - changed.keys()), children)
 
     def _widen_audience(self, document: DocumentId) -> set[DocumentId]:
@@ -426,12 +423,21 @@ class Replica:
             [(document, code) for code in sorted(codes)],
         )
 
-    def _send_down(self, documents: Sequence[DocumentId], children: Sequence[Peer]) -> None:
+    def _send_down(
+        self,
+        documents: Sequence[DocumentId],
+        children: Sequence[Peer],
+        sources: Mapping[DocumentId, set[bytes | None]] = MappingProxyType({}),
+    ) -> None:
+        """Send documents on to those whom they concern, but for the only one who changed them."""
+        by_code: dict[str, list[Peer]] = {}
+        for child in children:
+            by_code.setdefault(child.code, []).append(child)
         for document in documents:
-            codes = self._audience(document)
-            for child in children:
-                if any(is_within(code, child.code) for code in codes):
-                    self._fill_down_log(child, document)
+            for code in by_code.keys() & containing(self._audience(document)):
+                for child in by_code[code]:
+                    if sources.get(document) != {child.peer_id}:
+                        self._fill_down_log(child, document)
 
     def _fill_down_log(self, child: Peer, document: DocumentId) -> None:
         """Append to the child's log each change of the document that it does not hold yet."""

@@ -32,6 +32,16 @@ def is_within(code: str, ancestor: str) -> bool:
     return ancestor == "0" or code == ancestor or code.startswith(ancestor + ".")
 
 
+def containing(codes: Iterable[str]) -> set[str]:
+    """Return the codes that any of these is within: themselves, those above, and the centre's."""
+    found = {"0"}
+    for code in codes:
+        while code:
+            found.add(code)
+            code = code.rpartition(".")[0]
+    return found
+
+
 def addressed_codes(events: Iterable[KnownEvent | UnknownEvent]) -> set[str]:
     """Return the place codes that the document's own events address."""
     codes: set[str] = set()

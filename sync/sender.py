@@ -225,7 +225,8 @@ class Sender:
         messages: list[Message] = []
         for outgoing in self._outgoing:
             log = self._log(outgoing.log_id)
-            if not self._is_stopped(log):
+            # What this very transaction wrote is signed at its end, and goes with the next one.
+            if not (log.unsigned or self._is_stopped(log)):
                 room_bytes -= self._new_leaves(messages, outgoing, log, now_ms, room_bytes)
                 self._again(messages, outgoing, log, now_ms)
         return messages

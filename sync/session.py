@@ -9,7 +9,7 @@ State that matters is in the store: a session can be thrown away at any moment.
 from collections.abc import Callable
 
 from crypto.certificates import Subject
-from schemas.limits import WINDOW_BYTES_MAX, WINDOW_BYTES_MIN
+from schemas.limits import OFFERS_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
     PROTOCOL_VERSION,
@@ -25,6 +25,7 @@ from schemas.wire import (
 from sync.blobs import BlobExchange, BlobFiles
 from sync.errors import LinkError
 from sync.framing import dictionaries
+from sync.log import UP
 from sync.pace import Pace
 from sync.receiver import Receiver
 from sync.replica import Replica
@@ -67,6 +68,10 @@ class Session:
         self._replica = replica
         self._epoch: int | None = None
         self._is_over = False
+        purpose = UP if kinship == "parent" else f"down/{peer.peer_id.hex()}"
+        self._concerns = (purpose, peer.peer_id)
+        # Counts of news when it was last looked at them; None: look in any case.
+        self._seen: tuple[int, ...] | None = None
         self.peer_clock_ms: int | None = None
         self.waits = False
 
@@ -74,6 +79,17 @@ class Session:
     def rate_bytes_s(self) -> float | None:
         """What the line was seen to carry; None before."""
         return self._sender.pace.rate_bytes_s
+
+    def has_news(self) -> bool:
+        """Tell whether pump may have something to say that it had not when it was last called.
+
+        Reads numbers in memory, outside of a transaction and in any thread. What is due because
+        time has passed does not count: pump is to be called every few seconds.
+        """
+        return self._counts() != self._seen
+
+    def _counts(self) -> tuple[int, ...]:
+        return tuple(self._replica.store.news[key] for key in self._concerns)
 
     def log_received(self, named: bytes) -> bytes:
         """Return the id of a log that the peer sends, by its id or reference.
@@ -122,7 +138,11 @@ class Session:
             self._is_over = True
             return [Problem(code="epoch_opened", detail="this node goes on in a new epoch")]
         messages = self._receiver.acks()
-        offers = self._sender.offers(now_ms)
+        counts = self._counts()
+        # With many links, looking through all logs for new ones each time is most of the work.
+        offers = self._sender.offers(now_ms) if counts != self._seen else ()
+        # What one greeting does not hold follows with the next.
+        self._seen = counts if len(offers) < OFFERS_MAX else None
         if offers or not self._greeted:
             self._greeted = True
             names = tuple(digest[:DICTIONARY_NAME_BYTES] for digest in dictionaries())
@@ -149,6 +169,7 @@ class Session:
         self._sender.learn_dictionaries(hello.dictionaries)
         answers = self._receiver.on_hello(hello, now_ms)
         self._sender.learn_offers(self._receiver.offered)
+        self._seen = None
         return answers
 
     def _is_stale(self) -> bool:

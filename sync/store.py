@@ -5,6 +5,7 @@ rollback throws every Log away, so memory is never ahead of the disk.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,8 +42,12 @@ class Store:
         self.early = EarlyFrames(connection)
         self._logs: dict[bytes, Log] = {}
         self._log_ids: list[bytes] | None = None
+        self._children: list[Peer] | None = None
         # Counts news about cosignatures, so that sessions look only when there is some.
         self.cosignature_news = 0
+        # Counts what may concern sessions, or more: by purpose, logs that grew or were stopped; by
+        # peer, what there is to tell it about its own logs, or to ask it for.
+        self.news: Counter[str | bytes | None] = Counter()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -65,7 +70,7 @@ class Store:
 
     def _roll_back(self) -> None:
         self._logs.clear()
-        self._log_ids = None
+        self._log_ids = self._children = None
         if self.db.in_transaction:
             self.db.execute("ROLLBACK")
 
@@ -75,6 +80,7 @@ class Store:
                 continue
             if log.unsigned:
                 raise StoreError("head_unsigned", "a log was extended without a signed head")
+            self.news[log.purpose] += 1
             awaited = log.awaited or (0, b"", b"")
             self.db.execute(
                 "UPDATE log SET tier=?, code=?, source=?, size=?, frontier=?, head_signature=?,"
@@ -210,6 +216,7 @@ class Store:
 
     def put_pending(self, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         """Keep leaves whose tree head has not come; the first copy of a number stays."""
+        log.arrivals += 1
         self.db.executemany(
             "INSERT OR IGNORE INTO pending_leaf VALUES (?, ?, ?)",
             [(log.number, first_seq + offset, leaf) for offset, leaf in enumerate(leaves)],
@@ -232,11 +239,13 @@ class Store:
 
     def drop_pending(self, log: Log) -> None:
         """Forget what came of a log and no tree head covers; its sender has it."""
+        log.arrivals += 1
         self.db.execute("DELETE FROM pending_leaf WHERE log = ?", (log.number,))
         self.early.drop_all(log)
 
     def promote(self, log: Log, start: int, end: int) -> None:
         """Move pending leaves, now covered by a tree head, to the log."""
+        log.arrivals += 1
         bounds = (log.number, start, end)
         self.db.execute(
             "INSERT INTO leaf SELECT log, seq, data FROM pending_leaf"
@@ -325,6 +334,7 @@ class Store:
             (log.number, c.peer_id, tier, code, size, c.timestamp_s, c.signature),
         )
         self.cosignature_news += cursor.rowcount
+        self.news[log.source] += cursor.rowcount
         return cursor.rowcount > 0
 
     def cosignatures(self, log: Log) -> list[tuple[int, str, Cosignature]]:
@@ -402,6 +412,7 @@ class Store:
                 int(peer.is_child),
             ),
         )
+        self._children = None
         return cursor.rowcount > 0
 
     def peer(self, peer_id: bytes) -> Peer | None:
@@ -413,12 +424,19 @@ class Store:
         """Return all known peers, by code and key."""
         return [_peer(row) for row in self.db.execute(f"{_SELECT_PEER} ORDER BY code, peer")]
 
+    def children(self) -> Sequence[Peer]:
+        """Return the peers below, by code and key."""
+        if self._children is None:
+            self._children = [peer for peer in self.peers() if peer.is_child]
+        return self._children
+
     # Blobs: which files exist; their bytes are in files
 
     def want_blob(
         self, sha256: bytes, document: bytes, size_bytes: int, source: bytes | None
     ) -> None:
         """Note that a document refers to a blob; it is fetched from source unless it is here."""
+        self.news[source] += 1
         self.db.execute("INSERT OR IGNORE INTO blob_document VALUES (?, ?)", (sha256, document))
         self.db.execute(
             "INSERT OR IGNORE INTO blob VALUES (?, ?, 0, ?)", (sha256, size_bytes, source)
@@ -426,6 +444,7 @@ class Store:
 
     def seek_blobs(self, source: bytes) -> None:
         """Fetch from a peer what we once had ourselves and do not have any more."""
+        self.news[source] += 1
         orphaned = "source IS NULL AND complete = 0"
         self.db.execute(f"UPDATE blob SET source = ? WHERE {orphaned}", (source,))
 
@@ -435,14 +454,6 @@ class Store:
             "INSERT INTO blob VALUES (?, ?, 1, NULL)"
             " ON CONFLICT (sha256) DO UPDATE SET complete = 1, size_bytes = excluded.size_bytes",
             (sha256, size_bytes),
-        )
-
-    def blob_sent(self, sha256: bytes, sent_bytes: int) -> None:
-        """Note how much of a file the tier above has, or is about to have."""
-        self.db.execute(
-            "INSERT INTO blob_above VALUES (?, ?)"
-            " ON CONFLICT (sha256) DO UPDATE SET sent_bytes = excluded.sent_bytes",
-            (sha256, sent_bytes),
         )
 
     def blob_concerns(self, sha256: bytes, child: bytes) -> bool:

@@ -227,6 +227,127 @@ class TechnicianAnswer(Answer):
     disk_free_bytes: int
 
 
+class Trouble(Answer):
+    """Why something was not taken: a stable code and a sentence in English."""
+
+    code: str
+    message: str
+
+
+class PackPart(Answer):
+    """A file that can be fetched onto a stick."""
+
+    name: str
+    size_bytes: int
+
+
+class PackReceiver(Answer):
+    """A node that a pack can be made for; `to` is what to ask with."""
+
+    to: str
+    name: str
+
+
+class PackMade(Answer):
+    """What went into a pack.
+
+    Attributes:
+        answered_logs: logs of the receiver whose arrival the pack confirms.
+        files_left_out: too large for a part.
+        stopped: codes of the places whose logs are stopped and were left out.
+    """
+
+    leaves: int
+    files: int
+    files_bytes: int
+    answered_logs: int
+    files_left_out: int
+    stopped: list[str]
+
+
+class PackTaken(Answer):
+    """What became of one part.
+
+    Attributes:
+        sender: name of the office that made it, empty if it was refused before that was known.
+        refusal: why it was not taken in, or only to some point.
+        leaves_waiting: stored, but not in use, because leaves before them are missing.
+        was_known: it had been taken in before.
+    """
+
+    name: str
+    sender: str = ""
+    part: int = 0
+    refusal: Trouble | None = None
+    leaves_new: int = 0
+    leaves_known: int = 0
+    leaves_waiting: int = 0
+    files_new: int = 0
+    files_known: int = 0
+    problems: list[Trouble] = []
+    was_known: bool = False
+    certificate_ended: bool = False
+
+
+class PackSender(Answer):
+    """Whether the newest pack of an office is here whole.
+
+    Attributes:
+        missing: numbers of parts; empty and not complete: the last one is missing.
+    """
+
+    name: str
+    missing: list[int]
+    is_complete: bool
+
+
+class PackJobAnswer(Answer):
+    """A pack that is being made, or packs that are being taken in, or what came of it.
+
+    Attributes:
+        phase: `checking` and `taking` the file `name` in bytes, writing `leaves`, or `files` in
+            bytes; empty before the first step.
+        confirmed_province, confirmed_centre: leaves of this node that they confirmed meanwhile.
+    """
+
+    kind: Literal["export", "import"]
+    began_ms: int
+    ended_ms: int | None
+    phase: Literal["", "checking", "taking", "leaves", "files"]
+    done: int
+    total: int
+    name: str
+    failure: Trouble | None
+    made: PackMade | None
+    taken: list[PackTaken]
+    senders: list[PackSender]
+    confirmed_province: int
+    confirmed_centre: int
+
+
+class PacksAnswer(Answer):
+    """The last job with packs, the parts to fetch, and whom a pack can be made for."""
+
+    job: PackJobAnswer | None
+    parts: list[PackPart]
+    receivers: list[PackReceiver]
+
+
+class MakePack(BaseModel):
+    """Which pack to make.
+
+    Attributes:
+        to: of `receivers`.
+        everything: also what the receiver confirmed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    to: str = Field(pattern=r"^(parent|[0-9]{1,2}(\.[0-9]{1,5})?)$")
+    files: Literal["none", "missing", "all"] = "missing"
+    everything: bool = False
+
+
 class Health(Answer):
     """Whether the node answers from its database."""
 

@@ -10,6 +10,7 @@ from node.clock import Clock
 from node.config import Config
 from node.desk import Desk
 from node.link import LinkStatus
+from node.pack_jobs import PackJobs
 from node.queries.cases import Place
 from node.queries.facts import Office as OfficeName
 from node.writer import ChangeCounter
@@ -29,6 +30,7 @@ class Office(Protocol):
         accounts: used only inside a write.
         incoming_folder: on the same disk as the blobs, for uploads that have not finished.
         changes: counts commits and changes of the link.
+        packs: made and taken in one at a time.
     """
 
     tier: Tier
@@ -41,6 +43,7 @@ class Office(Protocol):
     blobs: BlobFiles
     incoming_folder: Path
     changes: ChangeCounter
+    packs: PackJobs
 
     @property
     def link(self) -> LinkStatus:

@@ -16,6 +16,7 @@ from node.queries.sync_state import news_digest
 from node.web.api_cases import read_case, read_cases, read_document, read_today
 from node.web.api_directives import read_directive, read_directives
 from node.web.api_node import link_answer, read_technician
+from node.web.api_packs import read_packs
 from node.web.api_visits import VisitFilter, read_drafts, read_visits
 from node.web.calls import OFFICE, READS, SIGNED_IN, Call, require
 from node.web.cookies import keep_language
@@ -142,6 +143,10 @@ async def _technician(call: Call) -> web.StreamResponse:
     return await _page(call, "technician.html", answer=answer, office_names=names, peer_names=peers)
 
 
+async def _packs(call: Call) -> web.StreamResponse:
+    return await _page(call, "packs.html", answer=await read_packs(call))
+
+
 async def _account(call: Call) -> web.StreamResponse:
     return await _page(call, "account.html")
 
@@ -171,6 +176,7 @@ PAGES: Final = (
     Page("/cases/{id}", "case.read", _case),
     Page("/directives", "directive.list", _directives),
     Page("/directives/{id}", "directive.list", _directive),
+    Page("/packs", "pack.carry", _packs),
     Page("/technician", "technician.read", _technician),
     Page("/account", "account.me", _account),
     Page("/documents/{id}/form", "document.edit", _edit_form),

@@ -31,6 +31,7 @@ _STATUS_BY_CODE: Final = {
     "database_busy": 503,
     "case_changed": 409,
     "account_exists": 409,
+    "pack_busy": 409,
 }
 _STATUS_BY_CLASS: Final[Sequence[tuple[type[Exception], int]]] = (
     (CaseError, 409),

@@ -25,6 +25,7 @@ _MENU: Final = (
     ("/cases", "case.list"),
     ("/directives", "directive.list"),
     ("/visits", "visit.list"),
+    ("/packs", "pack.carry"),
     ("/technician", "technician.read"),
 )
 

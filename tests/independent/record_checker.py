@@ -305,10 +305,10 @@ class Writer:
         return sha256(b"tiepdan actor v1\n" + whole).digest()[:16]
 
 
-def read_leaf(data: bytes, seq: int) -> tuple[int, int, bytes, int, bytes]:
+def read_leaf(data: bytes) -> tuple[int, int, bytes, int, bytes]:
     need(len(data) <= LEAF_SIZE_BYTES_MAX, "leaf is too long")
     kind, writer, document, hlc, body = cbor(data)
-    need(kind in (0, 1, 2) and (kind == 2) == (seq == 0), "leaf does not belong here")
+    need(kind in (0, 1, 2), "leaf of an unknown type")
     need(isinstance(document, bytes) and isinstance(body, bytes), "leaf is misshapen")
     need(len(document) == (16 if kind == 0 else 0), "document of a leaf has a wrong length")
     need((number(writer) == 0) == (kind == 2), "writer of a leaf")
@@ -333,7 +333,7 @@ class Log:
         rows = [keyed(each, "seq", "leaf", "proof", "reads") for each in values]
         seqs = [number(seq, SEQ_MAX) for seq, *_ in rows]
         need(seqs[:1] == [0] and seqs == sorted(set(seqs)), "leaves do not rise from 0")
-        self.owner = read_chain(cbor(read_leaf(unbase64(rows[0][1]), 0)[4]), self.root)
+        self.owner = read_chain(cbor(read_leaf(unbase64(rows[0][1]))[4]), self.root)
         need(self.owner.key.hex() == owner, "leaf 0 names another owner")
         need(self.is_up or self.owner.tier != "commune", "log down from a commune")
         whole = b"tiepdan log v1\n" + self.owner.key + purpose.encode() + b"\x00"
@@ -343,7 +343,9 @@ class Log:
         for seq, leaf, proof, reads in rows:
             data, steps = unbase64(leaf), [unbase64(step) for step in proof]
             need(root_of(data, seq, head.size, steps) == head.root, "proof leads to another root")
-            said = self.take(*read_leaf(data, seq))
+            items = read_leaf(data)
+            need((items[0] == 2) == (seq == 0), "leaf does not belong here")
+            said = self.take(*items)
             need(json.dumps(reads) == json.dumps(said), "reads says something else")
         need(self.entries and self.used == set(self.writers), "writer without changes")
         what = {"purpose": "up" if self.is_up else "down", "size": head.size}

@@ -149,15 +149,17 @@ class _Flood:
     async def send_bytes(self, _: bytes, /) -> None:
         await asyncio.Event().wait()
 
+    def has_news(self) -> bool:
+        return True
+
     async def step(
         self, _: Session, messages: Sequence[Message], *, room_bytes: int
     ) -> list[Message]:
         assert room_bytes or messages
         return list(messages)
 
-    async def wait_for_news(self, after: int, timeout_s: float) -> int:
-        await asyncio.sleep(timeout_s)
-        return after
+    async def wait_for_news(self, _: Session) -> None:
+        await asyncio.Event().wait()
 
 
 def test_a_peer_that_asks_and_never_listens_is_not_read_any_further() -> None:

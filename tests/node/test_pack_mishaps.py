@@ -115,7 +115,7 @@ class Interrupt:
     def __init__(self, calls: int) -> None:
         self._calls = calls
 
-    def step(self, _line: str) -> None:
+    def step(self, _step: object) -> None:
         self._calls -= 1
         if self._calls == 0:
             raise _StopError
@@ -145,7 +145,9 @@ def test_an_import_that_is_interrupted_goes_on_when_it_is_done_again(country: Co
     for calls in (1, 7, 9, 10):
         interrupt = Interrupt(calls)
         with opened_station(country.province, system_rng()) as station, pytest.raises(_StopError):
-            pack_imports.import_packs(station, [stick], Clock().now_ms, interrupt.step)
+            pack_imports.import_packs(
+                station, [stick], pack_imports.alone(station, Clock().now_ms), interrupt.step
+            )
     assert take(country.province, stick) == 0
     assert count(country.province, "blob WHERE complete") == 2
     assert count(country.province, "alarm") == 0
@@ -156,7 +158,7 @@ import os, signal, sys
 from pathlib import Path
 from node.clock import Clock
 from node.entropy import system_entropy, system_rng
-from node.pack_imports import import_packs
+from node.pack_imports import alone, import_packs
 from node.packs import Choices, export_pack, find_relative
 from node.station import opened_station
 
@@ -170,7 +172,7 @@ def step(_):
 
 with opened_station(data, system_rng(), alone=which == "import") as station:
     if which == "import":
-        import_packs(station, [stick], Clock().now_ms, step)
+        import_packs(station, [stick], alone(station, Clock().now_ms), step)
     else:
         export_pack(station, find_relative(station, "parent"), Choices(out=stick),
                     now_ms=Clock().now_ms(), entropy=system_entropy, progress=step)

@@ -161,7 +161,9 @@ def refused(data: Path, *packs: Path) -> list[str]:
     """Take packs in that must be refused; return the codes, after looking that nothing changed."""
     before = truth(data)
     with opened_station(data, system_rng()) as station:
-        imported = pack_imports.import_packs(station, packs, Clock().now_ms, lambda _: None)
+        imported = pack_imports.import_packs(
+            station, packs, pack_imports.alone(station, Clock().now_ms), lambda _: None
+        )
     assert truth(data) == before
     codes = [taken.refusal.code for taken in imported.taken if taken.refusal is not None]
     assert len(codes) == len(imported.taken)

@@ -85,9 +85,13 @@ def _key(name: str) -> NodeKey:
     return NodeKey.from_seed(name.encode().ljust(32, b"."))
 
 
+def root_key() -> NodeKey:
+    return _key("root")
+
+
 @cache
 def root() -> x509.Certificate:
-    return make_root(_key("root"), "Gốc", NOW_MS, 3_650)
+    return make_root(root_key(), "Gốc", NOW_MS, 3_650)
 
 
 @cache

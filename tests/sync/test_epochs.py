@@ -89,6 +89,23 @@ def test_what_an_old_copy_lost_comes_back_from_the_tier_above(
     same_documents(old, province)
 
 
+def test_the_link_that_brings_the_old_log_back_carries_what_is_written_again(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    old = copy_of(commune, tmp_path)
+    commune.write(case, fields={"title": "mất"})
+    meet(commune, province)
+    old.write(case, fields={"topic": "lại"})
+    with pytest.raises(LinkError):
+        Link(old, province).run()
+    # The new log grows in the midst of a session; its head must not leave before it is signed.
+    Link(old, province).run()
+    assert province.log(old.place, epoch=1).size == old.log(old.place, epoch=1).size == 3
+    same_documents(old, province)
+
+
 def test_what_was_written_on_an_old_copy_is_written_again_and_kept_as_evidence(
     tmp_path: Path, commune: Node, province: Node
 ) -> None:

@@ -7,6 +7,7 @@ alters, cuts and invents frames.
 import hashlib
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from schemas.events import Noted, PersonJoined
 from schemas.ids import document_text, event_id, mint_document_id
 from schemas.limits import FRAME_BYTES_MAX, FRAME_LEAVES_MAX
-from schemas.record import Leaf, LeafType, Writer, decode_leaf, decode_writer
+from schemas.record import Leaf, decode_leaf
 from sync.document import Edit
 from sync.errors import FrameError
 from sync.framing import Growing, dictionaries, pack, past_needed, unpack
@@ -37,37 +38,12 @@ from tests.sync.builders import (
     place,
     writer_of,
 )
+from tests.sync.known import Known
 
 DICTIONARY = zstandard.train_dictionary(
     1_024,
     [f'{{"follows":["{n}"],"type":"classified","title":"Đơn {n}"}}'.encode() for n in range(999)],
 ).as_bytes()
-
-
-class Known:
-    """The history of a log of which the first leaves have arrived."""
-
-    def __init__(self, leaves: Sequence[bytes]) -> None:
-        self._leaves = [decode_leaf(leaf) for leaf in leaves]
-        self._writers = {
-            leaf.writer: decode_writer(leaf.body)
-            for leaf in self._leaves
-            if leaf.type == LeafType.WRITER
-        }
-
-    def leaf(self, seq: int, /) -> Leaf | None:
-        return self._leaves[seq] if 0 <= seq < len(self._leaves) else None
-
-    def writer(self, number: int, /) -> Writer | None:
-        return self._writers.get(number)
-
-    def previous(self, document: bytes, seq: int, /) -> int | None:
-        found = [
-            number
-            for number, leaf in enumerate(self._leaves[:seq])
-            if leaf.type == LeafType.CHANGE and leaf.document == document
-        ]
-        return found[-1] if found else None
 
 
 def story() -> list[bytes]:
@@ -346,3 +322,26 @@ def test_a_growing_history_knows_what_was_added() -> None:
     assert growing.previous(decode_leaf(STORY[3]).document, 6) == 5
     assert growing.leaf(4) == decode_leaf(STORY[4])
     assert growing.leaf(6) is None
+
+
+def test_threads_pack_and_read_beside_each_other_without_a_crash() -> None:
+    # The library's objects are not for two threads at once: sharing one killed the process.
+    name, dictionary = next(iter(dictionaries().items()))
+    assert name
+
+    def work(number: int) -> list[bytes]:
+        leaves = [*STORY[:3], _nonsense(number)]
+        found = []
+        for _ in range(150):
+            data, count = packed(0, leaves, Known([]), dictionary=dictionary, size_max=1 << 20)
+            assert count == len(leaves)
+            found = unpack(0, data, Known([]), dictionary=dictionary)
+        return found
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(work, range(16)))
+    assert [leaves[-1] for leaves in found] == [_nonsense(number) for number in range(16)]
+
+
+def _nonsense(number: int) -> bytes:
+    return random.Random(number).randbytes(20_000)

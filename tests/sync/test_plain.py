@@ -14,6 +14,8 @@ from sync.document import FIELDS, TEXTS, Documents, Edit
 from sync.errors import ChangeError
 from sync.plain import plain_texts
 from sync.registers import Registers, absorb, judge
+from tests.independent.change_reader import INSERT, KEY_ACTOR, KEY_COUNTER, uleb_bytes
+from tests.independent.chunk_writer import Row, Writing, runs, take_apart, write_rows
 from tests.sync.builders import DOCUMENT, Pen
 from tests.sync.chunks import Op, body_of, chunk, sealed
 
@@ -205,3 +207,22 @@ def test_a_letter_that_starts_within_another_is_not_plain() -> None:
         Op(target=(5, actor), insert=True, value="đ".encode()[1:], kind=6, after=(6, actor)),
     ]
     assert plain_texts(Registers(), parse_change(chunk(ops, actor=actor))) is None
+
+
+def _always(data: bytes) -> Callable[[bytes], bytes]:
+    return lambda _: data
+
+
+def test_an_operation_on_a_map_that_names_a_letter_is_not_plain() -> None:
+    actor = ACTORS[0]
+    typed = Writing(actor).chunks[0]
+    assert counts_as_plain([], typed)
+    # Of the eight operations the seventh types a letter behind another one.
+    named = runs([0, *[None] * 5, 0, None], uleb_bytes)
+    assert not counts_as_plain([], take_apart(typed).with_column(KEY_ACTOR, lambda _: named))
+    before = [parse_change(typed)]
+    row = Row(target=(2, actor), key="title", value=b"new")
+    parts = write_rows([row], actor=ACTORS[1], start=9, deps=[before[0].hash])
+    assert counts_as_plain(before, parts.chunk())
+    for column, data in ((KEY_ACTOR, b"\x7f\0"), (KEY_COUNTER, b"\x7f\1"), (INSERT, b"")):
+        assert not counts_as_plain(before, parts.with_column(column, _always(data)))

@@ -158,7 +158,12 @@ async def open_office(folder: Path, tier: str = "commune") -> AsyncIterator[Open
     try:
         await node.write(lambda _: _hire(node, staff))
         await server.start_server()
-        yield office
+        async with asyncio.TaskGroup() as group:
+            packing = group.create_task(node.packs.run())
+            try:
+                yield office
+            finally:
+                packing.cancel()
     finally:
         await office.close()
         await server.close()

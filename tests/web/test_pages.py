@@ -61,10 +61,11 @@ async def fill(office: OpenOffice) -> list[str]:
 
 
 def addresses(cases: list[str]) -> list[str]:
-    fixed = ["/", "/visits/new", "/visits", "/cases", "/directives", "/technician", "/account"]
+    fixed = ["/", "/visits/new", "/visits", "/cases", "/directives", "/packs", "/technician"]
     searched = ["/cases?only=soon&text=cau&order=due", "/cases?state=closed", "/cases?only=overdue"]
     return [
         *fixed,
+        "/account",
         *searched,
         *(f"/cases/{case}" for case in cases[:-1]),
         *(f"/documents/{case}/form" for case in cases),

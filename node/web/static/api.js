@@ -65,15 +65,20 @@ export async function send(method, path, body, key) {
 
 export const get = (path) => send("GET", path);
 
-/** Uploads a file with progress from 0 to 1, and returns what was stored. */
+/** Uploads a file to a document with progress from 0 to 1, and returns what was stored. */
 export function upload(document_, file, key, onProgress) {
+  const form = new FormData();
+  form.append("file", file, file.name);
+  return uploadTo(`/documents/${document_}/attachments`, form, key, onProgress);
+}
+
+/** Sends a form with files, with progress from 0 to 1, and returns the JSON answered. */
+export function uploadTo(path, form, key, onProgress) {
   return new Promise((resolve, reject) => {
-    const form = new FormData();
-    form.append("file", file, file.name);
     const request = new XMLHttpRequest();
-    request.open("POST", `/api/v1/documents/${document_}/attachments`);
+    request.open("POST", `/api/v1${path}`);
     request.setRequestHeader("X-CSRF-Token", meta("csrf"));
-    request.setRequestHeader("Idempotency-Key", key);
+    if (key) request.setRequestHeader("Idempotency-Key", key);
     request.upload.addEventListener("progress", (event) => {
       if (event.lengthComputable) onProgress(event.loaded / event.total);
     });

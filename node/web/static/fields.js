@@ -86,6 +86,8 @@ function dressFiles(input) {
   };
   if ("upload" in input.dataset) return;
   input.addEventListener("change", show);
+  // The form is empty only after this event.
+  input.form?.addEventListener("reset", () => setTimeout(show));
   show();
 }
 

@@ -25,6 +25,8 @@ _HERE: Final = Path(__file__).parent
 _INSTALL_S: Final = 600
 _ANSWER_S: Final = 600
 _START_S: Final = 60
+# A program whose output ended is on its way out.
+_END_S: Final = 2
 # The hosts of the lab are new, so every port is free.
 _PORT: Final = 8443
 _CENTRE_PORT: Final = 8444
@@ -115,7 +117,20 @@ class Driver:
 
     def _failure(self, what: str) -> RuntimeError:
         said = self._log.read_text(encoding="utf-8", errors="replace").strip()
-        return RuntimeError(f"the program {self._name} {what}: {said[-500:] or 'no reason given'}")
+        reason = said[-500:] or "no reason given"
+        return RuntimeError(f"the program {self._name} {what}{self._how()}: {reason}")
+
+    def _how(self) -> str:
+        """Say with which status or by which signal it ended; empty while it runs."""
+        try:
+            status = self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            return ""
+        # The program that enters the host for it passes a signal on as 128 and its number.
+        number = -status if status < 0 else status - 128
+        if number in {*signal.Signals}:
+            return f" by {signal.Signals(number).name}"
+        return f" with status {status}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
