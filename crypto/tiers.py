@@ -61,3 +61,9 @@ def check_child(*, issuer_tier: Tier, issuer_code: str, tier: Tier, code: str) -
             f"the commune {code} does not lie in the province {issuer_code}",
             "Ask the province of that commune for the certificate.",
         )
+
+
+def is_above(code: str, other: str) -> bool:
+    """Tell whether the office with one code stands above the office with the other."""
+    is_office = any(_CODE[tier].fullmatch(other) for tier in (Tier.PROVINCE, Tier.COMMUNE))
+    return is_office and (code == ROOT_CODE or other.startswith(code + "."))

@@ -29,6 +29,7 @@ from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
 from node.memory import keep_what_is_loaded, share_heaps
 from node.pack_jobs import PackJobs
+from node.revoking import RevokeReport, find_target, revoke_node
 from node.station import Station, open_station
 from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
@@ -121,6 +122,14 @@ class Node:
         document = parse_document_id(document_id)
         store, root = self._station.replica.store, self._station.folder.root
         return await self._writer.run(lambda: export_record(store, document, root))
+
+    def revoke(
+        self, peer_id: str, *, last_valid: int | None, reason: str, now_ms: int
+    ) -> RevokeReport:
+        """Revoke the key of a node below, inside a write."""
+        replica = self._station.replica
+        target = find_target(replica, self._station.folder, peer_id)
+        return revoke_node(replica, target, last_valid=last_valid, reason=reason, now_ms=now_ms)
 
     async def write(self, work: Callable[[int], T]) -> T:
         """Run work(now_ms) in one transaction in the writer thread."""

@@ -17,6 +17,7 @@ from crypto.keyfile import read_certificate
 from node.accounts import Accounts
 from node.app import Addresses, serve
 from node.cli_packs import add_pack_commands
+from node.cli_revocations import add_revocation_commands
 from node.clock import Clock
 from node.config import Config
 from node.demo import run_demo
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     _node_commands(commands)
     _record_commands(commands)
     add_pack_commands(commands, _add_data)
+    add_revocation_commands(commands, _add_data)
     demo = commands.add_parser("demo", help="run a centre, a province and three communes here")
     demo.add_argument("--data", type=Path, default=Path("demo-data"), help="folder of the demo")
     demo.add_argument("--base-port", type=int, default=8700, help="first port; 0: any free ones")
@@ -122,6 +124,9 @@ def _record_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     verify = commands.add_parser("verify", help="check an exported record; needs no node")
     verify.add_argument("file", type=Path)
     verify.add_argument("--root", type=Path, help="root certificate you trust (root.pem)")
+    verify.add_argument(
+        "--revocations", type=Path, help="signed statements, as `tiepdan revocations --out` writes"
+    )
     verify.set_defaults(run=_verify)
 
 
@@ -246,7 +251,8 @@ def _export(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     root = read_certificate(options.root) if options.root else None
-    _show(verify_record(_read(options.file), root), is_trusted=root is not None)
+    statements = _read(options.revocations) if options.revocations else b""
+    _show(verify_record(_read(options.file), root, statements), is_trusted=root is not None)
     return 0
 
 
@@ -258,10 +264,14 @@ def _show(record: VerifiedRecord, *, is_trusted: bool) -> None:
     for attestation in record.attestations:
         owner = attestation.owner
         print(
-            f"signed by {owner.name} ({owner.tier.value} {owner.code}), {attestation.size} leaves"
+            f"signed by {owner.name} ({owner.tier.value} {owner.code}),"
+            f" {attestation.head.size} leaves"
+            + "; its key was revoked later"
+            * (owner.peer_id in record.revoked)
         )
         for subject, _ in attestation.cosigners:
-            print(f"  countersigned by {subject.name} ({subject.tier.value} {subject.code})")
+            note = "; revoked, does not count" * (subject.peer_id in record.revoked)
+            print(f"  countersigned by {subject.name} ({subject.tier.value} {subject.code}){note}")
     fingerprint = record.root.fingerprint(SHA256()).hex()
     print(f"root {fingerprint}" + ("" if is_trusted else " (not given by you: compare it)"))
 

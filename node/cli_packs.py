@@ -157,8 +157,7 @@ def _tell_taken(taken: Taken, now_ms: int) -> None:
         content += f"{_count(part.files, 'file', 'files')} ({_bytes(part.files_bytes)})"
         last = ", the last" if part.is_last else ""
         print(f"  from {sender.name} ({sender.code}), part {part.about.part}{last}: {content}")
-        if has_ended(part, now_ms):
-            print("  its certificate is out of time: have it renewed")
+        _tell_trust(taken, is_ended=has_ended(part, now_ms))
     if taken.refusal is not None:
         _tell_refusal(taken.refusal, is_begun=part is not None)
         if part is None:
@@ -175,6 +174,13 @@ def _tell_taken(taken: Taken, now_ms: int) -> None:
         print(f"  file {sha256[:4].hex()} not taken: {_FILE_REASONS[code]} [{code}]")
     for log_id, code, detail in outcome.problems:
         print(f"  log {log_id[:4].hex()} refused: {detail} [{code}]")
+
+
+def _tell_trust(taken: Taken, *, is_ended: bool) -> None:
+    if is_ended:
+        print("  its certificate is out of time: have it renewed")
+    if taken.revoked:
+        print(f"  {taken.revoked}; what it wrote too late is kept and does not count")
 
 
 _FILE_REASONS = {

@@ -7,7 +7,7 @@ after the commit.
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import aiohttp
 
@@ -15,20 +15,31 @@ from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from schemas.errors import MessageError
 from schemas.limits import FRAME_BYTES_MAX, WINDOW_BYTES_MAX
-from schemas.wire import Message, decode_messages, encode_message
+from schemas.wire import Hello, Message, decode_messages, encode_message
 from sync.errors import LinkError, StoreError
 from sync.session import Kinship, Session
 
+# Frequent pings cost a slow line; a dead one is noticed when bytes are due or after this.
+PING_S: Final = 60.0
 _TICK_S: Final = 5.0
 # Commits that follow each other closely travel together.
 _GATHER_S: Final = 0.1
 _INBOX_MAX: Final = 64
+# What others wait for while it is handled.
+_BATCH_BYTES: Final = 64 << 10
 # With what TLS, TCP and IP add, one packet of any line.
 _JOINED_BYTES: Final = FRAME_BYTES_MAX + 100
 # So long does something urgent wait, at the rate the line carries.
 _PUMP_S: Final = 0.1
 # Answers that a peer does not fetch; with more of them, nothing more of it is read.
 _OUTBOX_MAX: Final = 512
+
+
+class _Heard(NamedTuple):
+    """A message that came, with its share of the bytes."""
+
+    message: Message
+    size_bytes: int
 
 
 class Sessions(Protocol):
@@ -72,7 +83,7 @@ class Exchange:
         self._session = session
         self._sessions = sessions
         # None: the link was closed; what came before is still handled, as it may say why.
-        self._inbox: asyncio.Queue[Message | None] = asyncio.Queue(_INBOX_MAX)
+        self._inbox: asyncio.Queue[_Heard | None] = asyncio.Queue(_INBOX_MAX)
         # Bounded by the session's windows: nothing new is pumped while it is not almost empty.
         self._outbox: deque[bytes] = deque()
         self._wake = asyncio.Event()
@@ -105,8 +116,9 @@ class Exchange:
         while True:
             message = await self._socket.receive()
             if message.type is aiohttp.WSMsgType.BINARY:
-                for part in decode_messages(message.data):
-                    await self._inbox.put(part)
+                parts = decode_messages(message.data)
+                for part in parts:
+                    await self._inbox.put(_Heard(part, len(message.data) // len(parts)))
                     self._wake.set()
             elif message.type in _CLOSED:
                 await self._inbox.put(None)
@@ -136,6 +148,16 @@ class Exchange:
             self._wake.set()
             await asyncio.sleep(_GATHER_S)
 
+    async def _greet(self) -> None:
+        """Say what we have and understand, before anything that is heard can end the link.
+
+        Else a peer that believes more of us than is true would believe it again the next time.
+        """
+        await self._step([], self._room_bytes())
+        while self._outbox and not self._is_deaf:
+            await self._wake.wait()
+            self._wake.clear()
+
     async def _tick(self) -> None:
         """Look now and then for what is due because time has passed."""
         while True:
@@ -144,29 +166,44 @@ class Exchange:
             self._wake.set()
 
     async def _handle(self) -> None:
+        await self._greet()
         while True:
-            batch: list[Message] = []
-            is_closed = False
-            while not self._inbox.empty() and (self._is_deaf or len(self._outbox) < _OUTBOX_MAX):
-                message = self._inbox.get_nowait()
-                if message is None:
-                    is_closed = True
-                else:
-                    batch.append(message)
+            batch, is_closed = self._next_batch()
             # What is pumped cannot be overtaken any more: little at a time, as the line carries.
             may_send = not self._outbox and not self._is_deaf
             room_bytes = self._room_bytes() if may_send else 0
             is_due = may_send and not (self._is_quiet and not self._session.has_news())
             if batch or is_due:
-                answers = await self._sessions.step(self._session, batch, room_bytes=room_bytes)
+                answers = await self._step(batch, room_bytes)
                 self._is_quiet = may_send and not answers
-                self._outbox.extend(_together(answers))
-                if answers:
-                    self._filled.set()
             if is_closed:
                 raise LinkError("link_closed", "the link was closed")
             await self._wake.wait()
             self._wake.clear()
+
+    def _next_batch(self) -> tuple[list[Message], bool]:
+        """Return what came, as much as one transaction takes, and whether the link was closed."""
+        batch: list[Message] = []
+        size_bytes = 0
+        while not self._inbox.empty() and (self._is_deaf or len(self._outbox) < _OUTBOX_MAX):
+            heard = self._inbox.get_nowait()
+            if heard is None:
+                return batch, True
+            batch.append(heard.message)
+            size_bytes += heard.size_bytes
+            # What the peer is and understands stays known, though what follows ends the link.
+            if size_bytes >= _BATCH_BYTES or isinstance(heard.message, Hello):
+                self._wake.set()
+                break
+        return batch, False
+
+    async def _step(self, batch: Sequence[Message], room_bytes: int) -> list[Message]:
+        """Handle messages and queue what may leave; return that."""
+        answers = await self._sessions.step(self._session, batch, room_bytes=room_bytes)
+        self._outbox.extend(_together(answers))
+        if answers:
+            self._filled.set()
+        return answers
 
     def _room_bytes(self) -> int:
         carried = (self._session.rate_bytes_s or 0.0) * _PUMP_S

@@ -4,10 +4,15 @@ A peer that breaks the protocol costs its link, and nothing else.
 """
 
 import asyncio
+import hashlib
 import logging
+import math
 import random
+import re
+import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final, Literal
 
 import aiohttp
@@ -16,9 +21,10 @@ from aiohttp import web
 from crypto.certificates import Subject
 from crypto.errors import CertificateError, CryptoError
 from node.clock import Clock
-from node.exchange import Exchange, Sessions
+from node.exchange import PING_S, Exchange, Sessions
 from node.folder import NodeFolder, expiry_ms, is_directly_below
 from node.listening import Listener, listen
+from node.slots import Slots
 from node.tls import bear_loss, client_context, keep_resumable, peer_subject, server_context
 from schemas.errors import MessageError
 from schemas.limits import MESSAGE_BYTES_MAX
@@ -29,13 +35,17 @@ from sync.session import Session
 log = logging.getLogger(__name__)
 
 PATH: Final = "/link/1"
-# Frequent pings cost a slow line; a dead one is noticed when bytes are due or after this.
-_PING_S: Final = 60.0
+# A parent that is busy names a time; beyond this it is no longer taken for one.
+_TURN_S_MAX: Final = 600
+# Those whose turn is near each other must not come at the same instant.
+_TURN_APART_S: Final = 1.0
 _CONNECT_S: Final = 30.0
 # How often what the pages say of the line is brought up to date.
 _METER_S: Final = 1.0
 # A link that was up for less counts as a failed attempt.
 _LASTED_MS: Final = 10_000
+# An earlier link of the same child ends within this time, or the new one is refused.
+_REPLACED_S: Final = 30.0
 # Headers that tell the parent nothing.
 _NEEDLESS: Final = ("User-Agent", "Accept", "Accept-Encoding")
 BACK_OFF_FIRST_S: Final = 2.0
@@ -65,6 +75,22 @@ class LinkStatus:
     clock_difference_ms: int | None = None
 
 
+class _BusyError(Exception):
+    """The parent is busy and named the seconds after which it is our turn."""
+
+    def __init__(self, turn_s: int) -> None:
+        super().__init__(turn_s)
+        self.turn_s = turn_s
+
+
+def _turn_s(error: aiohttp.WSServerHandshakeError) -> int | None:
+    """Return how long a parent asks us to wait; None if it does not, or not in seconds."""
+    named = error.headers.get("Retry-After", "") if error.headers else ""
+    if error.status != HTTPStatus.SERVICE_UNAVAILABLE or not re.fullmatch("[0-9]{1,9}", named):
+        return None
+    return min(int(named), _TURN_S_MAX)
+
+
 class Uplink:
     """Dials the parent, exchanges, and dials again, for as long as the node runs.
 
@@ -89,6 +115,8 @@ class Uplink:
         self._announce = announce
         self._is_cut = False
         self._changed = asyncio.Event()
+        # Seconds after which the parent wants us, when it said so last.
+        self._turn_s: int | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         # Kept, because a session is resumed in the context that it began in.
         self._context = client_context(folder)
@@ -116,12 +144,14 @@ class Uplink:
             async with asyncio.TaskGroup() as group:
                 attempt = group.create_task(self._attempt(), name="link")
             error, lasted = attempt.result()
-            failures = 0 if lasted else failures + 1
+            # To be told to wait is no failure.
+            if self._turn_s is None:
+                failures = 0 if lasted else failures + 1
             await self._rest(error, failures)
 
     async def _attempt(self) -> tuple[tuple[str, str], bool]:
         """Dial and exchange once; return why it ended and whether the link had been up."""
-        since_ms = self._clock.now_ms()
+        since_ms, self._turn_s = self._clock.now_ms(), None
         try:
             async with aiohttp.ClientSession(skip_auto_headers=_NEEDLESS) as client:
                 async with asyncio.timeout(_CONNECT_S):
@@ -136,6 +166,9 @@ class Uplink:
                     self._context.resumes = keep_resumable(secured)
                     self._socket = None
                     self._abort(socket)
+        except _BusyError as error:
+            self._turn_s = error.turn_s
+            reason = ("parent_busy", f"The node above is busy; our turn is in {error.turn_s} s.")
         except CertificateError as error:
             reason = (error.code, f"{error} {error.hint}".strip())
         except (LinkError, MessageError, StoreError, CryptoError) as error:
@@ -150,13 +183,19 @@ class Uplink:
         return reason, self.status.state == "up" and self._lasted(since_ms)
 
     async def _dial(self, client: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
-        return await client.ws_connect(
-            f"wss://{self._folder.config.parent}{PATH}",
-            ssl=self._context,
-            max_msg_size=MESSAGE_BYTES_MAX,
-            heartbeat=_PING_S,
-            compress=0,
-        )
+        try:
+            return await client.ws_connect(
+                f"wss://{self._folder.config.parent}{PATH}",
+                ssl=self._context,
+                max_msg_size=MESSAGE_BYTES_MAX,
+                heartbeat=PING_S,
+                compress=0,
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            turn_s = _turn_s(error)
+            if turn_s is None:
+                raise
+            raise _BusyError(turn_s) from error
 
     async def _talk(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         session = await self._sessions.greet(*self._parent(socket), "parent")
@@ -200,9 +239,11 @@ class Uplink:
             self.status.clock_difference_ms = session.peer_clock_ms
 
     async def _rest(self, error: tuple[str, str], failures: int) -> None:
-        """Wait before the next attempt: doubling, with full jitter against a herd."""
+        """Wait before the next attempt: for our turn, or doubling, with jitter against a herd."""
         longest_s = min(BACK_OFF_MAX_S, BACK_OFF_FIRST_S * 2 ** min(failures, 16))
         wait_s = self._rng.uniform(0.0, longest_s) if failures else BACK_OFF_FIRST_S / 4
+        if self._turn_s is not None:
+            wait_s = self._turn_s + self._rng.uniform(0.0, _TURN_APART_S)
         self.status.last_error = error
         self.status.retry_at_ms = self._clock.now_ms() + int(wait_s * 1000)
         log.info("link down", extra={"code": error[0], "retry_s": round(wait_s, 1)})
@@ -238,6 +279,21 @@ def _transport(socket: aiohttp.ClientWebSocketResponse) -> asyncio.Transport | N
     return connection.transport if connection is not None else None
 
 
+@dataclass(slots=True, eq=False)
+class _Link:
+    """One open link of a child, which is named as the slots know it."""
+
+    child: bytes
+    transport: asyncio.BaseTransport | None
+    session: Session | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def abort(self) -> None:
+        """Drop the connection; whoever handles it then ends."""
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
+
+
 class Downlink:
     """Listens for children and exchanges with each."""
 
@@ -246,7 +302,9 @@ class Downlink:
         self._folder = folder
         self._sessions = sessions
         self._clock = clock
-        self.connected: dict[str, int] = {}
+        self._slots = Slots()
+        # One of each child, by its peer id.
+        self._links: dict[bytes, _Link] = {}
 
     async def listen(self) -> Listener:
         """Start listening; the caller closes the listener.
@@ -266,22 +324,45 @@ class Downlink:
             shutdown_s=1.0,
         )
 
-    async def _on_dial(self, request: web.Request) -> web.WebSocketResponse:
+    async def _on_dial(self, request: web.Request) -> web.StreamResponse:
+        """Let a child in, or tell it when to come back, before anything else is done for it."""
+        secured = request.get_extra_info("ssl_object")
+        child = hashlib.sha256(secured.getpeercert(binary_form=True) if secured else b"").digest()
+        self._free_slots()
+        wait_s = self._slots.ask(child, self._clock.monotonic_s())
+        if wait_s > 0:
+            log.info("child told to wait", extra={"retry_s": round(wait_s, 1)})
+            later = web.Response(status=503, headers={"Retry-After": f"{math.ceil(wait_s)}"})
+            later.force_close()
+            return later
+        try:
+            return await self._on_link(request, secured, child)
+        finally:
+            self._slots.end(child, self._clock.monotonic_s())
+
+    def _free_slots(self) -> None:
+        now_s = self._clock.monotonic_s()
+        for link in self._links.values():
+            if link.session is not None and link.session.has_caught_up:
+                self._slots.end(link.child, now_s)
+
+    async def _on_link(
+        self, request: web.Request, secured: ssl.SSLObject | None, child: bytes
+    ) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(
-            max_msg_size=MESSAGE_BYTES_MAX, heartbeat=_PING_S, compress=False
+            max_msg_size=MESSAGE_BYTES_MAX, heartbeat=PING_S, compress=False
         )
         bear_loss(request.transport)
-        secured = request.get_extra_info("ssl_object")
         await socket.prepare(request)
-        code = ""
+        link, code = _Link(child, request.transport), ""
         try:
             subject, chain = peer_subject(secured, self._folder, self._clock.now_ms())
             self._check_child(subject)
-            session = await self._sessions.greet(subject, chain, "child")
             code = subject.code
-            self.connected[code] = self._clock.now_ms()
+            await self._replace(subject.peer_id, link)
+            link.session = await self._sessions.greet(subject, chain, "child")
             log.info("child connected", extra={"code": code})
-            await Exchange(socket, session, self._sessions).run()
+            await Exchange(socket, link.session, self._sessions).run()
         except (CryptoError, LinkError, MessageError) as error:
             detail = f"{error} {getattr(error, 'hint', '')}".strip()
             await self._say(socket, error.code, detail)
@@ -294,10 +375,19 @@ class Downlink:
             log.exception("link fault")
             await self._say(socket, "link_fault", "The link met a fault of the other program.")
         finally:
-            self.connected.pop(code, None)
+            self._links = {peer: each for peer, each in self._links.items() if each is not link}
+            link.ended.set()
             await socket.close()
             keep_resumable(secured)
         return socket
+
+    async def _replace(self, peer_id: bytes, link: "_Link") -> None:
+        """End an earlier link of the same child: it would not dial if that one were any good."""
+        while (earlier := self._links.get(peer_id)) is not None:
+            earlier.abort()
+            async with asyncio.timeout(_REPLACED_S):
+                await earlier.ended.wait()
+        self._links[peer_id] = link
 
     def _check_child(self, subject: Subject) -> None:
         if not is_directly_below(subject, self._folder.subject):

@@ -97,6 +97,7 @@ class Taken:
         leaves_new: of those in it that were not here before.
         leaves_waiting: of its logs, stored but not in use, because leaves before them are missing.
         was_known: this part had been taken in before.
+        revoked: what was said of its sender's key, if it was revoked.
     """
 
     path: Path
@@ -105,6 +106,7 @@ class Taken:
     leaves_new: int = 0
     leaves_waiting: int = 0
     was_known: bool = False
+    revoked: str = ""
     outcome: Outcome = field(default_factory=Outcome)
 
 
@@ -407,6 +409,9 @@ class _Taking:
         """Note what became of it, where so many of its leaves had been here before."""
         if self._unpacker is not None:
             self._taken.outcome = self._unpacker.outcome
+        sender = self.part.sender.subject
+        for said in self._station.replica.intake.revocations.of(sender.peer_id, sender.code):
+            self._taken.revoked = said.sentence()
         self._taken.leaves_new += self._held() - held
         self._taken.leaves_waiting = sum(_waiting(self._store, named) for named in self.part.leaves)
 

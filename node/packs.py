@@ -162,6 +162,10 @@ def find_relative(station: Station, to: str) -> Relative:
         subject = station.replica.verify_chain(chain)
         if subject.code == code and subject.peer_id != folder.subject.peer_id:
             found[subject.peer_id] = relative_of(folder, chain, subject)
+    revocations = station.replica.intake.revocations
+    # A place that has a new key is meant by it.
+    counting = {key: one for key, one in found.items() if not revocations.of(key, code)}
+    found = counting or found
     if len(found) == 1:
         return next(iter(found.values()))
     what = "more than one node" if found else "no node"
@@ -212,6 +216,12 @@ def export_pack(
         StoreError: the database failed.
     """
     replica = station.replica
+    for known in replica.intake.revocations.of(relative.subject.peer_id, relative.subject.code):
+        raise PackError(
+            "key_revoked",
+            f"nothing is written for a revoked node: {known.sentence()}",
+            "Its office needs a node with a new key.",
+        )
     # One moment; what it found under heads does not change afterwards.
     replica.store.db.execute("BEGIN")
     try:

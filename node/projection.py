@@ -6,6 +6,7 @@ of them ends with the same content.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
+from functools import cache
 from typing import Any, Final
 
 from node.cases.deadlines import Deadline, deadlines
@@ -339,12 +340,7 @@ class _View:
             "last_by": subject.facts[-1].writer.name if subject.facts else "",
             "changed_ms": subject.changed_ms,
         }
-        updates = ", ".join(f"{name} = excluded.{name}" for name in row if name != "id")
-        found_number = self._db.execute(
-            f"INSERT INTO cases ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
-            f" ON CONFLICT (id) DO UPDATE SET {updates} RETURNING number",
-            tuple(row.values()),
-        ).fetchone()
+        found_number = self._db.execute(_case_statement(tuple(row)), tuple(row.values())).fetchone()
         return int(found_number[0])
 
     def _names(self, people: Collection[str]) -> str:
@@ -456,6 +452,15 @@ class _View:
 
     def _replace(self, table: str, row: Mapping[str, Any]) -> None:
         self._rows_due.add(f"{table} ({', '.join(row)})", tuple(row.values()))
+
+
+@cache
+def _case_statement(columns: tuple[str, ...]) -> str:
+    updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name != "id")
+    return (
+        f"INSERT INTO cases ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        f" ON CONFLICT (id) DO UPDATE SET {updates} RETURNING number"
+    )
 
 
 def _clear(db: Connection, document: str) -> None:

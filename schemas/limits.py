@@ -63,3 +63,10 @@ PACK_PART_BYTES_DEFAULT = 3_900 << 20
 PACK_PARTS_MAX = 9_999
 # Files that a pack asks for; what is not in the first comes by the next.
 PACK_WANTED_MAX = 1_000
+
+# A node that opens epoch after epoch has many logs; each is named with its last leaf and its root.
+REVOCATION_LOGS_MAX = 1_024
+REVOCATION_CHARS_MAX = 300
+REVOCATION_BYTES_MAX = 128 << 10
+# Changes that one leaf takes out of use; for more, others follow.
+VOIDED_MAX = 8_192

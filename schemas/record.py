@@ -28,6 +28,7 @@ class LeafType(IntEnum):
     CHANGE = 0
     WRITER = 1
     CERTIFICATES = 2
+    REVOCATION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

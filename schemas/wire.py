@@ -25,6 +25,7 @@ from schemas.limits import (
     OFFERS_MAX,
     PACKED_BYTES_MAX,
     PART_BYTES_MIN,
+    REVOCATION_BYTES_MAX,
 )
 
 PROTOCOL_VERSION = 1
@@ -140,7 +141,8 @@ class Ack:
 
     Attributes:
         have_seq: every leaf below is stored.
-        gaps: (first, count) ranges missing between have_seq and the highest leaf stored.
+        gaps: (first, count) ranges missing between have_seq and the highest leaf stored; behind
+            them (end, 0) says that leaves are stored up to `end`.
         cosignatures: the newest of each cosigner, if it was not told in this session.
     """
 
@@ -182,9 +184,16 @@ class Problem:
     log: bytes = b""
 
 
-Message = Hello | Frame | Head | Ack | Want | Chunk | Problem
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """A signed revocation, ahead of the log that it stands in (schemas/revocation.py)."""
 
-_KINDS: tuple[type[Message], ...] = (Hello, Frame, Head, Ack, Want, Chunk, Problem)
+    statement: bytes
+
+
+Message = Hello | Frame | Head | Ack | Want | Chunk | Problem | Revoked
+
+_KINDS: tuple[type[Message], ...] = (Hello, Frame, Head, Ack, Want, Chunk, Problem, Revoked)
 
 
 def encode_message(message: Message) -> bytes:
@@ -217,6 +226,8 @@ def encode_message(message: Message) -> bytes:
             body = [message.sha256, message.offset, message.total, message.data]
         case Problem():
             body = [message.code, message.detail[:500], message.log]
+        case Revoked():
+            body = [message.statement]
     return cbor2.dumps([kind, *body])
 
 
@@ -362,6 +373,11 @@ def _problem(body: list[Any]) -> Problem:
     return Problem(code=_text(code, 60), detail=_text(detail, 500), log=named)
 
 
+def _revoked(body: list[Any]) -> Revoked:
+    (statement,) = _items(body, 1)
+    return Revoked(statement=_blob(statement, REVOCATION_BYTES_MAX))
+
+
 _DECODERS: tuple[Callable[[list[Any]], Message], ...] = (
     _hello,
     _frame,
@@ -370,6 +386,7 @@ _DECODERS: tuple[Callable[[list[Any]], Message], ...] = (
     _want,
     _chunk,
     _problem,
+    _revoked,
 )
 
 

@@ -1,9 +1,29 @@
 """Leaves that were taken out of a log: evidence of what else was told under its name."""
 
+from typing import Final
+
 from crypto.merkle import frontier_at
 from schemas.ids import DocumentId
 from sync.log import Log
 from sync.store import Store
+
+# A node is restored once in years; a second epoch within this time means that something goes on.
+_IN_TURN_MS: Final = 7 * 86_400_000
+IN_TURN: Final = (
+    "It was not the first within a week: two machines seem to run under one key. Stop one of them"
+    " for good; if that cannot be, end the key at the tier above with `tiepdan revoke`"
+)
+
+
+def in_turn(store: Store, owner: bytes, now_ms: int) -> bool:
+    """Tell whether a node opened another epoch a short while ago, as two machines do in turn."""
+    row = store.db.execute(
+        "SELECT max(a.at_ms) FROM alarm a JOIN log l ON lower(hex(l.log_id)) = a.log_id"
+        " WHERE l.owner = ? AND a.code IN ('epoch_opened', 'epochs_in_turn', 'log_behind',"
+        " 'log_forked') AND l.epoch > 0",
+        (owner,),
+    ).fetchone()
+    return row[0] is not None and abs(now_ms - row[0]) < _IN_TURN_MS
 
 
 def cut(store: Store, log: Log, size: int) -> set[DocumentId]:

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, Literal
 from schemas.hlc import has_passed
 from schemas.limits import CHUNK_BYTES, CHUNK_NAME_BYTES, WANT_BYTES_MAX, WANT_BYTES_MIN
 from schemas.wire import Chunk, Message, Want
-from sync.errors import LinkError, StoreError
+from sync.errors import StoreError
 from sync.pace import Departure, Pace
 from sync.store import Store
 
@@ -27,6 +27,7 @@ _ANSWER_MS: Final = 60_000
 _ANSWER_MAX_MS: Final = 3_600_000
 # A file that the peer does not hold yet may reach it meanwhile.
 _RETRY_MS: Final = 60_000
+_RETRY_MS_MAX: Final = 15 * 60_000
 _MISSING_ASKED: Final = 64
 # A peer that names files without end and has none of them makes only its own wait.
 _LISTED_MAX: Final = 1_000
@@ -187,17 +188,12 @@ class BlobExchange:
         self._kinship = kinship
         self._fetch: _Fetch | None = None
         self._pace = Pace(WANT_BYTES_MIN, WANT_BYTES_MAX)
-        self._unavailable_at_ms: dict[bytes, int] = {}
+        # Files that the peer did not have: when it said so, and how long to wait before asking.
+        self._unavailable: dict[bytes, tuple[int, int]] = {}
         self._serving: deque[Want] = deque()
 
     def on_want(self, want: Want) -> None:
-        """Note that the peer wants bytes.
-
-        Raises:
-            LinkError: a child asks for a file of a document that it may not see.
-        """
-        if self._kinship == "child" and not self._store.blob_concerns(want.sha256, self._peer_id):
-            raise LinkError("blob_foreign", "the peer may not have this file")
+        """Note that the peer wants bytes."""
         if self._kinship == "parent" and self._files.holds(want.sha256):
             self._note_sent(want.sha256, want.offset)
         # Asked again because nothing came: once is enough.
@@ -223,7 +219,7 @@ class BlobExchange:
         if fetch is None or chunk.sha256 != fetch.sha256[:CHUNK_NAME_BYTES]:
             return
         if chunk.total != fetch.total:
-            self._unavailable_at_ms[fetch.sha256] = now_ms
+            self._put_off(fetch.sha256, now_ms)
             self._fetch = None
             return
         if chunk.offset != self._files.part_size(fetch.sha256) or (fetch.total and not chunk.data):
@@ -239,7 +235,7 @@ class BlobExchange:
                 self._store.blob_arrived(fetch.sha256, fetch.total)
             else:
                 # The peer's copy is damaged: asking again at once would fill the line with it.
-                self._unavailable_at_ms[fetch.sha256] = now_ms
+                self._put_off(fetch.sha256, now_ms)
             self._fetch = None
 
     def pump(self, now_ms: int, room_bytes: int) -> list[Message]:
@@ -277,7 +273,7 @@ class BlobExchange:
         return [want]
 
     def _next_fetch(self, now_ms: int) -> _Fetch | None:
-        count = min(_MISSING_ASKED + len(self._unavailable_at_ms), _LISTED_MAX)
+        count = min(_MISSING_ASKED + len(self._unavailable), _LISTED_MAX)
         for sha256, total in self._store.missing_blobs(self._peer_id, count):
             if self._files.holds(sha256) or self._finished_earlier(sha256, total):
                 self._store.blob_arrived(sha256, total)
@@ -286,8 +282,13 @@ class BlobExchange:
         return None
 
     def _may_ask(self, sha256: bytes, now_ms: int) -> bool:
-        refused_at_ms = self._unavailable_at_ms.get(sha256)
-        return refused_at_ms is None or has_passed(_RETRY_MS, refused_at_ms, now_ms)
+        refused_at_ms, wait_ms = self._unavailable.get(sha256, (0, 0))
+        return not wait_ms or has_passed(wait_ms, refused_at_ms, now_ms)
+
+    def _put_off(self, sha256: bytes, now_ms: int) -> None:
+        """Ask for a file again after a while; it may be on its way to the peer, or be lost."""
+        _, wait_ms = self._unavailable.get(sha256, (0, _RETRY_MS // 2))
+        self._unavailable[sha256] = (now_ms, min(2 * wait_ms, _RETRY_MS_MAX))
 
     def _finished_earlier(self, sha256: bytes, total: int) -> bool:
         """Finish a file whose last byte came, but whose check a crash prevented."""
@@ -296,6 +297,10 @@ class BlobExchange:
     def _next_chunk(self) -> Chunk:
         """Return the next bytes of the oldest request; it is done with when all have been read."""
         want = self._serving.popleft()
+        name = want.sha256[:CHUNK_NAME_BYTES]
+        if self._kinship == "child" and not self._store.blob_concerns(want.sha256, self._peer_id):
+            # Perhaps it did once: a revocation can end that a record concerns somebody.
+            return Chunk(sha256=name, offset=want.offset, total=0, data=b"")
         size = min(CHUNK_BYTES, want.length)
         total, data = self._files.read(want.sha256, want.offset, size)
         left = min(want.length, total - want.offset) - len(data)
@@ -304,5 +309,4 @@ class BlobExchange:
             self._serving.appendleft(rest)
         if self._kinship == "parent" and data and want.offset + len(data) == total:
             self._note_sent(want.sha256, total)
-        name = want.sha256[:CHUNK_NAME_BYTES]
         return Chunk(sha256=name, offset=want.offset, total=total, data=data)

@@ -215,14 +215,14 @@ def _parse(raw: bytes) -> Change:
         and _is_rising(actors[1:])
         and all(actors)
         and actor not in actors[1:]
-        and _is_rising([*columns])
+        and [*columns] == sorted(columns)
         and all(columns.values())
         and not columns.keys() & _COLUMNS_IGNORED,
     )
 
 
 def _is_rising(items: Sequence[Any]) -> bool:
-    return all(one < other for one, other in itertools.pairwise(items))
+    return len(items) < 2 or all(one < other for one, other in itertools.pairwise(items))
 
 
 def _open_chunk(raw: bytes) -> tuple[bytes, bytes]:
@@ -250,7 +250,14 @@ def _open_chunk(raw: bytes) -> tuple[bytes, bytes]:
 
 
 def _columns(reader: "Reader") -> dict[int, bytes]:
-    specs = [(reader.uint(), reader.uint()) for _ in range(reader.count(32))]
+    count = reader.count(32)
+    few = reader.data[reader.position : reader.position + 2 * count]
+    if few.isascii() and len(few) == 2 * count:
+        # Each number in one byte.
+        specs = [*zip(few[::2], few[1::2], strict=True)]
+        reader.position += 2 * count
+    else:
+        specs = [(reader.uint(), reader.uint()) for _ in range(count)]
     columns: dict[int, bytes] = {}
     for number, length in specs:
         if number not in _COLUMNS_READ and number not in _COLUMNS_IGNORED:

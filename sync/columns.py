@@ -5,6 +5,7 @@ byte is read without a call.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from schemas.limits import CHANGE_OPS_MAX
 from sync.errors import ChangeError
@@ -16,6 +17,8 @@ INSERT, ACTION = 0x34, 0x42
 VALUE_META, VALUE_RAW = 0x56, 0x57
 PRED_COUNT, PRED_ACTOR, PRED_COUNTER = 0x70, 0x71, 0x73
 Span = tuple[int, int]
+# Heads of a run of one, and of one literal.
+_ONE: Final = b"\x01\x7f"
 
 
 def uints(data: bytes, wanted: int = CHANGE_OPS_MAX + 1) -> list[int | None]:
@@ -25,8 +28,12 @@ def uints(data: bytes, wanted: int = CHANGE_OPS_MAX + 1) -> list[int | None]:
         data: the column.
         wanted: so many of the first entries are enough.
     """
+    end = len(data)
+    if end == 2 and data[0] in _ONE and data[1] < 0x80:
+        # Most changes are one operation.
+        return [data[1]]
     entries: list[int | None] = []
-    position, end = 0, len(data)
+    position = 0
     while position < end and len(entries) < wanted:
         head = data[position]
         if head < 0x80:
@@ -102,6 +109,8 @@ def deltas(data: bytes) -> list[int | None]:
 
 def booleans(data: bytes) -> list[bool]:
     """Return the entries of a column of booleans: lengths of runs, false first."""
+    if data == b"\x01":
+        return [False]
     reader, value = Reader(data), False
     entries: list[bool] = []
     while reader.position < len(data):

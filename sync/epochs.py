@@ -15,7 +15,7 @@ from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.ids import DocumentId, event_hlc, event_id
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, decode_writer
-from sync.apart import cut
+from sync.apart import IN_TURN, cut, in_turn
 from sync.change import Change, parse_change
 from sync.document import Documents, Edit
 from sync.errors import ChangeError, LogError
@@ -52,11 +52,14 @@ def open_epoch(
         log.fault, log.dirty = code, True
         replica.intake.redo(documents, now_ms)
     replica.begin_epoch(epoch)
+    advice = ""
+    if cuts and in_turn(store, replica.subject.peer_id, now_ms):
+        code, advice = "epochs_in_turn", f". {IN_TURN}"
     store.raise_alarm(
         now_ms=now_ms,
         code=code,
         log_id=replica.up_log().log_id,
-        detail=f"{detail}; this node goes on in epoch {epoch}",
+        detail=f"{detail}; this node goes on in epoch {epoch}{advice}",
         evidence="",
     )
 

@@ -21,7 +21,7 @@ from schemas.errors import SchemaError
 from schemas.limits import OFFERS_MAX, PENDING_LEAVES_MAX
 from schemas.record import LeafType, decode_certificates, decode_leaf
 from schemas.wire import Head
-from sync.apart import keep_apart
+from sync.apart import IN_TURN, in_turn, keep_apart
 from sync.errors import LinkError, LogError
 from sync.intake import Intake
 from sync.log import HEAD_STEP, UP, Log
@@ -115,12 +115,14 @@ class Inbound:
 
     def _close_earlier(self, log: Log, now_ms: int) -> None:
         """Close the earlier logs of an owner that was restored or cloned, and say so."""
+        code, detail = (
+            "epoch_opened",
+            f"its owner opened epoch {log.epoch}: it was restored or cloned",
+        )
+        if in_turn(self._store, log.owner, now_ms):
+            code, detail = "epochs_in_turn", f"its owner opened epoch {log.epoch}. {IN_TURN}"
         self._store.raise_alarm(
-            now_ms=now_ms,
-            code="epoch_opened",
-            log_id=log.log_id,
-            detail=f"its owner opened epoch {log.epoch}: it was restored or cloned",
-            evidence="",
+            now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=""
         )
         for earlier in self._store.logs():
             is_same = (earlier.owner, earlier.purpose) == (log.owner, log.purpose)
@@ -251,6 +253,9 @@ class Inbound:
         leaves = self._store.pending(log, log.size, size)
         self._check_leaves(log, leaves, root)
         start = log.size
+        if start and log.valid is not None and start <= log.valid < size:
+            # The last head under which all counts; an exported record needs it.
+            self._store.put_head(log, start, log.frontier.root(), log.head_signature)
         self._store.promote(log, start, size)
         self._store.early.drop_below(log, size)
         for leaf in leaves:
@@ -258,6 +263,7 @@ class Inbound:
         log.head_signature, log.awaited, log.doubts = signature, None, 0
         if size // HEAD_STEP > start // HEAD_STEP:
             self._store.put_head(log, size, root, signature)
+        self._intake.revocations.review(log)
         for offset, leaf in enumerate(leaves):
             self._intake.take(log, start + offset, leaf, now_ms)
         if log.source is not None:
@@ -277,6 +283,9 @@ class Inbound:
         """
         if size > log.size or size <= self._store.cosigned_by(log, cosignature.peer_id):
             # Not ours to judge yet, or told before: every acknowledgement repeats the newest.
+            return False
+        if self._intake.revocations.of(cosignature.peer_id, code):
+            # Nothing tells whether it was made before.
             return False
         head = TreeHead(origin=log.origin, size=size, root=self._store.root_at(log, size))
         verify_cosignature(cosignature, head)
@@ -317,11 +326,13 @@ class Inbound:
             raise LinkError("head_forged", "the signature of a tree head is wrong") from error
 
     def _cosign(self, log: Log, now_ms: int) -> None:
-        head = log.head()
+        size = log.counted
+        if size == 0:
+            return
+        # Of a revoked key's log, what counts: who passes it on must learn that it is here.
+        head = TreeHead(origin=log.origin, size=size, root=self._store.root_at(log, size))
         made = cosign(self._key, key_name(self._subject.code), head, now_ms // 1000)
-        self._store.put_cosignature(
-            log, log.size, self._subject.tier.value, self._subject.code, made
-        )
+        self._store.put_cosignature(log, size, self._subject.tier.value, self._subject.code, made)
 
 
 def _extended(log: Log, leaves: Sequence[bytes]) -> Frontier:

@@ -19,11 +19,11 @@ from schemas.events import Attached, Event, UnknownEvent
 from schemas.hlc import observe
 from schemas.ids import DocumentId
 from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
-from sync.change import Action, Change, parse_change
+from sync.change import Change, parse_change
 from sync.document import Documents
 from sync.errors import ChangeError
 from sync.log import UP, Log
-from sync.plain import plain_texts
+from sync.plain import texts_after
 from sync.registers import (
     Effect,
     Registers,
@@ -33,6 +33,7 @@ from sync.registers import (
     judge,
     kind_of,
 )
+from sync.revocations import Revocations
 from sync.shelf import Shelf
 from sync.store import Peer, Store
 
@@ -46,6 +47,7 @@ _OF_DOCUMENT: Final = (
     "event",
     "long_text",
     "dead_letter",
+    "quarantined_change",
     "blob_document",
 )
 
@@ -70,6 +72,7 @@ class Intake:
         clock: newest clock reading seen or given out.
         changed: documents that changed since the caller last cleared it, with the peers (None: this
             node) whose leaves changed them.
+        revocations: keys that count no longer.
         redone: those of them that lost leaves, so that rows made from these must go.
     """
 
@@ -85,6 +88,7 @@ class Intake:
         self._admit = admit
         self._verify_chain = verify_chain
         self.documents = Documents(self.changes_of)
+        self.revocations = Revocations(store, verify_chain)
         self.clock = 0
         self.changed: dict[DocumentId, set[bytes | None]] = {}
         self.redone: set[DocumentId] = set()
@@ -98,6 +102,7 @@ class Intake:
     def forget(self) -> None:
         """Drop what memory holds of a transaction that was rolled back."""
         self.documents.forget_all()
+        self.revocations.forget()
         self.changed.clear()
         self.redone.clear()
         self._writers.clear()
@@ -116,6 +121,8 @@ class Intake:
                     self._take_writer(log, seq, leaf)
                 case LeafType.CERTIFICATES:
                     self._take_certificates(leaf)
+                case LeafType.REVOCATION:
+                    self.revocations.take(log, seq, leaf, now_ms)
                 case _:
                     raise RecordError("leaf_type_unknown", f"leaf of unknown type {leaf.type}")
         except (SchemaError, ChangeError, CryptoError) as error:
@@ -251,6 +258,7 @@ class Intake:
         # First of all, or a copy in another log could pass for the original when it is sent on.
         if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):
             raise ChangeError("actor_foreign", "the change is under somebody else's actor")
+        self.revocations.check(log, seq, document, change.hash, writer)
         held = self._held(registers, document, change)
         if change.hash in held:
             # The same change came another way, or went out on another log: nothing new in it.
@@ -308,7 +316,7 @@ class Intake:
         # What stands in a long text is not judged, but that something does is.
         fields |= dict.fromkeys(effect.texts, "…")
         self._admit(kind, prior, list(events.values()), fields)
-        texts = self._texts_after(document, registers, change)
+        texts = texts_after(self.documents, document, registers, change)
         if events:
             self._put_events(document, effect.events, events, log, seq, leaf.writer)
         # Nothing refuses the change any more.
@@ -350,24 +358,6 @@ class Intake:
                 self._steps.clear()
             step = self._steps[change_hash] = Step(change.actor, change.last_op, change.deps)
         return step
-
-    def _texts_after(
-        self, document: DocumentId, registers: Registers, change: Change
-    ) -> Mapping[str, str]:
-        """Return the long texts of the document as they read after the change.
-
-        Raises:
-            ChangeError: Automerge does not take the change.
-        """
-        texts = plain_texts(registers, change)
-        if texts is not None:
-            # What is open does not have it.
-            self.documents.close(document)
-            return texts
-        self.documents.apply(document, change.raw, change.hash, new=not registers.kind)
-        names = {op.key for op in change.map_ops if op.action is Action.MAKE_TEXT}
-        names |= registers.texts.keys() if change.letters else frozenset()
-        return {name: self.documents.text(document, name) for name in names}
 
     def _events_before(self, document: DocumentId, registers: Registers, change: Change) -> Events:
         """Return the events in the causal past of a change, in the order of their ids.

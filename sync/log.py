@@ -6,13 +6,20 @@ from typing import Any, Final
 from crypto.merkle import Frontier, leaf_hash
 from crypto.note import TreeHead, log_origin
 
-# Every so many leaves the head on the way is kept, so that a long log can be taken in pieces.
-HEAD_STEP: Final = 4_096
+# Every so many leaves the head on the way is kept, so that a long log can be taken in pieces: what
+# it covers is taken into use in one transaction, for which all others wait.
+HEAD_STEP: Final = 1_024
 SUBTREE_LEVEL: Final = 8
 UP: Final = "up"
 SELECT_LOG: Final = (
     "SELECT number, log_id, owner, purpose, epoch, tier, code, source, size, frontier,"
-    " head_signature, awaited_size, awaited_root, awaited_signature, fault, doubts FROM log"
+    " head_signature, awaited_size, awaited_root, awaited_signature, fault, doubts,"
+    " valid_size FROM log"
+)
+UPDATE_LOG: Final = (
+    "UPDATE log SET tier=?, code=?, source=?, size=?, frontier=?, head_signature=?,"
+    " awaited_size=?, awaited_root=?, awaited_signature=?, fault=?, doubts=?, valid_size=?"
+    " WHERE number=?"
 )
 
 
@@ -29,6 +36,7 @@ class Log:
         fault: code of the alarm that stopped this log, or empty.
         doubts: how often in a row the leaves that came did not add up to their head.
         unsigned: own leaves were appended and the head is not signed yet.
+        valid: how many leaves count of a log whose owner's key is revoked; None: all.
         arrivals: counts what came and went, so that two who receive it notice each other.
     """
 
@@ -46,6 +54,7 @@ class Log:
     fault: str = ""
     doubts: int = 0
     unsigned: bool = False
+    valid: int | None = None
     dirty: bool = False
     arrivals: int = 0
     subtrees: list[tuple[int, int, bytes]] = field(default_factory=list)
@@ -59,6 +68,11 @@ class Log:
     def origin(self) -> str:
         """Origin line of its tree heads."""
         return log_origin(self.code, self.log_id)
+
+    @property
+    def counted(self) -> int:
+        """Number of leaves that count; the others came after the owner's key was revoked."""
+        return self.size if self.valid is None else min(self.size, self.valid)
 
     def head(self) -> TreeHead:
         """Return the tree head over all leaves."""
@@ -91,4 +105,22 @@ def log_of(row: tuple[Any, ...]) -> Log:
         awaited=awaited,
         fault=row[14],
         doubts=row[15],
+        valid=row[16],
+    )
+
+
+def row_of(log: Log) -> tuple[Any, ...]:
+    """Return the parameters of UPDATE_LOG for a log."""
+    return (
+        log.tier,
+        log.code,
+        log.source,
+        log.size,
+        log.frontier.encode(),
+        log.head_signature,
+        *(log.awaited or (0, b"", b"")),
+        log.fault,
+        log.doubts,
+        log.valid,
+        log.number,
     )

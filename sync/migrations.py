@@ -31,7 +31,14 @@ def epoch_tables(db: Database) -> None:
         db.execute(statement)
 
 
-@migrations(name="0004_blob_above")
+@migrations(name="0004_revocation")
+def revocation_tables(db: Database) -> None:
+    """Keys that count no longer, and what of theirs is out of use."""
+    for statement in _REVOCATION_TABLES:
+        db.execute(statement)
+
+
+@migrations(name="0005_blob_above")
 def blob_above_table(db: Database) -> None:
     """What of each file went up; of files that were here before, all is taken to have gone."""
     db.execute(_BLOB_ABOVE)
@@ -221,6 +228,46 @@ _EPOCH_TABLES = (
         is_judged INTEGER NOT NULL
     ) STRICT""",
     "CREATE INDEX apart_leaf_open ON apart_leaf (log, seq) WHERE is_judged = 0",
+)
+
+_REVOCATION_TABLES = (
+    # Each proves itself, so it stays wherever it came from; `statement` is its SHA-256.
+    """CREATE TABLE revocation (
+        statement BLOB PRIMARY KEY,
+        peer BLOB NOT NULL,
+        code TEXT NOT NULL,
+        signer BLOB NOT NULL,
+        signer_code TEXT NOT NULL,
+        signer_name TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        data BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    # How many leaves of a revoked key's log count; NULL: all, for the key is not revoked.
+    "ALTER TABLE log ADD COLUMN valid_size INTEGER",
+    # What leaves of that type say, from here on.
+    """CREATE TABLE revocation_leaf (
+        log INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        statement BLOB NOT NULL,
+        PRIMARY KEY (log, seq)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE void_change (
+        hash BLOB NOT NULL,
+        log INTEGER NOT NULL,
+        statement BLOB NOT NULL,
+        document BLOB NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (hash, log, statement)
+    ) STRICT, WITHOUT ROWID""",
+    # Where changes stand that do not count; each is a dead letter too.
+    """CREATE TABLE quarantined_change (
+        document BLOB NOT NULL,
+        hash BLOB NOT NULL,
+        log INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (document, hash, log)
+    ) STRICT, WITHOUT ROWID""",
 )
 
 # Lowered again when the tier above asks for bytes that it did not get.

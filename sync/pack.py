@@ -35,6 +35,7 @@ from schemas.wire import (
     Offer,
     Priority,
     Problem,
+    Revoked,
     Want,
 )
 from sync.blobs import BlobFiles
@@ -71,11 +72,13 @@ class PackPlan:
     """What a pack holds, as it was at one moment; leaves under a head never change.
 
     Attributes:
+        revocations: those that stand in leaves of the pack.
         stopped: logs left out because they tell two stories.
         answers: acknowledgements, and what is wrong with logs of the peer.
         wanted: files that we lack and the peer may have.
     """
 
+    revocations: tuple[Message, ...]
     ranges: tuple[LogRange, ...]
     stopped: tuple[Log, ...]
     answers: tuple[Message, ...]
@@ -128,8 +131,18 @@ def plan_pack(
         Want(sha256=sha256, offset=0, length=min(size, ATTACHMENT_BYTES_MAX))
         for sha256, size in store.missing_blobs(peer.peer_id, PACK_WANTED_MAX)
     ]
+    starts = {part.log.log_id: part.start for part in ranges}
+    statements = {
+        statement: Revoked(statement=statement)
+        for log_id, seq, statement in replica.intake.revocations.leaves()
+        if seq >= starts.get(log_id, seq + 1)
+    }
     return PackPlan(
-        ranges=tuple(ranges), stopped=tuple(stopped), answers=tuple(answers), wanted=tuple(wanted)
+        revocations=tuple(statements.values()),
+        ranges=tuple(ranges),
+        stopped=tuple(stopped),
+        answers=tuple(answers),
+        wanted=tuple(wanted),
     )
 
 
@@ -161,19 +174,16 @@ def opening(plan: PackPlan, now_ms: int) -> list[Entry]:
         )
         for part in plan.ranges
     ]
-    return [
-        Messages(
-            (
-                Hello(
-                    version=PROTOCOL_VERSION,
-                    now_ms=now_ms,
-                    first=first,
-                    offers=tuple(offers[first : first + OFFERS_MAX]),
-                ),
-            )
+    hellos = [
+        Hello(
+            version=PROTOCOL_VERSION,
+            now_ms=now_ms,
+            first=first,
+            offers=tuple(offers[first : first + OFFERS_MAX]),
         )
         for first in range(0, max(1, len(offers)), OFFERS_MAX)
     ]
+    return [Messages((message,)) for message in [*hellos, *plan.revocations]]
 
 
 def closing(plan: PackPlan) -> list[Entry]:
@@ -377,13 +387,18 @@ class Unpacker:
             case Ack():
                 self._on_ack(message, now_ms)
             case Problem():
-                if self._sender.has_offered(message.log):
-                    self._sender.on_problem(message, now_ms)
-                    self.outcome.problems.append((message.log, message.code, message.detail))
+                self._on_problem(message, now_ms)
+            case Revoked():
+                self._replica.intake.revocations.hear(message.statement, now_ms)
             case Want():
                 self._wanted.append(message.sha256)
             case Chunk():
                 raise LinkError("pack_malformed", "files stand otherwise in a pack")
+
+    def _on_problem(self, problem: Problem, now_ms: int) -> None:
+        if self._sender.has_offered(problem.log):
+            self._sender.on_problem(problem, now_ms)
+            self.outcome.problems.append((problem.log, problem.code, problem.detail))
 
     def _note(self, answers: Sequence[Message]) -> None:
         """Remember what is wrong; acknowledgements go with our next pack, or by line."""

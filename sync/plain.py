@@ -11,14 +11,34 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from schemas.ids import DocumentId
 from sync.change import Action, Change, Letters, MapOp, OpId, uleb
 from sync.columns import ACTION, INSERT, KEY_ACTOR, KEY_COUNTER, booleans, deltas, uints
-from sync.document import FIELDS
+from sync.document import FIELDS, Documents
 from sync.errors import ChangeError
 from sync.registers import Registers
 
 _TEXT_KIND: Final = 6
 _NUMBER_MAX: Final = 1 << 53
+
+
+def texts_after(
+    documents: Documents, document: DocumentId, registers: Registers, change: Change
+) -> Mapping[str, str]:
+    """Return the long texts of a document as they read after a change.
+
+    Raises:
+        ChangeError: Automerge does not take the change.
+    """
+    texts = plain_texts(registers, change)
+    if texts is not None:
+        # What is open does not have it.
+        documents.close(document)
+        return texts
+    documents.apply(document, change.raw, change.hash, new=not registers.kind)
+    names = {op.key for op in change.map_ops if op.action is Action.MAKE_TEXT}
+    names |= registers.texts.keys() if change.letters else frozenset()
+    return {name: documents.text(document, name) for name in names}
 
 
 def plain_texts(registers: Registers, change: Change) -> dict[str, str] | None:

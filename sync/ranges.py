@@ -32,6 +32,11 @@ class Ranges:
         self._starts[first:last] = [start]
         self._ends[first:last] = [end]
 
+    @property
+    def end(self) -> int:
+        """The number behind the highest that is held; 0 if none is."""
+        return self._ends[-1] if self._ends else 0
+
     def covers(self, start: int, end: int) -> bool:
         """Tell whether every number from start up to, not including, end is held."""
         return self.contiguous_end(start) >= end

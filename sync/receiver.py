@@ -46,6 +46,7 @@ class _Incoming:
         known: sizes that the peer knew of us and of those above us when the session began.
         is_compared: a head below what is here was compared with it.
         returns: size at which an own log is back.
+        offered: leaves that the peer has.
         seen: the log as this session left it; who else received meanwhile, left it otherwise.
     """
 
@@ -61,6 +62,7 @@ class _Incoming:
     is_news: bool = False
     is_compared: bool = False
     returns: int = 0
+    offered: int = 0
 
 
 class Receiver:
@@ -129,6 +131,7 @@ class Receiver:
             return []
         # Nobody of ours offers a log twice; looking through what waits of it takes long.
         incoming.reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+        incoming.offered = offer.size
         incoming.known = (offer.cosigned, offer.cosigned_above)
         ack = self._ack(incoming, log)
         if is_own:
@@ -174,6 +177,14 @@ class Receiver:
             arrived.add(first, first + count)
         return arrived
 
+    def holds_what_was_offered(self) -> bool:
+        """Tell whether all leaves that were offered are in use, but for those of stopped logs."""
+        for incoming in self._incoming.values():
+            log = self._log(incoming.log_id)
+            if log.size < incoming.offered and not log.fault:
+                return False
+        return True
+
     # Frames
 
     def on_frame(self, frame: Frame, now_ms: int) -> list[Message]:
@@ -212,7 +223,7 @@ class Receiver:
             self._take(incoming, log, frame.first_seq, data, dictionary)
         except FrameError as error:
             raise LinkError(error.code, str(error)) from error
-        return self._read_early(incoming, log) or self._settle(incoming, log, now_ms)
+        return self._settle(incoming, log, now_ms)
 
     def _dictionary(self, coding: int) -> bytes:
         if coding == PACKED:
@@ -351,6 +362,8 @@ class Receiver:
 
     def _settle(self, incoming: _Incoming, log: Log, now_ms: int) -> list[Message]:
         """Take leaves into use if a head covers them; return what is wrong with them, if it is."""
+        if problems := self._read_early(incoming, log):
+            return problems
         size, root, signature = log.awaited or (0, b"", b"")
         try:
             if self._replica.inbound.settle(log, incoming.read.contiguous_end(0), now_ms):
@@ -424,7 +437,7 @@ class Receiver:
         ack = Ack(
             log=incoming.reference,
             have_seq=incoming.arrived.contiguous_end(0),
-            gaps=tuple(incoming.arrived.gaps(0)[:GAPS_MAX]),
+            gaps=_gaps(incoming.arrived),
             cosignatures=tuple(cosignatures),
         )
         incoming.told, incoming.is_news = (ack.have_seq, ack.gaps), False
@@ -465,6 +478,14 @@ class Receiver:
         if log is None:
             raise LogError("log_unknown", "the log is not in the store")
         return log
+
+
+def _gaps(arrived: Ranges) -> tuple[tuple[int, int], ...]:
+    """Return what is missing, and where what is here ends: what came behind a gap counts, too."""
+    gaps = arrived.gaps(0)
+    if len(gaps) >= GAPS_MAX:
+        return tuple(gaps[:GAPS_MAX])
+    return (*gaps, (arrived.end, 0)) if gaps else ()
 
 
 def _entries(history: LogHistory, first_seq: int, data: bytes, dictionary: bytes) -> list[Stripped]:

@@ -10,7 +10,7 @@ import binascii
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from graphlib import TopologicalSorter
@@ -44,26 +44,12 @@ from sync.change import Action, Change, parse_change
 from sync.document import Documents
 from sync.errors import LogError, RecordFileError, SyncError
 from sync.log import UP, Log
+from sync.record_revocations import Attestation, revoked_in
 from sync.registers import Registers, Step, absorb, is_before, judge
 from sync.store import Store
 
 FORMAT: Final = "tiepdan-record/1"
 FILE_BYTES_MAX: Final = 64 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attestation:
-    """Who vouches for one log of a verified record.
-
-    Attributes:
-        owner: the node whose log it is.
-        size: leaves under the tree head.
-        cosigners: other nodes that saw this head, with the second they signed.
-    """
-
-    owner: Subject
-    size: int
-    cosigners: tuple[tuple[Subject, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +61,7 @@ class VerifiedRecord:
         leaves: number of leaves of the document.
         fields: its field values.
         root: the certificate that all others lead to; trust it only if you know it.
+        revoked: peer ids of those that vouch whose keys were revoked since.
     """
 
     document: DocumentId
@@ -83,6 +70,7 @@ class VerifiedRecord:
     fields: dict[str, Any]
     attestations: tuple[Attestation, ...]
     root: x509.Certificate
+    revoked: frozenset[bytes] = frozenset()
 
 
 @dataclass(slots=True)
@@ -238,13 +226,16 @@ def _is_plain(value: object) -> bool:
 # Reading
 
 
-def verify_record(data: bytes, root: x509.Certificate | None) -> VerifiedRecord:
+def verify_record(
+    data: bytes, root: x509.Certificate | None, statements: bytes = b""
+) -> VerifiedRecord:
     """Return what the file proves.
 
     Args:
         data: the whole file.
         root: the certificate the reader trusts; None takes the one in the file, which proves only
             that the file is whole, not who stands behind it.
+        statements: revocations that the reader knows of, one after the other.
 
     Raises:
         RecordFileError: it proves nothing; the message says what does not hold.
@@ -252,7 +243,9 @@ def verify_record(data: bytes, root: x509.Certificate | None) -> VerifiedRecord:
     if len(data) > FILE_BYTES_MAX:
         raise RecordFileError("file_too_long", f"the file has {len(data)} bytes")
     try:
-        return _verify(data, root)
+        record = _verify(data, root)
+        revoked = revoked_in(record.attestations, statements, record.root)
+        return replace(record, revoked=revoked)
     except (SchemaError, CryptoError, SyncError) as error:
         if isinstance(error, RecordFileError):
             raise
@@ -352,12 +345,15 @@ def _verify_log(
     )
     if rendered != log["note"] or len(set(part.cosigners)) != len(cosigners):
         raise RecordFileError("cosigner_unknown", "a signature of the tree head is not accounted")
+    changes = _changes(part, number, document)
     attestation = Attestation(
         owner=owner,
-        size=note.head.size,
+        log_id=part.log_id,
+        head=note.head,
+        newest=max(taken.seq for taken in changes),
         cosigners=tuple((subject, c.timestamp_s) for subject, c in cosigners),
     )
-    return part, attestation, _changes(part, number, document)
+    return part, attestation, changes
 
 
 def _purpose(purpose: str, owner: Subject) -> str:

@@ -20,12 +20,13 @@ from schemas.events import Event
 from schemas.hlc import tick
 from schemas.ids import DocumentId, EventId, event_hlc, event_id
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, encode_certificates
+from sync.audience import Audience
 from sync.document import Edit
 from sync.errors import LogError
 from sync.inbound import Inbound
 from sync.intake import Admission, Intake
 from sync.log import HEAD_STEP, UP, Log
-from sync.scope import TELLING, addressed_codes, companions, containing
+from sync.scope import containing
 from sync.store import Peer, Store
 
 
@@ -63,6 +64,7 @@ class Replica:
     Attributes:
         key: the node's keys.
         subject: who the node is, by its certificate.
+        chain: its certificates as DER, its own first, without the root.
         device: the node's own device id.
     """
 
@@ -88,7 +90,7 @@ class Replica:
         """
         self.store = store
         self.key = key
-        self._chain = chain_to_der(chain)
+        self.chain = chain_to_der(chain)
         self._root = root
         self.subject = verify_chain(chain, root, None)
         self.device = device_id(key.peer_id)
@@ -97,6 +99,7 @@ class Replica:
         self.inbound = Inbound(
             store, self.intake, key=key, subject=self.subject, verify_chain=self.verify_chain
         )
+        self._audience = Audience(store, self.intake)
         self._writer_numbers: dict[tuple[int, bytes], int] = {}
         # The clock reading on the disk; None when it was not read yet.
         self._clock_stored: int | None = None
@@ -272,15 +275,20 @@ class Replica:
                 tier=self.subject.tier.value,
                 code=self.subject.code,
             )
-            self._append_certificates(log, self._chain)
+            self._append_certificates(log, self.chain)
         return log
 
     def _append_certificates(self, log: Log, chain: list[bytes]) -> None:
-        body = encode_certificates(chain)
-        leaf = Leaf(
-            type=LeafType.CERTIFICATES, writer=0, document=b"", hlc=self.intake.clock, body=body
-        )
-        self._append(log, leaf.encode(), 0)
+        self._append_of_log(log, LeafType.CERTIFICATES, encode_certificates(chain), 0)
+
+    def append_revocation(self, body: bytes, now_ms: int) -> None:
+        """Put the body of a REVOCATION leaf into the up log, which takes it in."""
+        self._append_of_log(self.up_log(), LeafType.REVOCATION, body, now_ms)
+
+    def _append_of_log(self, log: Log, kind: LeafType, body: bytes, now_ms: int) -> None:
+        """Append a leaf that belongs to the log itself."""
+        leaf = Leaf(type=kind, writer=0, document=b"", hlc=self.intake.clock, body=body)
+        self._append(log, leaf.encode(), now_ms)
 
     def _append(self, log: Log, leaf: bytes, now_ms: int) -> int:
         """Append a leaf to an own log and take it in like any other."""
@@ -330,6 +338,7 @@ class Replica:
     # The end of a transaction
 
     def _finish(self) -> None:
+        self.settle_revocations()
         changed = self.intake.changed
         if changed:
             self.intake.save()
@@ -345,6 +354,25 @@ class Replica:
             self.store.set_meta("clock", self.intake.clock.to_bytes(8, "big"))
             self._clock_stored = self.intake.clock
 
+    def settle_revocations(self) -> None:
+        """Make documents again without what does not count, and tell children whom it concerns."""
+        revocations = self.intake.revocations
+        if not revocations.is_news:
+            return
+        documents = revocations.unsettled()
+        # Their clock readings were followed when the leaves came.
+        self.intake.redo(documents, 0)
+        for child in self.store.children():
+            self._tell_revocations(child)
+        again = revocations.unsettled()
+        self.intake.redo(again, 0)
+        if documents | again and self.subject.tier is not Tier.COMMUNE:
+            self.intake.save()
+            for document in self._audience.renew():
+                # What came in this transaction may have gained it readers.
+                self.intake.changed.setdefault(document, set()).add(None)
+        revocations.is_news = False
+
     # Passing on to children
 
     def welcome(self, peer: Peer) -> None:
@@ -359,6 +387,7 @@ class Replica:
     def _fill_for(self, child: Peer) -> None:
         """Let a child's log hold all that concerns its place."""
         self._announce_superiors(child)
+        self._tell_revocations(child)
         rows = self.store.db.execute(
             "SELECT DISTINCT document FROM audience WHERE code = ? OR code LIKE ? || '.%'",
             (child.code, child.code),
@@ -376,6 +405,11 @@ class Replica:
             if encode_certificates(chain) not in known:
                 self._append_certificates(log, chain)
 
+    def _tell_revocations(self, child: Peer) -> None:
+        log = self.down_log(child)
+        for body in list(self.intake.revocations.bodies_for(child, log)):
+            self._append_of_log(log, LeafType.REVOCATION, body, 0)
+
     def _certificate_leaves(self, log: Log) -> Iterator[bytes]:
         # Certificates are few and stand early; a type column would cost every leaf.
         for leaf in self.store.leaves(log, 0, log.size):
@@ -387,41 +421,9 @@ class Replica:
         children = self.store.children()
         widened: set[DocumentId] = set()
         for document in changed:
-            widened |= self._widen_audience(document)
+            widened |= self._audience.widen(document)
         self._send_down(list(changed), children, changed)
         self._send_down(sorted(widened - changed.keys()), children)
-
-    def _widen_audience(self, document: DocumentId) -> set[DocumentId]:
-        """Bring the audience of a document up to date; return all companions that gained readers.
-
-        A companion has companions of its own: the people of a group go where its case goes.
-        """
-        row = self.store.db.execute(
-            "SELECT kind, origin FROM document WHERE id = ?", (document,)
-        ).fetchone()
-        if row is None:
-            # A companion that has not arrived; it takes its own along when it does.
-            return set()
-        events = self.intake.events(document, TELLING)
-        codes = {row[1]} | addressed_codes(events) | self._audience(document)
-        self._add_audience(document, codes)
-        gained: set[DocumentId] = set()
-        for companion in companions(row[0], events):
-            missing = codes - self._audience(companion)
-            if missing:
-                self._add_audience(companion, missing)
-                gained |= {companion} | self._widen_audience(companion)
-        return gained
-
-    def _audience(self, document: DocumentId) -> set[str]:
-        rows = self.store.db.execute("SELECT code FROM audience WHERE document = ?", (document,))
-        return {row[0] for row in rows}
-
-    def _add_audience(self, document: DocumentId, codes: set[str]) -> None:
-        self.store.db.executemany(
-            "INSERT OR IGNORE INTO audience VALUES (?, ?)",
-            [(document, code) for code in sorted(codes)],
-        )
 
     def _send_down(
         self,
@@ -434,7 +436,7 @@ class Replica:
         for child in children:
             by_code.setdefault(child.code, []).append(child)
         for document in documents:
-            for code in by_code.keys() & containing(self._audience(document)):
+            for code in by_code.keys() & containing(self._audience.of(document)):
                 for child in by_code[code]:
                     if sources.get(document) != {child.peer_id}:
                         self._fill_down_log(child, document)

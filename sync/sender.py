@@ -22,6 +22,7 @@ from schemas.wire import (
     Offer,
     Priority,
     Problem,
+    Revoked,
 )
 from sync.errors import LinkError, LogError
 from sync.framing import dictionaries, pack
@@ -114,6 +115,9 @@ class Sender:
         self._understood: bytes | None = None
         # Logs of the peer of which we hold more than it does; None before it said what it has.
         self._owed: set[bytes] | None = None
+        # How many statements and logs there were when it was looked for what to tell.
+        self._looked_at: tuple[int, int] = (0, 0)
+        self._told: set[bytes] = set()
 
     @property
     def _meta_key(self) -> str:
@@ -218,6 +222,24 @@ class Sender:
             return False
         return log.log_id in self._owed or log.fault == "log_forked"
 
+    def revocations(self) -> list[Message]:
+        """Return statements that stand in leaves which the peer has not acknowledged.
+
+        They go ahead of all leaves, so that it knows of them before it takes what they judge.
+        """
+        known = self._replica.intake.revocations
+        looked_at = (len(known.known()), len(self._outgoing))
+        if looked_at == self._looked_at or not looked_at[0]:
+            return []
+        self._looked_at = looked_at
+        messages: list[Message] = []
+        for log_id, seq, statement in known.leaves():
+            outgoing = self._by_id.get(log_id)
+            if outgoing is not None and seq >= outgoing.acked and statement not in self._told:
+                self._told.add(statement)
+                messages.append(Revoked(statement=statement))
+        return messages
+
     # Frames and heads
 
     def pump(self, now_ms: int, room_bytes: int) -> list[Message]:
@@ -310,7 +332,7 @@ class Sender:
                     start += count
         # The peer answers a head with its cosignatures: asking again costs little while one lacks.
         if outgoing.sent == log.size:
-            unanswered = outgoing.acked < log.size or self._lacks_cosignature(log)
+            unanswered = outgoing.acked < log.size or self._lacks_cosignature(outgoing, log)
             wait_ms = RETRY_MS if outgoing.acked < log.size else POLL_MS
             if unanswered and has_passed(wait_ms, outgoing.head_sent_at_ms, now_ms):
                 whole = (log.size, log.frontier.root(), log.head_signature)
@@ -320,10 +342,13 @@ class Sender:
         """Tell whether nothing of a log may go out; its owner may see what we hold."""
         return bool(log.fault) and log.owner != self._peer.peer_id
 
-    def _lacks_cosignature(self, log: Log) -> bool:
+    def _lacks_cosignature(self, outgoing: _Outgoing, log: Log) -> bool:
         if log.owner == self._peer.peer_id:
             return False
-        return min(self._cosigned(log), self._cosigned_above(log)) < log.size
+        if log.counted < log.size and not outgoing.head_sent_at_ms:
+            # Nobody countersigns the rest; once on a link its head is enough.
+            return True
+        return min(self._cosigned(log), self._cosigned_above(log)) < log.counted
 
     def _cosigned(self, log: Log) -> int:
         return self._store.cosigned_by(log, self._peer.peer_id)

@@ -7,8 +7,11 @@ State that matters is in the store: a session can be thrown away at any moment.
 """
 
 from collections.abc import Callable
+from typing import Final
 
-from crypto.certificates import Subject
+import cbor2
+
+from crypto.certificates import Subject, chain_from_der, subject_of
 from schemas.limits import OFFERS_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
@@ -20,6 +23,7 @@ from schemas.wire import (
     Hello,
     Message,
     Problem,
+    Revoked,
     Want,
 )
 from sync.blobs import BlobExchange, BlobFiles
@@ -41,6 +45,7 @@ class Session:
         peer: who is at the other end, by its certificate.
         peer_clock_ms: the other clock minus ours when its HELLO came; None before.
         waits: something was sent that is not acknowledged yet.
+        has_caught_up: all that the peer first offered has come and is in use.
     """
 
     def __init__(
@@ -64,16 +69,19 @@ class Session:
         self._sender = Sender(replica, peer, kinship, Pace(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX))
         self._receiver = Receiver(replica, peer)
         self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship, is_file_time)
+        self._kinship = kinship
         self._greeted = False
         self._replica = replica
         self._epoch: int | None = None
-        self._is_over = False
+        self._over: Problem | None = None
+        self._signers: list[Subject] = []
         purpose = UP if kinship == "parent" else f"down/{peer.peer_id.hex()}"
         self._concerns = (purpose, peer.peer_id)
         # Counts of news when it was last looked at them; None: look in any case.
         self._seen: tuple[int, ...] | None = None
         self.peer_clock_ms: int | None = None
         self.waits = False
+        self.has_caught_up = False
 
     @property
     def rate_bytes_s(self) -> float | None:
@@ -105,7 +113,7 @@ class Session:
         Raises:
             LinkError: the peer broke the protocol; close the link.
         """
-        if self._is_stale():
+        if self._ending() is not None:
             return []
         match message:
             case Hello():
@@ -122,6 +130,8 @@ class Session:
                 self._blobs.on_chunk(message, now_ms)
             case Problem():
                 self._sender.on_problem(message, now_ms)
+            case Revoked():
+                self._replica.intake.revocations.hear(message.statement, now_ms)
         return []
 
     def pump(self, now_ms: int, room_bytes: int = WINDOW_BYTES_MAX) -> list[Message]:
@@ -134,9 +144,9 @@ class Session:
             now_ms: wall clock.
             room_bytes: for about so many bytes, so that what becomes urgent meanwhile can overtake.
         """
-        if self._is_stale():
-            self._is_over = True
-            return [Problem(code="epoch_opened", detail="this node goes on in a new epoch")]
+        self._over = self._ending()
+        if self._over is not None:
+            return [self._over]
         messages = self._receiver.acks()
         counts = self._counts()
         # With many links, looking through all logs for new ones each time is most of the work.
@@ -154,9 +164,13 @@ class Session:
                 dictionaries=names,
             )
             messages.insert(0, hello)
+        at = int(bool(messages) and isinstance(messages[0], Hello))
+        messages[at:at] = self._sender.revocations()
         leaves = self._sender.pump(now_ms, room_bytes)
         messages += leaves
         self.waits = self._sender.waits
+        if self.peer_clock_ms is not None and not self.has_caught_up:
+            self.has_caught_up = self._receiver.holds_what_was_offered()
         room_bytes -= sum(len(frame.data) for frame in leaves if isinstance(frame, Frame))
         if room_bytes > 0 and not self._sender.has_unsent():
             messages += self._blobs.pump(now_ms, room_bytes)
@@ -172,14 +186,38 @@ class Session:
         self._seen = None
         return answers
 
-    def _is_stale(self) -> bool:
-        """Tell whether the node went on in a new epoch, so that its links must begin anew.
+    def _ending(self) -> Problem | None:
+        """Return why this link must end: the node went on in a new epoch, or a key was revoked.
+
+        What was handled before stays, so the peer is told first and the link ends after that.
 
         Raises:
             LinkError: the peer was told.
         """
-        if self._is_over:
-            raise LinkError("epoch_opened", "this node goes on in a new epoch")
+        if self._over is not None:
+            raise LinkError(self._over.code, self._over.detail)
         if self._epoch is None:
             self._epoch = self._replica.epoch
-        return self._replica.epoch != self._epoch
+            self._signers = _signers(self._replica, self.peer)
+        if self._replica.epoch != self._epoch:
+            return Problem(code="epoch_opened", detail="this node goes on in a new epoch")
+        for number, signer in enumerate(self._signers):
+            for known in self._replica.intake.revocations.of(signer.peer_id, signer.code):
+                code = "key_revoked" if self._kinship == "child" else "parent_revoked"
+                code = "issuer_revoked" if number else code
+                return Problem(code=code, detail=f"{known.sentence()}. {_WAYS_OUT[code]}")
+        return None
+
+
+_WAYS_OUT: Final = {
+    "key_revoked": "Nothing at that node is lost; it is linked again once enrolled with a new key.",
+    "issuer_revoked": "It signed this certificate: have request.pem signed by its successor.",
+    "parent_revoked": "Ask the tier above for the address of its new node.",
+}
+
+
+def _signers(replica: Replica, peer: Subject) -> list[Subject]:
+    """Return the peer and those who vouch for it, the root left out."""
+    known = replica.store.peer(peer.peer_id)
+    above = list(cbor2.loads(known.chain))[1:] if known is not None else []
+    return [peer, *map(subject_of, chain_from_der(above))]

@@ -17,7 +17,7 @@ from schemas.codes import Tier
 from sync.database import Connection, translated
 from sync.early import EarlyFrames
 from sync.errors import LogError, StoreError
-from sync.log import SELECT_LOG, SUBTREE_LEVEL, Log, log_of
+from sync.log import SELECT_LOG, SUBTREE_LEVEL, UPDATE_LOG, Log, log_of, row_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,24 +81,7 @@ class Store:
             if log.unsigned:
                 raise StoreError("head_unsigned", "a log was extended without a signed head")
             self.news[log.purpose] += 1
-            awaited = log.awaited or (0, b"", b"")
-            self.db.execute(
-                "UPDATE log SET tier=?, code=?, source=?, size=?, frontier=?, head_signature=?,"
-                " awaited_size=?, awaited_root=?, awaited_signature=?, fault=?, doubts=?"
-                " WHERE number=?",
-                (
-                    log.tier,
-                    log.code,
-                    log.source,
-                    log.size,
-                    log.frontier.encode(),
-                    log.head_signature,
-                    *awaited,
-                    log.fault,
-                    log.doubts,
-                    log.number,
-                ),
-            )
+            self.db.execute(UPDATE_LOG, row_of(log))
             if log.subtrees:
                 self.db.executemany(
                     "INSERT INTO subtree (log, level, position, hash) VALUES (?, ?, ?, ?)",

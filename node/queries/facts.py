@@ -405,6 +405,41 @@ class DeadLetter(Fact):
     detail: str
 
 
+class WaitingLine(Fact):
+    """A change that waits for what it builds on.
+
+    Attributes:
+        builds_on_revoked: on one that a revoked key wrote too late, so that it waits for good.
+    """
+
+    log: str
+    seq: int
+    document_id: str
+    builds_on_revoked: bool
+
+
+class RevocationLine(Fact):
+    """What was said of a revoked key.
+
+    Attributes:
+        counts: the word is in effect; the signer's own key counts.
+        is_ours: it is the key of this node.
+        set_aside: changes here that do not count.
+        last_valid: of each log with leaves that count, the last one: (log id, number).
+    """
+
+    peer_id: str
+    code: str
+    signer_code: str
+    signer_name: str
+    at_ms: int
+    reason: str
+    counts: bool
+    is_ours: bool
+    set_aside: int
+    last_valid: list[tuple[str, int]]
+
+
 class LogLine(Fact):
     """A signed log and who has countersigned how much of it."""
 
@@ -417,10 +452,16 @@ class LogLine(Fact):
     province_size: int
     centre_size: int
     fault: str
+    valid_size: int | None
 
 
 class PeerLine(Fact):
-    """A node that this one exchanges with."""
+    """A node that this one exchanges with.
+
+    Attributes:
+        is_below: this node may revoke its key.
+        is_revoked: its key was revoked.
+    """
 
     peer_id: str
     tier: str
@@ -428,6 +469,8 @@ class PeerLine(Fact):
     name: str
     is_child: bool
     acked: int
+    is_below: bool
+    is_revoked: bool
 
 
 class Technician(Fact):
@@ -437,6 +480,8 @@ class Technician(Fact):
     peers: list[PeerLine]
     alarms: list[Alarm]
     dead_letters: list[DeadLetter]
+    waiting: list[WaitingLine]
+    revocations: list[RevocationLine]
     missing_blobs: int
     missing_blob_bytes: int
     counts: dict[str, int]

@@ -13,5 +13,5 @@ def office_names(db: sqlite3.Connection, own: Office) -> dict[str, str]:
 
 def offices_below(db: sqlite3.Connection) -> list[Office]:
     """Return the offices that directives can be addressed to, by code."""
-    rows = db.execute("SELECT code, name FROM peer WHERE is_child = 1 ORDER BY code")
+    rows = db.execute("SELECT code, name FROM peer WHERE is_child = 1 GROUP BY code ORDER BY code")
     return [Office(code=row[0], name=row[1]) for row in rows]

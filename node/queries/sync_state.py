@@ -107,7 +107,7 @@ _ABOVE: Final = {Tier.COMMUNE: Tier.PROVINCE, Tier.PROVINCE: Tier.CENTRE}
 _UP_LOGS: Final = """
 SELECT l.number, l.size, coalesce(max(c.size), 0), max(c.timestamp_s)
 FROM log l LEFT JOIN cosignature c ON c.log = l.number AND c.tier = ?
-WHERE l.purpose = 'up' AND l.tier != ?
+WHERE l.purpose = 'up' AND l.tier != ? AND (l.valid_size IS NULL OR l.size <= l.valid_size)
 GROUP BY l.number
 """
 

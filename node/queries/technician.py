@@ -3,23 +3,36 @@
 import sqlite3
 from typing import Final
 
-from node.queries.facts import Alarm, DeadLetter, LogLine, PeerLine, Technician
+from crypto.tiers import is_above
+from node.queries.facts import (
+    Alarm,
+    DeadLetter,
+    LogLine,
+    PeerLine,
+    RevocationLine,
+    Technician,
+    WaitingLine,
+)
 from schemas.ids import document_text
+from sync.revocations import by_node, known_of
 
 _SHOWN_MAX: Final = 200
 _COUNTED: Final = ("cases", "visits", "people", "petitions", "directives", "attachments", "leaf")
 
 
-def technician(db: sqlite3.Connection) -> Technician:
-    """Return the state of the node without any content of cases."""
+def technician(db: sqlite3.Connection, code: str) -> Technician:
+    """Return the state of the node with that code, without any content of cases."""
+    revoked = revocations(db)
     missing = db.execute(
         "SELECT count(*), coalesce(sum(size_bytes), 0) FROM blob WHERE complete = 0"
     ).fetchone()
     return Technician(
         logs=_logs(db),
-        peers=_peers(db),
+        peers=_peers(db, code, {line.peer_id for line in revoked if line.counts}),
         alarms=alarms(db),
         dead_letters=dead_letters(db),
+        waiting=waiting_changes(db),
+        revocations=revoked,
         missing_blobs=missing[0],
         missing_blob_bytes=missing[1],
         counts={
@@ -56,6 +69,65 @@ def dead_letters(db: sqlite3.Connection) -> list[DeadLetter]:
     ]
 
 
+def waiting_changes(db: sqlite3.Connection) -> list[WaitingLine]:
+    """Return changes that wait, those that wait for good first."""
+    rows = db.execute(_WAITING, (_SHOWN_MAX,))
+    return [
+        WaitingLine(
+            log=bytes(row["log_id"]).hex(),
+            seq=row["seq"],
+            document_id=document_text(row["document"]),
+            builds_on_revoked=bool(row["for_good"]),
+        )
+        for row in rows
+    ]
+
+
+# What waits for a change that does not count and stands nowhere else, or for one that so waits;
+# copies that we sent on wait beside what they are copies of.
+_WAITING: Final = """
+WITH RECURSIVE for_good (document, hash) AS (
+    SELECT w.document, w.hash FROM waiting_change w JOIN quarantined_change q
+    ON q.document = w.document AND q.hash = w.missing
+    UNION
+    SELECT w.document, w.hash FROM waiting_change w JOIN for_good g
+    ON g.document = w.document AND g.hash = w.missing
+)
+SELECT l.log_id, w.seq, w.document, g.hash IS NOT NULL AS for_good
+FROM waiting_change w JOIN log l ON l.number = w.log
+LEFT JOIN for_good g ON g.document = w.document AND g.hash = w.hash
+WHERE l.source IS NOT NULL OR l.purpose = 'up'
+ORDER BY for_good DESC, w.log DESC, w.seq DESC LIMIT ?
+"""
+
+
+def revocations(db: sqlite3.Connection) -> list[RevocationLine]:
+    """Return what was said of revoked keys, the newest first."""
+    ours = {bytes(row[0]) for row in db.execute("SELECT owner FROM log WHERE source IS NULL")}
+    known = known_of(db)
+    counting = {one.id for some in by_node(known).values() for one in some}
+    return [
+        RevocationLine(
+            peer_id=said.key.hex(),
+            code=said.code,
+            signer_code=one.signer_code,
+            signer_name=one.signer_name,
+            at_ms=said.at_ms,
+            reason=said.reason,
+            counts=one.id in counting,
+            is_ours=said.key in ours,
+            set_aside=db.execute(
+                "SELECT count(*) FROM quarantined_change q JOIN log l ON l.number = q.log"
+                " WHERE l.owner = ?",
+                (said.key,),
+            ).fetchone()[0],
+            last_valid=[(mark.log_id.hex(), mark.last_valid_seq) for mark in said.marks],
+        )
+        for one in sorted(known, key=lambda one: (one.revocation.at_ms, one.id), reverse=True)
+        for said in (one.revocation,)
+    ]
+
+
 def _logs(db: sqlite3.Connection) -> list[LogLine]:
     rows = db.execute(
         "SELECT l.*, coalesce((SELECT max(size) FROM cosignature WHERE log = l.number"
@@ -80,10 +152,11 @@ _LOG_COLUMNS: Final = (
     "province_size",
     "centre_size",
     "fault",
+    "valid_size",
 )
 
 
-def _peers(db: sqlite3.Connection) -> list[PeerLine]:
+def _peers(db: sqlite3.Connection, code: str, revoked: set[str]) -> list[PeerLine]:
     rows = db.execute(
         "SELECT p.*, coalesce((SELECT max(acked) FROM cursor WHERE peer = p.peer), 0) AS acked"
         " FROM peer p ORDER BY p.code, p.peer"
@@ -96,6 +169,8 @@ def _peers(db: sqlite3.Connection) -> list[PeerLine]:
             name=row["name"],
             is_child=bool(row["is_child"]),
             acked=row["acked"],
+            is_below=is_above(code, row["code"]),
+            is_revoked=bytes(row["peer"]).hex() in revoked,
         )
         for row in rows
     ]

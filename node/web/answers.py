@@ -16,6 +16,7 @@ from node.queries.facts import (
     Waiting,
     WaitingFiles,
 )
+from schemas.limits import REVOCATION_CHARS_MAX
 
 
 class Answer(BaseModel):
@@ -273,6 +274,7 @@ class PackTaken(Answer):
         refusal: why it was not taken in, or only to some point.
         leaves_waiting: stored, but not in use, because leaves before them are missing.
         was_known: it had been taken in before.
+        key_revoked: its sender's key was; what that wrote too late is kept and does not count.
     """
 
     name: str
@@ -287,6 +289,7 @@ class PackTaken(Answer):
     problems: list[Trouble] = []
     was_known: bool = False
     certificate_ended: bool = False
+    key_revoked: bool = False
 
 
 class PackSender(Answer):
@@ -346,6 +349,33 @@ class MakePack(BaseModel):
     to: str = Field(pattern=r"^(parent|[0-9]{1,2}(\.[0-9]{1,5})?)$")
     files: Literal["none", "missing", "all"] = "missing"
     everything: bool = False
+
+
+class RevokeNode(Answer):
+    """The key of a node below that is to count no longer; it cannot be taken back.
+
+    Attributes:
+        last_valid_seq: last leaf of its newest log that counts, -1 for none; without it, the last
+            one that was countersigned here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    peer_id: str = Field(pattern=r"^[0-9a-f]{64}$")
+    reason: str = Field(min_length=1, max_length=REVOCATION_CHARS_MAX)
+    last_valid_seq: int | None = Field(default=None, ge=-1, lt=1 << 53)
+
+
+class RevokedNode(Answer):
+    """What a revocation did here.
+
+    Attributes:
+        set_aside: changes of that node that do not count any more.
+        waiting: changes of others that wait; see the technician's page for what.
+    """
+
+    set_aside: int
+    waiting: int
 
 
 class Health(Answer):

@@ -22,7 +22,15 @@ from node.queries.sync_state import (
     waiting_files,
 )
 from node.queries.technician import technician
-from node.web.answers import CutLink, Health, LinkAnswer, SendFiles, TechnicianAnswer
+from node.web.answers import (
+    CutLink,
+    Health,
+    LinkAnswer,
+    RevokedNode,
+    RevokeNode,
+    SendFiles,
+    TechnicianAnswer,
+)
 from node.web.calls import Call
 from node.web.errors import WebError
 from node.web.office import Office
@@ -33,7 +41,10 @@ from node.web.rendering import render
 _BEAT_S: Final = 20.0
 # Changes that follow each other closely are one piece of news.
 _GATHER_S: Final = 0.3
-STREAMS: Final[web.AppKey[set[asyncio.Task[object]]]] = web.AppKey("streams")
+# Each open page has one; whoever has more open does not look at them.
+STREAMS_A_PERSON_MAX: Final = 20
+# By who reads them.
+STREAMS: Final[web.AppKey[dict[asyncio.Task[object], str]]] = web.AppKey("streams")
 
 
 class NewsFilter(BaseModel):
@@ -102,7 +113,7 @@ async def send_files(call: Call) -> LinkAnswer:
 async def read_technician(call: Call) -> TechnicianAnswer:
     """Return the state of the node; no case content."""
     office = call.office
-    found = await office.read(technician)
+    found = await office.read(lambda db: technician(db, office.code))
     free = await asyncio.to_thread(lambda: shutil.disk_usage(office.incoming_folder).free)
     return TechnicianAnswer(
         node=found,
@@ -112,6 +123,20 @@ async def read_technician(call: Call) -> TechnicianAnswer:
         sqlite=sqlite3.sqlite_version,
         disk_free_bytes=free,
     )
+
+
+async def revoke(call: Call) -> RevokedNode:
+    """Revoke the key of a node below."""
+    asked, office, me = call.take(RevokeNode), call.office, call.me
+
+    def work(now_ms: int) -> RevokedNode:
+        report = office.revoke(
+            asked.peer_id, last_valid=asked.last_valid_seq, reason=asked.reason, now_ms=now_ms
+        )
+        note(office.accounts.db, me, now_ms, "node.revoke", detail=asked.peer_id)
+        return RevokedNode(set_aside=report.quarantined, waiting=report.waiting)
+
+    return await call.change(RevokedNode, work)
 
 
 async def health(call: Call) -> Health:
@@ -126,20 +151,28 @@ async def stream_news(call: Call) -> web.StreamResponse:
 
     Nothing is sent that a page could not read otherwise; the stream ends with the session.
     """
+    streams, user = call.request.app[STREAMS], call.me.user
+    if sum(reader == user for reader in streams.values()) >= STREAMS_A_PERSON_MAX:
+        raise WebError(
+            "streams_too_many",
+            429,
+            f"You have {STREAMS_A_PERSON_MAX} pages open that wait for news.",
+            "Close some of them.",
+            retry_after_s=60,
+        )
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )
     await response.prepare(call.request)
     task = asyncio.current_task()
     assert task is not None
-    streams = call.request.app[STREAMS]
-    streams.add(task)
+    streams[task] = user
     try:
         await _send_news(call, response)
     except ConnectionError:
         return response
     finally:
-        streams.discard(task)
+        del streams[task]
     return response
 
 

@@ -196,6 +196,7 @@ def _taken(job: PackJob, taken: Taken, now_ms: int) -> PackTaken:
         + [Trouble(code=code, message=detail) for _, code, detail in outcome.problems],
         was_known=taken.was_known,
         certificate_ended=part is not None and has_ended(part, now_ms),
+        key_revoked=bool(taken.revoked),
     )
 
 

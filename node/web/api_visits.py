@@ -14,6 +14,8 @@ from node.web.office import place_of
 from node.web.records import drop_draft, keep_draft, note
 
 DRAFTS_PER_USER_MAX = 50
+# Two hundred pages of text; no form that a person fills in comes near.
+DRAFT_BYTES_MAX = 512 << 10
 
 
 class VisitFilter(BaseModel):
@@ -66,6 +68,14 @@ async def read_draft(call: Call) -> Draft:
 async def save_draft(call: Call) -> Done:
     """Keep a form that was begun; numbers of identity papers are left out."""
     asked, draft, office, user = call.take(DraftBody), call.part("id"), call.office, call.me.user
+
+    if len(call.content) > DRAFT_BYTES_MAX:
+        raise WebError(
+            "draft_too_long",
+            413,
+            f"A draft has at most {DRAFT_BYTES_MAX >> 10} KiB.",
+            "Register what is done, and enter the rest as a further visit.",
+        )
 
     def work(now_ms: int) -> Done:
         drafts = list_drafts(office.accounts.db, user)

@@ -13,6 +13,7 @@ from node.link import LinkStatus
 from node.pack_jobs import PackJobs
 from node.queries.cases import Place
 from node.queries.facts import Office as OfficeName
+from node.revoking import RevokeReport
 from node.writer import ChangeCounter
 from schemas.codes import Tier
 from sync.blobs import BlobFiles
@@ -74,6 +75,11 @@ class Office(Protocol):
 
     async def send_files_now(self, *, now: bool) -> None:
         """Let files travel out of their hours until these begin, or no longer."""
+
+    def revoke(
+        self, peer_id: str, /, *, last_valid: int | None, reason: str, now_ms: int
+    ) -> RevokeReport:
+        """Revoke the key of a node below, inside a write; see node/revoking.py."""
 
     async def export_record(self, document_id: str, /) -> bytes:
         """Return a document with its proofs as a signed file."""

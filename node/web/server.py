@@ -52,7 +52,7 @@ def build_web(office: Office) -> web.Application:
     """Return the application that serves the pages and the API of a node."""
     app = web.Application(middlewares=[_guarded], client_max_size=_BODY_BYTES_MAX)
     app[OFFICE] = office
-    app[STREAMS] = set()
+    app[STREAMS] = {}
     app[PASSWORD_CHECKS] = PasswordChecks()
     add_operations(app)
     add_pages(app)

@@ -11,6 +11,8 @@ from scripts.benchmarks.local import FULL, QUICK, measure_local
 from scripts.benchmarks.measure import Progress, aims_table
 from scripts.benchmarks.peers import scenarios, table
 from scripts.benchmarks.sync import figures as sync
+from scripts.benchmarks.sync import sizes
+from scripts.benchmarks.sync.table import table as sync_table
 from scripts.lab.lab import LabError
 
 # What the product wants to reach, and whether less is better.
@@ -37,7 +39,7 @@ def main() -> int:
         return 1
     progress.close()
     print(json.dumps(figures) if options.json else options.table(figures))
-    return 0
+    return 1 if figures.get("failed") else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,7 +59,15 @@ def _parser() -> argparse.ArgumentParser:
         "sync", help="bytes and seconds of the link over good and bad lines, cuts, a herd"
     )
     link.add_argument("--only", default="", metavar="ROW[,ROW]", help=f"of {', '.join(sync.ROWS)}")
-    link.set_defaults(measure=_sync, table=sync.table)
+    link.add_argument(
+        "--seed", type=int, default=1, help="of cases, losses and cuts (default: %(default)s)"
+    )
+    link.add_argument(
+        "--data",
+        type=Path,
+        help="folder that keeps a million cases, 12 GB; else one in the user's cache",
+    )
+    link.set_defaults(measure=_sync, table=sync_table)
     for command in (local, peers, link):
         command.add_argument(
             "--json", action="store_true", help="one JSON object on standard output"
@@ -80,9 +90,13 @@ def _peers(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
 def _sync(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     _end_when_terminated()
-    size = sync.QUICK if options.quick else sync.FULL
-    only = [name for name in options.only.split(",") if name]
-    return sync.measure_sync(size, only, progress)
+    plan = sync.Plan(
+        size=sizes.QUICK if options.quick else sizes.FULL,
+        data=options.data,
+        seed=options.seed,
+        only=[name for name in options.only.split(",") if name],
+    )
+    return sync.measure_sync(plan, progress)
 
 
 def _end_when_terminated() -> None:

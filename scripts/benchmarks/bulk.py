@@ -9,8 +9,8 @@ seal is bound to its person. Nothing that is measured is done in this way.
 
 import random
 import sqlite3
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TypeAlias
 
 from crypto.identity import NodeKey
 from crypto.note import cosign, key_name, sign_head
@@ -19,6 +19,8 @@ from node.station import Station
 from scripts.benchmarks.families import Copy, Family, Names, copy_of, families
 from sync.log import HEAD_STEP, Log
 from sync.replica import Replica
+
+Originals: TypeAlias = Callable[[sqlite3.Connection, int, bytes, bytes], Iterator[Family]]
 
 _COPIES_A_TRANSACTION: Final = 500
 
@@ -32,6 +34,7 @@ def fill(
     rng: random.Random,
     now_ms: int,
     leaves_max: int = 1_000,
+    originals: Originals = families,
 ) -> Iterator[int]:
     """Copy the families that a commune wrote until so many cases are here; yield how many are.
 
@@ -43,10 +46,12 @@ def fill(
         rng: source of ids and names.
         now_ms: wall clock.
         leaves_max: only families with no more leaves than this are copied.
+        originals: what is copied. With the same cases, rng and time, two stations that hold the
+            same log end with the same log.
     """
     replica, key, device = station.replica, owner.replica.key, owner.replica.device
     log_id = owner.replica.up_log().log_id
-    originals = list(_originals(station, log_id, device, leaves_max))
+    found = list(_originals(station, log_id, device, leaves_max, originals))
     names = Names(rng, place)
     count = int(station.connection.execute("SELECT max(number) FROM cases").fetchone()[0])
     while count < cases:
@@ -57,7 +62,7 @@ def fill(
             size = log.size
             for number in range(count + 1, min(cases, count + _COPIES_A_TRANSACTION) + 1):
                 copy = copy_of(
-                    rng.choice(originals),
+                    rng.choice(found),
                     rng,
                     names,
                     at_ms=now_ms + number,
@@ -74,11 +79,13 @@ def fill(
         yield count
 
 
-def _originals(station: Station, log_id: bytes, device: bytes, leaves_max: int) -> Iterator[Family]:
+def _originals(
+    station: Station, log_id: bytes, device: bytes, leaves_max: int, originals: Originals
+) -> Iterator[Family]:
     with station.replica.transaction():
         log = station.replica.store.find_log(log_id)
         assert log is not None
-        for family in families(station.connection, log.number, log.owner, device):
+        for family in originals(station.connection, log.number, log.owner, device):
             if len(family.changes) <= leaves_max:
                 yield family
 

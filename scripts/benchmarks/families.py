@@ -125,6 +125,19 @@ def families(db: sqlite3.Connection, log: int, node: bytes, device: bytes) -> It
             yield family
 
 
+def lone_cases(db: sqlite3.Connection, log: int, node: bytes, device: bytes) -> Iterator[Family]:
+    """Yield a family of its own for each case that came without a visit, person or group."""
+    found = db.execute(
+        "SELECT id FROM cases WHERE group_id = ''"
+        " AND id NOT IN (SELECT case_id FROM visit_petitions WHERE case_id IS NOT NULL)"
+        " AND id NOT IN (SELECT case_id FROM case_people) ORDER BY number"
+    )
+    for (case,) in found.fetchall():
+        family = _gather(db, [case], (), case, log, node, device)
+        if family is not None:
+            yield family
+
+
 def _family(
     db: sqlite3.Connection, visit: str, log: int, node: bytes, device: bytes
 ) -> Family | None:
@@ -135,18 +148,32 @@ def _family(
         row[0]
         for row in db.execute("SELECT person_id FROM visit_people WHERE visit_id = ?", (visit,))
     ]
-    case = db.execute(
-        "SELECT group_id, register_number, number FROM cases WHERE id = ?", (links[0][1],)
-    ).fetchone()
-    ids = [visit, *people, *links[0], *([case[0]] if case[0] else [])]
-    documents = tuple(bytes(parse_document_id(text)) for text in ids)
-    actors = {actor_id(node, device, 0, document): document for document in documents}
+    (group,) = db.execute("SELECT group_id FROM cases WHERE id = ?", (links[0][1],)).fetchone()
     names = tuple(
         db.execute("SELECT full_name FROM people WHERE id = ?", (person,)).fetchone()[0]
         for person in people
     )
-    search = db.execute("SELECT text FROM case_search WHERE rowid = ?", (case[2],)).fetchone()[0]
-    number = case[1].partition("/")[0]
+    ids = [visit, *people, *links[0], *([group] if group else [])]
+    return _gather(db, ids, names, links[0][1], log, node, device)
+
+
+def _gather(
+    db: sqlite3.Connection,
+    ids: Sequence[str],
+    names: tuple[str, ...],
+    case: str,
+    log: int,
+    node: bytes,
+    device: bytes,
+) -> Family | None:
+    """Return what belongs to these documents; None if others wrote on them, or elsewhere."""
+    register_number, row = db.execute(
+        "SELECT register_number, number FROM cases WHERE id = ?", (case,)
+    ).fetchone()
+    documents = tuple(bytes(parse_document_id(text)) for text in ids)
+    actors = {actor_id(node, device, 0, document): document for document in documents}
+    search = db.execute("SELECT text FROM case_search WHERE rowid = ?", (row,)).fetchone()[0]
+    number = register_number.partition("/")[0]
     tokens: list[Token] = [*ids, *documents, *actors, *names, *_numbers(number)]
     changes = _changes(db, documents, log, tokens)
     hashes = [change.hash for change in changes.values()]

@@ -81,6 +81,12 @@ class Progress:
         else:
             print(what, file=sys.stderr, flush=True)
 
+    def say(self, text: str) -> None:
+        """Leave a line that stays."""
+        self.close()
+        print(text, file=sys.stderr, flush=True)
+        self._what = ""
+
     def close(self) -> None:
         """Clear the line."""
         if self._is_watched:

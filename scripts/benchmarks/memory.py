@@ -118,7 +118,7 @@ def measure_memory(
         _, sync_port, _ = stack.enter_context(_node(data / CENTRE.folder, 0))
         web_port, below_port, pid = stack.enter_context(_node(data / PROVINCE.folder, sync_port))
         time.sleep(1.0)
-        idle_mb = _resident_mb(pid, "VmRSS")
+        idle_mb = resident_mb(pid, "VmRSS")
         started = _received(data)
         stack.enter_context(_node(data / place.folder, below_port))
         progress.show("working at the large province")
@@ -129,7 +129,7 @@ def measure_memory(
         return Memory(
             rss_mb=rss_mb,
             idle_mb=idle_mb,
-            peak_mb=_resident_mb(pid, "VmHWM"),
+            peak_mb=resident_mb(pid, "VmHWM"),
             requests=requests,
             received=received,
         )
@@ -184,7 +184,7 @@ async def _work(port: int, pid: int, rng: random.Random, work_s: float) -> tuple
         ]
         rss_mb = 0.0
         while time.monotonic() < ends_s:
-            rss_mb = max(rss_mb, _resident_mb(pid, "VmRSS"))
+            rss_mb = max(rss_mb, resident_mb(pid, "VmRSS"))
             await asyncio.sleep(_SAMPLE_S)
     return sum(person.result() for person in people), rss_mb
 
@@ -230,7 +230,7 @@ def _received(data: Path) -> int:
         database.close()
 
 
-def _resident_mb(pid: int, name: str) -> float:
+def resident_mb(pid: int, name: str) -> float:
     """Return a figure of a process's memory as the kernel keeps it."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{name}:"):

@@ -2,7 +2,8 @@
 
 Run as a process of its own: `python -m scripts.lab.emulator CONTROL NEAR FAR SEED`, three inherited
 descriptors. Commands are JSON lines on CONTROL, each answered by one line:
-`{"shape": [up, down]}`, `{"cut": true}`, `{"schedule": [[from_s, to_s], ...]}`, `{"counts": null}`.
+`{"shape": [up, down]}`, `{"cut": true}`, `{"schedule": [[from_s, to_s], ...]}`, `{"counts": null}`,
+`{"cut_after": bytes}` that arrived from the near end, `{"is_cut": null}`.
 """
 
 import json
@@ -34,6 +35,7 @@ class Emulator:
         rng = random.Random(seed)
         self.lines = {near: Line(Shape(), rng), far: Line(Shape(), rng)}
         self._exits = {near: far, far: near}
+        self._up = self.lines[near]
         # When to cut (True) or mend (False), soonest first.
         self._schedule: deque[tuple[float, bool]] = deque()
 
@@ -72,6 +74,9 @@ class Emulator:
         for entrance, line in self.lines.items():
             for packet in line.due(now_s):
                 os.write(self._exits[entrance], packet)
+            if line.is_cut:
+                # A line that cut itself takes the other direction along.
+                self._cut(True)
 
     def _follow_schedule(self) -> None:
         while self._schedule and self._schedule[0][0] <= time.monotonic():
@@ -103,6 +108,10 @@ class Emulator:
                 starts = [(now_s + from_s, True) for from_s, _ in cuts]
                 ends = [(now_s + to_s, False) for _, to_s in cuts]
                 self._schedule = deque(sorted([*starts, *ends]))
+            case {"cut_after": int(size_bytes)}:
+                self._up.cut_after(size_bytes)
+            case {"is_cut": _}:
+                return self._up.is_cut
             case {"counts": _}:
                 return [asdict(line.counts) for line in self.lines.values()]
         return None

@@ -68,8 +68,9 @@ class Host:
     def close(self) -> None:
         """Kill what still runs here."""
         for process in self._started:
-            process.kill()
-            process.wait()
+            # Its pipes are closed afterwards.
+            with process:
+                process.kill()
 
 
 class Lab:
@@ -82,6 +83,10 @@ class Lab:
         self._control = control
         self._answers = control.makefile("rb")
 
+    def close(self) -> None:
+        """Listen to the emulator no more."""
+        self._answers.close()
+
     def shape(self, up: Shape, down: Shape | None = None) -> None:
         """Shape the line from now on; down is like up unless given."""
         self._tell({"shape": [asdict(up), asdict(down or up)]})
@@ -89,6 +94,14 @@ class Lab:
     def cut(self, is_cut: bool) -> None:
         """Cut the line, which loses what is on the way, or mend it."""
         self._tell({"cut": is_cut})
+
+    def cut_after(self, size_bytes: int) -> None:
+        """Cut the line once so many more bytes have arrived from the near end."""
+        self._tell({"cut_after": size_bytes})
+
+    def is_cut(self) -> bool:
+        """Tell whether the line is cut just now."""
+        return bool(self._tell({"is_cut": None}))
 
     def schedule(self, cuts: Sequence[tuple[float, float]]) -> None:
         """Cut from and to these seconds after now, instead of what was planned before."""
@@ -131,6 +144,7 @@ def open_lab(up: Shape = _FREE, down: Shape | None = None, *, seed: int = 1) -> 
         stack.callback(control.shutdown, socket.SHUT_RDWR)
         inside.close()
         lab = Lab(near, far, control)
+        stack.callback(lab.close)
         lab.shape(up, down)
         yield lab
 

@@ -58,6 +58,7 @@ class Line:
 
     Attributes:
         counts: since the start.
+        is_cut: nothing gets through.
     """
 
     def __init__(self, shape: Shape, rng: random.Random) -> None:
@@ -65,7 +66,9 @@ class Line:
         self.shape = shape
         self.counts = Counts()
         self._rng = rng
-        self._is_cut = False
+        self.is_cut = False
+        # So many bytes arrive at most; the packet that would exceed them cuts the line.
+        self._bytes_max: int | None = None
         self._is_bad = False
         self._free_at_s = 0.0
         self._last_arrival_s = 0.0
@@ -76,7 +79,8 @@ class Line:
 
     def cut(self, is_cut: bool) -> None:
         """Cut the line, which loses all that is on the way, or mend it."""
-        self._is_cut = is_cut
+        self.is_cut = is_cut
+        self._bytes_max = None
         if is_cut:
             self.counts.cut += len(self._on_way)
             self._on_way.clear()
@@ -84,12 +88,16 @@ class Line:
             self._queued_bytes = 0
             self._free_at_s = 0.0
 
+    def cut_after(self, size_bytes: int) -> None:
+        """Cut the line once so many more bytes have arrived, within a packet if need be."""
+        self._bytes_max = self.counts.delivered_bytes + size_bytes
+
     def offer(self, packet: bytes, now_s: float) -> None:
         """Take a packet from the sender."""
         counts, shape = self.counts, self.shape
         counts.packets += 1
         counts.bytes += len(packet)
-        if self._is_cut:
+        if self.is_cut:
             counts.cut += 1
             return
         while self._queue and self._queue[0][0] <= now_s:
@@ -114,7 +122,13 @@ class Line:
         """Return the packets that have arrived."""
         arrived: list[bytes] = []
         while self._on_way and self._on_way[0][0] <= now_s:
-            packet = self._on_way.popleft()[1]
+            packet = self._on_way[0][1]
+            if self._bytes_max is not None and self._bytes_max < (
+                self.counts.delivered_bytes + len(packet)
+            ):
+                self.cut(is_cut=True)
+                break
+            self._on_way.popleft()
             self.counts.delivered += 1
             self.counts.delivered_bytes += len(packet)
             arrived.append(packet)

@@ -8,6 +8,8 @@ import pytest
 from crypto.certificates import OFFICE_KEY_OID
 from node.cli import _parser
 from node.config import Config
+from node.link import _TURN_S_MAX
+from node.slots import DIAL_EVERY_S, DIALS_AT_ONCE, START_S, STARTING_MAX
 from schemas.limits import (
     CHUNK_BYTES,
     CHUNK_NAME_BYTES,
@@ -27,6 +29,7 @@ from schemas.limits import (
 )
 from schemas.wire import _KINDS, DICTIONARY_NAME_BYTES, REFERENCE_BYTES_MAX
 from sync.framing import _WINDOW_BYTES_MAX
+from sync.log import HEAD_STEP
 from sync.receiver import _REFERENCES_MAX
 from sync.session import POLL_MS, RETRY_MS
 from sync.tokens import _NEAR, Token
@@ -72,7 +75,17 @@ def test_the_protocol_names_the_limits_in_force() -> None:
     assert f"first {CHUNK_NAME_BYTES} bytes of the SHA-256" in PROTOCOL
     assert f"{RETRY_MS // 1000} s" in PROTOCOL
     assert f"{POLL_MS // 60_000} minutes" in PROTOCOL
+    assert f"multiples of {HEAD_STEP:,} leaves" in PROTOCOL
     assert OFFICE_KEY_OID.dotted_string in PROTOCOL
+
+
+def test_the_protocol_names_the_start_slots_in_force() -> None:
+    text = " ".join(PROTOCOL.split())
+    assert f"no more than {_TURN_S_MAX} s for an answer" in text
+    assert f"lets {STARTING_MAX} children begin at once" in text
+    assert f"in use, for {START_S:g} s at most" in text
+    assert f"dial {DIALS_AT_ONCE} times in a row, then once in {DIAL_EVERY_S:g} s" in text
+    assert f"lets {STARTING_MAX} in at a time" in " ".join(OPERATIONS.split())
 
 
 def test_every_token_of_packed_frames_is_in_the_protocol() -> None:

@@ -9,10 +9,13 @@ from typing import Any
 import cbor2
 import zstandard
 
+from tests.independent.change_reader import Refused, need
 from tests.independent.outline_reader import Cursor, Outline, change, leb, read_outline, trace
 
+PAST_SIZE_BYTES_MAX, INFLATED_SIZE_BYTES_MAX, LEAVES_MAX = 131_072, (1 << 20) + 4_096, 512
+
 TOKEN = re.compile(
-    rb"\xff(?:(\x00)|([\x01\x02\x03].)|\x04(.{16})|\x05(.{12})|\x06(.{32}))", re.DOTALL
+    rb"\xff(?:(\x00)|([\x01\x02\x03].)|\x04(.{16})|\x05(.{12})|\x06(.{32}))|\xff", re.DOTALL
 )
 
 
@@ -20,7 +23,7 @@ def inflate(data: bytes, dictionary: bytes, past: Sequence[bytes]) -> bytes:
     """Return the columns of a packed frame."""
     help_ = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
     if past:
-        assert sum(map(len, past)) <= 131_072
+        need(sum(map(len, past)) <= PAST_SIZE_BYTES_MAX, "past is too long")
         help_ = zstandard.ZstdCompressionDict(
             dictionary + b"".join(past), dict_type=zstandard.DICT_TYPE_RAWCONTENT
         )
@@ -30,45 +33,44 @@ def inflate(data: bytes, dictionary: bytes, past: Sequence[bytes]) -> bytes:
         max_window_size=2 << 20,
     ).stream_reader(data)
     with reader:
-        return reader.read((1 << 20) + 4_096)
+        try:
+            data = reader.read(INFLATED_SIZE_BYTES_MAX + 1)
+        except zstandard.ZstdError as error:
+            raise Refused("frame does not inflate") from error
+    need(len(data) <= INFLATED_SIZE_BYTES_MAX, "frame inflates too far")
+    return data
 
 
 def read_frame(data: bytes, dictionary: bytes, before: Sequence[bytes]) -> list[bytes]:
     """Return the leaves of a frame that follows all leaves before it."""
     head = Cursor(data)
-    needed = head.number()
-    count = head.number() if needed else 0
-    assert needed <= min(256, len(before))
-    born = [head.take(10) for _ in range(head.number())]
+    needed = head.number(min(256, len(before)))
+    count = head.number(LEAVES_MAX, 1) if needed else 0
+    born = [head.take(10) for _ in range(head.number(LEAVES_MAX))]
     past = [trace(leaf) for leaf in before[len(before) - needed :]]
     cursor = Cursor(inflate(head.rest(), dictionary, past))
-    tags = cursor.take(cursor.number())
-    assert not needed or count == len(tags)
+    tags = cursor.take(cursor.number(LEAVES_MAX, 1))
+    need(not needed or count == len(tags), "frame holds other leaves than it says")
+    need(all(tag < 64 and (tag & 1 or not tag) for tag in tags), "unknown tag")
     changes = [tag for tag in tags if tag]
-    writers = [cursor.number() for _ in changes]
+    writers = [cursor.number(1 << 32) for _ in changes]
     times = list(accumulate(cursor.signed() for _ in changes))
-    clocks = [ms << 16 | cursor.number() for ms in times]
-    backs = [0 if tag & 2 else cursor.number() for tag in changes]
-    documents = [
-        b""
-        if not tag & 2
-        else cursor.take(16)
-        if tag & 32
-        else (ms + cursor.signed()).to_bytes(6, "big") + born.pop(0)
-        for tag, ms in zip(changes, times, strict=True)
-    ]
-    assert not born
+    clocks = [ms << 16 | cursor.number(0xFFFF) for ms in times]
+    need(all(0 <= clock < 1 << 63 for clock in clocks), "clock reading is out of range")
+    backs = [0 if tag & 2 else cursor.number(smallest=1) for tag in changes]
+    documents = [document_of(cursor, tag, ms, born) for tag, ms in zip(changes, times, strict=True)]
+    need(not born, "an id without a document")
     deps = [
-        [cursor.take(32) for _ in range(cursor.number())] if tag & 4 else None for tag in changes
+        [cursor.take(32) for _ in range(cursor.number(64))] if tag & 4 else None for tag in changes
     ]
-    actors = [cursor.take(cursor.number()) if tag & 8 else None for tag in changes]
+    actors = [cursor.take(cursor.number(1_000)) if tag & 8 else None for tag in changes]
     lengths = [cursor.number() for tag in tags if not tag & 16]
     bodies = iter([cursor.take(length) for length in lengths])
     outlines = [read_outline(cursor) for tag in tags if tag & 16]
     for _, _, _, steps in outlines:
         for step in steps:
             step.extend([cursor.text()] if step[0] == 8 or (step[0] < 8 and step[3] == 6) else [])
-    assert not cursor.take(1)
+    need(not cursor.rest(), "bytes follow the leaves")
     said = iter(outlines)
     rows = zip(writers, clocks, backs, documents, deps, actors, strict=True)
     leaves = list(before)
@@ -78,6 +80,19 @@ def read_frame(data: bytes, dictionary: bytes, before: Sequence[bytes]) -> list[
     return leaves[len(before) :]
 
 
+def document_of(cursor: Cursor, tag: int, ms: int, born: list[bytes]) -> bytes:
+    """Return the id of a new document; nothing for another."""
+    if not tag & 2:
+        return b""
+    if tag & 32:
+        return cursor.take(16)
+    ms += cursor.signed()
+    need(born and 0 <= ms < 1 << 48, "a document without an id")
+    rest = born.pop(0)
+    need(rest[0] >> 4 == 7 and rest[2] >> 6 == 2, "an id of another version")
+    return ms.to_bytes(6, "big") + rest
+
+
 def declared(leaves: Sequence[bytes], number: int) -> tuple[bytes, bytes, int]:
     """Return node, device and epoch of a writer."""
     for leaf in leaves:
@@ -85,7 +100,7 @@ def declared(leaves: Sequence[bytes], number: int) -> tuple[bytes, bytes, int]:
         if (kind, declares) == (1, number):
             node, device, epoch, *_ = cbor2.loads(body)
             return node, device, epoch
-    raise AssertionError("no such writer")
+    raise Refused("writer has not been declared")
 
 
 def build(
@@ -99,6 +114,7 @@ def build(
     actor: bytes | None,
 ) -> bytes:
     """Return the leaf that follows these."""
+    need(back <= len(leaves), "leaf builds on one that has not come")
     earlier = cbor2.loads(leaves[-back]) if back else None
     if earlier is not None:
         document = earlier[2]
@@ -137,15 +153,19 @@ def expand(
     if whole_uuid:
         return uuid(whole_uuid)
     if not short:
+        need(whole_event or digest, "token that says nothing")
         return bytes((whole_event or digest).hex(), "ascii")
     token, k = short
     if token == 3:
+        need(k < min(32, len(leaves) + 1), "document of a leaf too far back")
         return uuid(document if k == 0 else cbor2.loads(leaves[-k])[2])
+    need(token <= len(events), "event of an earlier leaf where there is none")
     clock, device = events[token - 1]
     return ((clock + k).to_bytes(8, "big") + device[:4]).hex().encode()
 
 
 def uuid(raw: bytes) -> bytes:
     """Return a document id as text."""
+    need(len(raw) == 16, "no document id")
     text = raw.hex()
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:])).encode()

@@ -12,6 +12,9 @@ MESSAGES_SIZE_BYTES_MAX = (1 << 20) + (64 << 10)
 NUMBER_MAX, EPOCH_MAX = 1 << 53, 1 << 32
 OFFERS_MAX, DICTIONARIES_MAX, GAPS_MAX, COSIGNATURES_MAX, LEAVES_MAX = 4_096, 16, 256, 8, 512
 PART_SIZE_BYTES_MIN, LEAF_SIZE_BYTES_MAX = 1_000, 1 << 20
+PACKED_SIZE_BYTES_MAX = LEAF_SIZE_BYTES_MAX + (8 << 10)
+FILE_SIZE_BYTES_MAX, CHUNK_SIZE_BYTES_MAX = 50 << 20, 1_152
+DEPTH_MAX, REFERENCES_MAX = 8, 1 << 20
 SIMPLE = {20: False, 21: True, 22: None}
 
 Form = Callable[[Any], object]
@@ -22,16 +25,16 @@ def write(kind: int, *items: Any) -> bytes:
     return cbor2.dumps([kind, *items], canonical=True)
 
 
-def read(data: bytes) -> list[Message]:
+def read(whole: bytes) -> list[Message]:
     """Return all messages of a WebSocket message, or none: one that is malformed spoils it.
 
     Raises:
         Refused: the link has to be closed.
     """
-    need(data and len(data) <= MESSAGES_SIZE_BYTES_MAX, "empty, or too long")
-    reader, messages = Reader(data), list[Message]()
+    need(whole and len(whole) <= MESSAGES_SIZE_BYTES_MAX, "empty, or too long")
+    reader, messages = Reader(whole), list[Message]()
     while reader.left:
-        message = item(reader)
+        message = item(reader, DEPTH_MAX)
         need(isinstance(message, list) and message, "not an array")
         kind, *items = message
         need(type(kind) is int and kind in FORMS, "message of an unknown kind")
@@ -40,7 +43,7 @@ def read(data: bytes) -> list[Message]:
     return messages
 
 
-def item(reader: Reader) -> Any:
+def item(reader: Reader, depth: int) -> Any:
     """Read one item of CBOR; only what section 7.1 names."""
     head = reader.take(1)[0]
     major, count = head >> 5, head & 31
@@ -53,12 +56,15 @@ def item(reader: Reader) -> Any:
     if major in (0, 1):
         return -1 - count if major else count
     if major in (2, 3):
-        data = reader.take(count)
-        return data if major == 2 else text_of(data)
+        found = reader.take(count)
+        return found if major == 2 else text_of(found)
     need(major in (4, 5) and count <= reader.left, "item of another type, or too long")
+    need(depth, "nested too deep")
     if major == 4:
-        return [item(reader) for _ in range(count)]
-    return dict(pairs(reader, count))
+        return [item(reader, depth - 1) for _ in range(count)]
+    found_pairs = list(pairs(reader, count, depth - 1))
+    need(len(dict(found_pairs)) == count, "key stands twice")
+    return dict(found_pairs)
 
 
 def text_of(data: bytes) -> str:
@@ -68,28 +74,35 @@ def text_of(data: bytes) -> str:
         raise Refused("text is not UTF-8") from error
 
 
-def pairs(reader: Reader, count: int) -> Iterator[tuple[Any, Any]]:
+def pairs(reader: Reader, count: int, depth: int) -> Iterator[tuple[Any, Any]]:
     for _ in range(count):
-        key = item(reader)
-        need(isinstance(key, int | str | bytes), "key of a map")
-        yield key, item(reader)
+        key = item(reader, depth)
+        need(isinstance(key, str | bytes), "key of a map")
+        yield key, item(reader, depth)
 
 
 # Forms
 
 
-def number(largest: int = NUMBER_MAX, smallest: int = 0) -> Form:
+def number(largest: int = NUMBER_MAX) -> Form:
     def check(value: Any) -> None:
-        need(type(value) is int and smallest <= value <= largest, "not a number, or out of range")
+        need(type(value) is int and 0 <= value <= largest, "not a number, or out of range")
 
     return check
 
 
 def octets(*sizes: int) -> Form:
-    """Return a form of byte strings; without sizes, of any."""
+    """Return a form of byte strings of these sizes."""
 
     def check(value: Any) -> None:
-        need(isinstance(value, bytes) and (not sizes or len(value) in sizes), "byte string")
+        need(isinstance(value, bytes) and len(value) in sizes, "byte string of another size")
+
+    return check
+
+
+def data(largest: int) -> Form:
+    def check(value: Any) -> None:
+        need(isinstance(value, bytes) and len(value) <= largest, "not bytes, or too many")
 
     return check
 
@@ -119,8 +132,9 @@ def row(*forms: Form) -> Form:
     return check
 
 
-def purpose(value: Any) -> None:
-    need(value in ("up", "down"), "purpose is unknown")
+def offer(value: Any) -> None:
+    OFFER(value)
+    need(value[3] <= value[4], "offer starts behind its end")
 
 
 def frame(items: Any) -> None:
@@ -131,27 +145,28 @@ def frame(items: Any) -> None:
     number(1 + DICTIONARIES_MAX)(items[3])
     if items[3] == 0:
         need(len(items) == 5, "part of plain leaves")
-        array(octets(), LEAVES_MAX, 1)(items[4])
-        need(all(len(leaf) <= LEAF_SIZE_BYTES_MAX for leaf in items[4]), "leaf is too long")
+        array(data(LEAF_SIZE_BYTES_MAX), LEAVES_MAX, 1)(items[4])
         return
-    octets()(items[4])
+    data(PACKED_SIZE_BYTES_MAX)(items[4])
+    need(items[4], "frame without bytes")
     if len(items) == 7:
         offset, total = items[5:]
-        number()(offset)
-        number()(total)
+        number(PACKED_SIZE_BYTES_MAX)(offset)
+        number(PACKED_SIZE_BYTES_MAX)(total)
         end = offset + len(items[4])
         need(offset < end <= total, "part lies outside, or is empty")
         need(end == total or len(items[4]) >= PART_SIZE_BYTES_MIN, "part is too short")
 
 
 LOG = octets(1, 2, 3, 4, 16)
-OFFER = row(octets(0, 32), purpose, number(EPOCH_MAX), number(), number(), number(), number())
+OFFER = row(octets(0, 32), text(80), number(EPOCH_MAX), number(), number(), number(), number())
+SIZE = number(FILE_SIZE_BYTES_MAX)
 FORMS: dict[int, Form] = {
     HELLO: row(
-        number(1, 1),
+        number(255),
         number(),
-        number(),
-        array(OFFER, OFFERS_MAX),
+        number(REFERENCES_MAX),
+        array(offer, OFFERS_MAX),
         array(octets(8), DICTIONARIES_MAX),
     ),
     FRAME: frame,
@@ -162,7 +177,7 @@ FORMS: dict[int, Form] = {
         array(row(number(), number()), GAPS_MAX),
         array(row(octets(0, 32), number(), number(), octets(64)), COSIGNATURES_MAX),
     ),
-    WANT: row(octets(32), number(), number()),
-    CHUNK: row(octets(8), number(), number(), octets()),
+    WANT: row(octets(32), SIZE, SIZE),
+    CHUNK: row(octets(8), SIZE, SIZE, data(CHUNK_SIZE_BYTES_MAX)),
     PROBLEM: row(text(60), text(500), octets(0, 1, 2, 3, 4, 16)),
 }

@@ -8,6 +8,8 @@ from typing import Any
 
 import cbor2
 
+from tests.independent.change_reader import Refused, need
+
 VALUES = (0, 1, 1, 1, 16, 12, 32)
 
 Place = tuple[int, int] | None
@@ -32,21 +34,24 @@ class Cursor:
 
     def take(self, size: int) -> bytes:
         """Return the next bytes."""
-        return self.stream.read(size)
+        data = self.stream.read(size)
+        need(len(data) == size, "frame is cut short")
+        return data
 
     def rest(self) -> bytes:
         """Return all that is left."""
         return self.stream.read()
 
-    def number(self) -> int:
+    def number(self, largest: int = (1 << 64) - 1, smallest: int = 0) -> int:
         """Return the next number."""
-        value = shift = 0
-        while True:
+        value = 0
+        for shift in range(0, 70, 7):
             byte = self.take(1)[0]
             value |= (byte & 0x7F) << shift
-            shift += 7
             if byte < 0x80:
+                need(smallest <= value <= largest, "number is out of range")
                 return value
+        raise Refused("number is too long")
 
     def signed(self) -> int:
         """Return the next number that was written zigzag."""
@@ -62,10 +67,10 @@ class Cursor:
         """Return the next text, its tokens as they are."""
         found = b""
         while (byte := self.take(1)) != b"\0":
-            assert byte
             found += byte
             if byte == b"\xff":
                 token = self.take(1)
+                need(token[0] < len(VALUES), "unknown token")
                 found += token + self.take(VALUES[token[0]])
         return found
 
@@ -75,14 +80,15 @@ def read_outline(cursor: Cursor) -> Outline:
     seq, start = cursor.number(), cursor.signed()
     actors = [cursor.number() or cursor.take(cursor.number()) for _ in range(cursor.number())]
     steps: list[list[Any]] = []
-    for _ in range(cursor.number()):
-        action, target = cursor.number(), cursor.place()
+    for _ in range(cursor.number(200_000, 1)):
+        action, target = cursor.number(9), cursor.place()
         if action >= 8:
-            assert target
+            need(target, "letters of no text")
             steps.append([action, target, cursor.place()])
             steps[-1] += [cursor.number()] if action == 9 else []
             continue
         key, meta = cursor.text(), cursor.number()
+        need(meta & 15 != 6 or meta == 6, "a text with its length")
         value = b"" if meta == 6 else cursor.take(meta >> 4)
         replaced = [(cursor.number(), cursor.number()) for _ in range(cursor.number())]
         steps.append([action, target, key, meta, value, replaced])
@@ -120,8 +126,17 @@ def change(outline: Outline, earlier: Any, plain: Callable[[bytes], bytes]) -> b
     start += last + 1
     actors = [known[actor - 1] if isinstance(actor, int) else actor for actor in named]
     rows: list[Row] = []
+    going_on: Any = None
     for step in steps:
+        action, place = step[0], step[2]
+        need(action < 8 or going_on != (action, place), "two steps that are one")
         rows += operations(step, start + len(rows), plain)
+        need(len(rows) <= 200_000, "too many operations")
+        going_on = None
+        if action == 8:
+            going_on = (8, (0, start + len(rows) - 1))
+        elif action == 9:
+            going_on = (9, (place[0], place[1] + step[3]))
     head = leb(seq) + leb(start) + b"\0\0" + leb(len(actors))
     columns = {number: data for number, data in encode(rows).items() if data}
     specs = b"".join(leb(number) + leb(len(data)) for number, data in columns.items())
@@ -139,11 +154,13 @@ def operations(step: list[Any], number: int, plain: Callable[[bytes], bytes]) ->
     action, target, *rest = step
     if action == 9:
         (actor, first), count = rest
+        need(0 < count <= 200_000, "no letters, or too many")
         ids = [(actor, first + k) for k in range(count)]
         return [(target, letter, False, 3, 0, b"", [letter]) for letter in ids]
     if action == 8:
         after, text = rest
         letters = [letter.encode() for letter in plain(text).decode()]
+        need(letters, "no letters")
         keys = [after or (None, 0), *((0, number + k) for k in range(len(letters) - 1))]
         return [
             (target, key, True, 1, len(letter) << 4 | 6, letter, [])
@@ -224,7 +241,7 @@ def trace(data: bytes) -> bytes:
         raw = inside.rest()
         seq, start, steps = steps_of(raw)
         again = change((seq, start - 1, list(actors[1:]), steps), None, lambda text: text)
-    except (AssertionError, ValueError, TypeError, IndexError):
+    except (AssertionError, Refused, ValueError, TypeError, IndexError):
         return data
     if kind or again != raw:
         return data

@@ -204,12 +204,13 @@ class Peer:
     def _hello(
         self,
         _now_ms: int,
-        _version: int,
+        version: int,
         _clock_ms: int,
         first: int,
         offers: list[list[Any]],
         dictionaries: list[bytes],
     ) -> Iterator[bytes]:
+        need(version == 1, "another version")
         need(first == len(self._offers), "offers are not counted on")
         self._heard = dictionaries
         for owner, purpose, epoch, start, *_ in offers:

@@ -11,7 +11,8 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.independent.messages import MESSAGES_SIZE_BYTES_MAX
+from tests.independent import messages
+from tests.independent.messages import MESSAGES_SIZE_BYTES_MAX, Message
 from tests.independent.peer import Peer
 from tests.independent.record_checker import Place, may_issue, read_chain
 
@@ -38,9 +39,9 @@ class Contact:
         self.parent = parent
         self._socket = socket
 
-    async def say(self, *messages: bytes) -> None:
+    async def say(self, *parts: bytes) -> None:
         """Send messages, each WebSocket message one."""
-        for each in messages:
+        for each in parts:
             await self._socket.send_bytes(each)
 
     async def talk(
@@ -51,6 +52,17 @@ class Contact:
             while not until(peer):
                 data = await self._socket.receive_bytes()
                 await self.say(*peer.take(data, now_ms()))
+
+    async def hear(self) -> list[Message]:
+        """Return the messages of the next WebSocket message."""
+        async with asyncio.timeout(20):
+            return messages.read(await self._socket.receive_bytes())
+
+    async def wait_closed(self) -> None:
+        """Hear without answering until the other side closes the link."""
+        async with asyncio.timeout(20):
+            while (await self._socket.receive()).type is aiohttp.WSMsgType.BINARY:
+                continue
 
 
 def now_ms() -> int:

@@ -23,6 +23,7 @@ from tests.independent import forger
 from tests.independent.document_reader import read_document
 from tests.independent.enrolment import Office
 from tests.independent.forger import Signer
+from tests.independent.messages import FRAME, HELLO, PROBLEM, write
 from tests.independent.peer import CODING_DICTIONARY, CODING_PACKED, CODING_PLAIN, Peer
 from tests.independent.peer_link import Contact, dialled, now_ms
 from tests.node.places import Running, make_centre, make_province, running, set_parent
@@ -236,3 +237,54 @@ def test_the_centres_cosignature_reaches_it_through_the_province(
                 await story(node)
 
     asyncio.run(run())
+
+
+def test_it_learns_what_a_node_understands_before_the_node_refuses_what_it_does_not(
+    province: Path, office: Office
+) -> None:
+    leaves = a_log(office.me)
+
+    async def story(node: Running) -> None:
+        async with dialled(node.port, office.context, office.root) as contact:
+            peer = Peer(office.me, contact.parent, office.root, leaves, {}, [b"of another program"])
+            frame = write(FRAME, b"\0", 2, 0, CODING_DICTIONARY, b"\0packed with it")
+            await contact.say(peer.greet(now_ms()) + frame)
+            heard = [await contact.hear(), await contact.hear()]
+            assert [kind for (kind, _), *_ in heard] == [HELLO, PROBLEM]
+            assert heard[1][0][1][0] == "dictionary_unknown"
+
+    meet(province, story)
+
+
+def test_what_it_says_it_understands_is_remembered_though_it_ends_the_link_with_it(
+    province: Path, office: Office
+) -> None:
+    leaves = a_log(office.me)
+    (dictionary,) = (files("sync") / "dictionaries").iterdir()
+
+    async def story(node: Running) -> None:
+        async with dialled(node.port, office.context, office.root) as contact:
+            peer = Peer(
+                office.me, contact.parent, office.root, leaves, {}, [dictionary.read_bytes()]
+            )
+            await contact.say(peer.greet(now_ms()), *peer.send(CODING_PLAIN))
+            await contact.talk(peer, lambda peer: peer.cosigned)
+            await node.wait_for_rows("cases", 1)
+        await issue_directive(node, office.code)
+        for expected in (CODING_DICTIONARY, CODING_PACKED):
+            async with dialled(node.port, office.context, office.root) as contact:
+                assert await coding_of_a_frame(contact) == expected
+                peer = Peer(office.me, contact.parent, office.root, leaves)
+                problem = write(PROBLEM, "dictionary_unknown", "it is lost", b"")
+                await contact.say(peer.greet(now_ms()) + problem)
+                await contact.wait_closed()
+
+    meet(province, story)
+
+
+async def coding_of_a_frame(contact: Contact) -> int:
+    """Return how the first frame that a node sends unasked is packed."""
+    while True:
+        for kind, items in await contact.hear():
+            if kind == FRAME:
+                return int(items[3])

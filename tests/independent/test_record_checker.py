@@ -148,7 +148,7 @@ def test_the_record_of_a_case_holds_and_says_the_same_to_both(world: World) -> N
     assert "topic" not in ours["fields"]
     heads = [(log["code"], log["size"], log["cosigned"]) for log in ours["logs"]]
     assert heads == [
-        (each.owner.code, each.size, [(by.code, at) for by, at in each.cosigners])
+        (each.owner.code, each.head.size, [(by.code, at) for by, at in each.cosigners])
         for each in theirs.attestations
     ]
     cosigners = {log["purpose"]: [code for code, _ in log["cosigned"]] for log in ours["logs"]}

@@ -58,6 +58,21 @@ def test_what_the_queue_cannot_hold_is_dropped_and_later_packets_get_in_again() 
     assert len(line.due(60.0)) == 3
 
 
+def test_a_line_is_cut_within_the_packet_that_holds_the_byte() -> None:
+    line = Line(Shape(), random.Random(0))
+    line.offer(bytes(1_000), 0.0)
+    assert len(line.due(0.0)) == 1
+    line.cut_after(1_500)
+    for _ in range(3):
+        line.offer(bytes(1_000), 1.0)
+    assert len(line.due(1.0)) == 1
+    assert line.is_cut
+    assert line.counts.cut == 2
+    line.cut(is_cut=False)
+    line.offer(bytes(1_000), 2.0)
+    assert len(line.due(2.0)) == 1
+
+
 @pytest.mark.parametrize("burst", [1.0, 3.0, 10.0])
 @pytest.mark.parametrize("loss", [0.05, 0.2, 0.3])
 def test_losses_have_the_share_and_the_runs_asked_for(loss: float, burst: float) -> None:

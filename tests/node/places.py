@@ -2,17 +2,20 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+
+from aiohttp import web
 
 from crypto.certificates import chain_from_pem
 from node.app import Node
 from node.clock import Clock
 from node.config import Config, read_config, write_config
 from node.folder import init_folder, install_chain, sign_request
-from node.link import Downlink
+from node.link import PATH, Downlink
 from node.registration import RegisteredVisit, register_visit
 from node.requests import PersonEntry, PetitionEntry, RegisterVisit
 from node.station import open_station
@@ -20,6 +23,8 @@ from schemas.codes import CaseType, IdentityType, Tier
 from sync.replica import Author
 
 DAY_MS = 24 * 3_600 * 1_000
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_centre(folder: Path, at_ms: int | None = None) -> None:
@@ -178,3 +183,17 @@ async def running(folder: Path) -> AsyncIterator[Running]:
         if listener is not None:
             await listener.close()
         await node.close()
+
+
+@asynccontextmanager
+async def serving(handler: Handler, context: ssl.SSLContext | None) -> AsyncIterator[int]:
+    """Listen in a parent's place and let a handler answer whoever dials; yields the port."""
+    app = web.Application()
+    app.router.add_get(PATH, handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()

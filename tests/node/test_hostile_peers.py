@@ -5,9 +5,7 @@ Method: the real link over real TLS, against parents and children that do what o
 
 import asyncio
 import json
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -21,10 +19,16 @@ from node.tls import server_context
 from schemas.wire import Head, Hello, Message, encode_message
 from sync.blobs import BlobFiles
 from sync.session import Session
-from tests.node.places import make_centre, make_commune, make_province, running, set_parent
+from tests.node.places import (
+    make_centre,
+    make_commune,
+    make_province,
+    running,
+    serving,
+    set_parent,
+)
 
 _ASKED = encode_message(Head(log=bytes(16), size=1, root=bytes(32), signature=bytes(64)))
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def _places(folder: Path) -> tuple[Path, Path]:
@@ -32,19 +36,6 @@ def _places(folder: Path) -> tuple[Path, Path]:
     make_province(folder / "province", folder / "centre")
     make_commune(folder / "commune", folder / "province")
     return folder / "province", folder / "commune"
-
-
-@asynccontextmanager
-async def _serving(handler: _Handler, context: ssl.SSLContext | None) -> AsyncIterator[int]:
-    app = web.Application()
-    app.router.add_get(PATH, handler)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
 
 
 async def _greet(request: web.Request) -> web.StreamResponse:
@@ -76,7 +67,7 @@ def test_a_parent_that_hangs_up_at_once_or_says_text_is_dialled_again(tmp_path: 
 
     async def story() -> None:
         for handler in (_hang_up, _say_text):
-            async with _serving(handler, server_context(open_folder(province_at))) as port:
+            async with serving(handler, server_context(open_folder(province_at))) as port:
                 set_parent(commune_at, port)
                 async with running(commune_at) as commune:
                     await commune.wait_for(lambda at: at.link_code() != "")
@@ -90,12 +81,12 @@ def test_a_parent_that_leads_to_a_line_without_certificates_gets_nothing(tmp_pat
     province_at, commune_at = _places(tmp_path)
 
     async def story() -> None:
-        async with _serving(_greet, None) as plain:
+        async with serving(_greet, None) as plain:
 
             async def lead_away(_: web.Request) -> web.StreamResponse:
                 raise web.HTTPFound(f"http://127.0.0.1:{plain}{PATH}")
 
-            async with _serving(lead_away, server_context(open_folder(province_at))) as port:
+            async with serving(lead_away, server_context(open_folder(province_at))) as port:
                 set_parent(commune_at, port)
                 async with running(commune_at) as commune:
                     await commune.register("Đòi đất")
@@ -122,7 +113,7 @@ def test_a_node_stops_when_it_is_told_even_while_its_link_breaks(tmp_path: Path)
     province_at, commune_at = _places(tmp_path)
 
     async def story() -> None:
-        async with _serving(_say_text, server_context(open_folder(province_at))) as port:
+        async with serving(_say_text, server_context(open_folder(province_at))) as port:
             set_parent(commune_at, port)
             for number in range(30):
                 async with asyncio.timeout(10), running(commune_at):

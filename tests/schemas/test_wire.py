@@ -44,6 +44,7 @@ from schemas.wire import (
     Offer,
     Priority,
     Problem,
+    Revoked,
     Want,
     decode_messages,
     encode_message,
@@ -136,6 +137,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         detail=st.text(max_size=500),
         log=st.just(b"") | named,
     ),
+    st.builds(Revoked, statement=st.binary(max_size=300)),
 )
 
 LOG, KEY, NAME = b"l" * 16, b"k" * 32, b"n" * 8
@@ -158,6 +160,7 @@ SAMPLES: tuple[Message, ...] = (
     Want(sha256=KEY, offset=0, length=1),
     Chunk(sha256=NAME, offset=0, total=4, data=b"data"),
     Problem(code="log_forked", detail="Hai chuyện khác nhau", log=LOG),
+    Revoked(statement=b"said"),
 )
 
 

@@ -23,6 +23,10 @@ _PACK_SEEDS: Final = 40
 # Lines are short and rare; most goes by boat.
 _BOATS: Final = Plan(packs=40, link_up_ms=MINUTE_MS, link_down_ms=HOUR_MS)
 
+_REVOKED_SEEDS: Final = 60
+# Some go by stick, too: that way a revoked node still reaches somebody.
+_STOLEN: Final = Plan(revocations=3, packs=12)
+
 
 def tell(seed: int, folder: Path, plan: Plan | None = None) -> World:
     """Run one story to its end; a failure names its seed."""
@@ -57,6 +61,17 @@ def test_packs_late_twice_or_never_between_contacts_break_no_promise(
         happened += tell(seed, tmp_path, _BOATS).counts
     assert happened["packs taken"] > 10 * _SEEDS_PER_TEST
     assert happened["crashes"] > _SEEDS_PER_TEST
+
+
+@pytest.mark.parametrize("first", range(30_000, 30_000 + _REVOKED_SEEDS, _SEEDS_PER_TEST))
+def test_a_revoked_node_that_keeps_sending_changes_nothing_for_the_others(
+    first: int, tmp_path: Path
+) -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(first, first + _SEEDS_PER_TEST):
+        happened += tell(seed, tmp_path, _STOLEN).counts
+    assert happened["revocations"] > _SEEDS_PER_TEST
+    assert happened["apart key_revoked"] > _SEEDS_PER_TEST
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -17,6 +17,7 @@ from sync.inbound import Inbound
 from sync.receiver import Receiver
 from sync.replica import Replica
 from sync.store import Store
+from tests.simulation.identities import PLACES
 from tests.simulation.ledger import BrokenPromise
 from tests.simulation.world import Plan, World
 
@@ -51,12 +52,12 @@ def boasts(patch: pytest.MonkeyPatch) -> None:
 
 def tells_the_neighbour(patch: pytest.MonkeyPatch) -> None:
     """Send every document down to every child."""
-    patch.setattr(replica, "is_within", lambda code, ancestor: True)
+    patch.setattr(replica, "containing", lambda codes: {code for code, _ in PLACES})
 
 
 def keeps_back(patch: pytest.MonkeyPatch) -> None:
     """Send nothing down."""
-    patch.setattr(Replica, "_send_down", lambda self, documents, children: None)
+    patch.setattr(Replica, "_send_down", lambda *_: None)
 
 
 def boasts_by_boat(patch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ from tests.simulation.network import (
 from tests.simulation.nodes import SimulatedNode
 from tests.simulation.packs import send_pack
 from tests.simulation.restores import copy_disk
+from tests.simulation.revocations import check_revoked, revoke_somebody
 from tests.simulation.staff import HABITS, Action, Pen, look_then_edit
 from tests.simulation.storage import Crash, Moment, Trap
 
@@ -62,6 +63,7 @@ class Plan:
 
     Attributes:
         restores: disks of communes that are put back to what they held earlier.
+        revocations: communes whose key counts no longer from then on.
         link_up_ms, link_down_ms: mean length of a contact and of the time without one.
         packs: packs that somebody makes, to arrive late, twice, in parts or never.
         crash_kind, crash_moment: all crashes happen at this kind of statement, if given.
@@ -77,6 +79,7 @@ class Plan:
     clock_jumps: int = 4
     packs: int = 0
     restores: int = 0
+    revocations: int = 0
     is_clean: bool = False
     has_small_limits: bool = True
     crash_kind: str = ""
@@ -95,6 +98,7 @@ class World:
         now_ms: time of the world, from 0; clocks of nodes differ from it.
         ledger: the all-seeing observer.
         counts: what happened how often.
+        revoked: places whose node was revoked; what holds in the end is another question then.
         trace: digest of everything that happened, in order.
     """
 
@@ -112,6 +116,7 @@ class World:
         self.rng = random.Random(seed)
         self.now_ms = 0
         self.counts: Counter[str] = Counter()
+        self.revoked = set[str]()
         self.nodes = {
             code: SimulatedNode(office, folder / code) for code, office in offices().items()
         }
@@ -154,7 +159,8 @@ class World:
             self.schedule()
             self.pass_time(self.plan.length_ms)
             self.heal()
-            check_all(self.nodes, self.ledger, self.rng)
+            check = check_revoked if self.revoked else check_all
+            check(self.nodes, self.ledger, self.rng)
         for log_id, truth in self.ledger.logs.items():
             self.note(f"{log_id.hex()} {len(truth.leaves)} {truth.frontier.root().hex()}")
 
@@ -186,18 +192,18 @@ class World:
                 self.after(self._span(plan.link_down_ms // 2), partial(self._dial, code))
         for _ in range(plan.actions):
             self.after(rng.randrange(plan.length_ms), self._somebody_acts)
-        for _ in range(plan.crashes):
-            self._plan(lambda: self._arm(rng.choice(codes), is_crash=True))
-        for _ in range(plan.disk_faults):
-            self._plan(lambda: self._arm(rng.choice(codes), is_crash=False))
-        for _ in range(plan.power_cuts):
-            self._plan(lambda: self.crash(self.nodes[rng.choice(codes)], "power cut"))
-        for _ in range(plan.clock_jumps):
-            self._plan(self._jump)
-        for _ in range(plan.packs):
-            self._plan(lambda: send_pack(self))
-        for _ in range(plan.restores):
-            self._plan(lambda: copy_disk(self))
+        faults: tuple[tuple[int, Callable[[], None]], ...] = (
+            (plan.crashes, lambda: self._arm(rng.choice(codes), is_crash=True)),
+            (plan.disk_faults, lambda: self._arm(rng.choice(codes), is_crash=False)),
+            (plan.power_cuts, lambda: self.crash(self.nodes[rng.choice(codes)], "power cut")),
+            (plan.clock_jumps, self._jump),
+            (plan.packs, lambda: send_pack(self)),
+            (plan.restores, lambda: copy_disk(self)),
+            (plan.revocations, lambda: revoke_somebody(self)),
+        )
+        for count, fault in faults:
+            for _ in range(count):
+                self._plan(fault)
 
     def heal(self) -> None:
         """Repair everything and run until nobody has anything to say.
@@ -281,6 +287,8 @@ class World:
         contact = self.contacts.get(code)
         if contact is not None and contact.is_open:
             return
+        if self._is_healing and code in self.revoked:
+            return
         if child.is_up and parent.is_up:
             quality = PERFECT
             if not (self._is_healing or self.plan.is_clean):
@@ -356,6 +364,10 @@ class World:
 
     def _arrived(self, contact: Contact, side: Side) -> None:
         self._due(contact, side, self.rng.randrange(20))
+
+    def wake(self, node: SimulatedNode) -> None:
+        """Let open contacts of a node hear of what it just did."""
+        self._wake_sessions(node)
 
     def _wake_sessions(self, node: SimulatedNode, but: Contact | None = None) -> None:
         for contact in self.contacts.values():

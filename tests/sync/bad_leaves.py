@@ -58,7 +58,7 @@ BAD: Final = [
     (raw_leaf(document=b"short", body=first_change()), "leaf_malformed"),
     (raw_leaf(document=b"", body=first_change()), "leaf_malformed"),
     (b"\x98\x05" + raw_leaf(body=b"")[1:], "leaf_not_canonical"),
-    (raw_leaf(type=3), "leaf_type_unknown"),
+    (raw_leaf(type=4), "leaf_type_unknown"),
     (raw_leaf(type=255), "leaf_type_unknown"),
     (raw_leaf(body=b""), "change_malformed"),
     (raw_leaf(body=first_change()[:-1]), "change_malformed"),

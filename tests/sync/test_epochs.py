@@ -25,6 +25,7 @@ from tests.sync.builders import (
     tables,
     tell,
 )
+from tests.sync.revoked import revoke_at
 
 
 def copy_of(node: Node, folder: Path) -> Node:
@@ -253,3 +254,29 @@ def test_a_reader_on_an_old_copy_hears_again_of_heads_that_it_once_countersigned
     meet(old, province)
     assert old.rows("SELECT count(*) FROM pending_leaf") == [(0,)]
     assert old.values(case)["topic"] == "của tỉnh"
+
+
+def test_two_machines_under_one_key_open_epochs_in_turn_until_the_key_is_revoked(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    commune.open_case(1)
+    meet(commune, province)
+    twin = copy_of(commune, tmp_path)
+    for number, machine in enumerate([commune, twin] * 3):
+        machine.open_case(10 + number)
+        meet(machine, province)
+    assert "epoch_opened" in province.alarms()
+    assert "epochs_in_turn" in province.alarms()
+    assert "epochs_in_turn" in twin.alarms()
+    for node in (province, twin):
+        details = node.rows("SELECT detail FROM alarm WHERE code = 'epochs_in_turn'")
+        assert all("tiepdan revoke" in detail for (detail,) in details)
+    revoke_at(province, commune.place)
+    epochs = commune.replica.epoch, twin.replica.epoch
+    logs = len(province.store.logs())
+    for machine in (commune, twin) * 2:
+        with pytest.raises(LinkError) as refused:
+            Link(machine, province).run()
+        assert refused.value.code == "key_revoked"
+    assert (commune.replica.epoch, twin.replica.epoch) == epochs
+    assert len(province.store.logs()) == logs

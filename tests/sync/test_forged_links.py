@@ -20,7 +20,7 @@ from schemas.events import DirectiveIssued
 from schemas.ids import mint_document_id
 from schemas.limits import PENDING_LEAVES_MAX
 from schemas.record import LeafType, encode_certificates
-from schemas.wire import Ack, Cosigned, Frame, Head, Hello, Message, Problem, Want
+from schemas.wire import Ack, Cosigned, Frame, Head, Hello, Message, Problem
 from sync.document import Edit
 from sync.errors import LinkError
 from sync.session import Session
@@ -466,8 +466,3 @@ def test_a_problem_of_the_link_ends_it_and_one_of_a_log_stops_that(tmp_path: Pat
     tell(commune, session, Problem(code="log_forked", detail="x", log=log))
     tell(commune, session, Problem(code="log_forked", detail="again", log=log))
     assert commune.alarms() == ["log_forked"]
-
-
-def test_a_child_may_not_ask_for_a_file_of_somebody_else(province: Node) -> None:
-    want = Want(sha256=bytes(32), offset=0, length=10)
-    assert refused(province, child_link(province), want) == "blob_foreign"

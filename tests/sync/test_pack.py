@@ -16,7 +16,7 @@ from schemas.codes import Tier
 from schemas.events import DirectiveIssued
 from schemas.ids import DocumentId, mint_document_id
 from schemas.limits import PACK_PIECE_BYTES
-from schemas.wire import Ack, Chunk, Frame, Hello, Message, Offer, Problem
+from schemas.wire import Ack, Chunk, Frame, Head, Hello, Message, Offer, Problem
 from sync import pack
 from sync.errors import LinkError, LogError
 from sync.pack import parts_taken, plan_pack, wanted_files
@@ -27,6 +27,7 @@ from tests.sync.builders import (
     NEIGHBOUR,
     NOW_MS,
     PROVINCE,
+    Link,
     LogBuilder,
     Node,
     new_node,
@@ -429,3 +430,27 @@ def test_a_node_that_takes_no_files_says_so(
     attach(commune, data)
     monkeypatch.setattr(province.files, "may_fetch", lambda _size: False)
     assert carry(commune, province).files_refused == {sha(data): "file_unwanted"}
+
+
+def test_a_frame_that_waits_is_read_when_a_stick_brings_what_it_builds_on(
+    commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    sync(commune, province)
+    end = commune.log(commune.place).size
+    commune.write(case, fields={"title": "một"})
+    stick = make(commune, province)
+    link = Link(commune, province)
+    link.lose = lambda from_parent, message: isinstance(message, Frame | Head) and not from_parent
+    while link.step():
+        continue
+    commune.write(case, fields={"title": "hai"})
+    link.lose = lambda _from_parent, message: isinstance(message, Head)
+    link.step()
+    link.step()
+    log = province.log(commune.place)
+    assert province.store.early.ranges(log) == [(end + 1, 1)]
+    take(province, stick)
+    assert province.store.early.ranges(province.log(commune.place)) == []
+    sync(commune, province)
+    assert province.values(case)["title"] == "hai"

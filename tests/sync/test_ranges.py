@@ -27,6 +27,7 @@ def test_ranges_answer_like_a_set(history: list[tuple[int, int]], start: int) ->
     while end in plain:
         end += 1
     assert ranges.contiguous_end(start) == end
+    assert ranges.end == max(plain, default=-1) + 1
     missing = [
         number for first, count in ranges.gaps(start) for number in range(first, first + count)
     ]

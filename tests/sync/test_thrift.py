@@ -2,16 +2,19 @@
 
 Method: two real replicas; messages of both sides are encoded and counted. The texts are invented
 here, so that no dictionary was trained on them.
+Some changes cost the same whatever else there is. What cuts cost stands in test_cuts.py, bytes
+on a real line in scripts/benchmarks/sync.
 """
 
 import random
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
 from schemas.events import Accepted, Registered
 from schemas.ids import DocumentId, EventId
 from schemas.wire import Ack, Frame, Head, Hello, encode_message
-from tests.sync.builders import CENTRE, NOW_MS, Link, Node, new_node, sync
+from tests.sync.builders import CENTRE, COMMUNE, NOW_MS, PROVINCE, Link, Node, new_node, sync
 
 FAMILY = ("Lò", "Vi", "Moong", "Cụt", "Xồng", "Hờ", "Già", "Lầu", "Kha", "Ốc")
 GIVEN = ("Thoong", "Bá Chù", "Y Xia", "Văn Nghín", "Thị Piêng", "Bá Tểnh", "May Pha", "Xeo Vừ")
@@ -87,17 +90,53 @@ def test_one_status_change_on_an_open_link(commune: Node, province: Node) -> Non
 def test_a_hundred_edits_of_one_field_each_in_a_batch(commune: Node, province: Node) -> None:
     cases = open_cases(commune, 100)
     link = Link(commune, province).run()
-    with commune.transaction():
-        for number, case in enumerate(cases):
-            commune.replica.write(
-                commune.author(),
-                case,
-                now_ms=NOW_MS + 10_000_000 + number * 40_000,
-                fields={"note": f"{random.Random(~number).choice(EXTRA)} {number}"},
-            )
+    edit_all(commune, cases)
     since = len(link.sent)
     link.run()
     assert cost(link, since) <= 30 * len(cases)
+
+
+def test_an_open_link_is_silent_for_an_hour_without_changes(
+    commune: Node, province: Node, tmp_path: Path
+) -> None:
+    sync_all(commune, province, new_node(CENTRE, tmp_path))
+    link = Link(commune, province).run()
+    since = len(link.sent)
+    for _ in range(12 * 60):
+        link.now_ms += 5_000
+        link.run()
+    assert cost(link, since) <= 60
+
+
+def test_fifty_edits_cost_the_same_whatever_else_both_ends_hold(tmp_path: Path) -> None:
+    taken = {held: edits_among(held, tmp_path / str(held)) for held in (50, 1_300)}
+    (few, few_bytes), (many, many_bytes) = taken.values()
+    # Larger numbers of leaves take a byte more, and what is packed together differs a little.
+    assert many_bytes <= few_bytes * 1.05
+    assert many <= few + 1
+
+
+def edits_among(held: int, folder: Path) -> tuple[int, int]:
+    """Return messages and bytes, both ways, of edits of the first fifty of so many cases."""
+    commune, province = new_node(COMMUNE, folder), new_node(PROVINCE, folder)
+    cases = open_cases(commune, held)
+    link = Link(commune, province).run()
+    edit_all(commune, cases[:50])
+    since = len(link.sent)
+    link.run()
+    return len(link.sent) - since, cost(link, since)
+
+
+def edit_all(node: Node, cases: Sequence[DocumentId]) -> None:
+    """Edit a field of each case, all in one transaction."""
+    with node.transaction():
+        for number, case in enumerate(cases):
+            node.replica.write(
+                node.author(),
+                case,
+                now_ms=NOW_MS + 1_000_000_000 + number * 40_000,
+                fields={"note": f"{random.Random(~number).choice(EXTRA)} {number}"},
+            )
 
 
 def test_the_first_copy_of_a_thousand_cases(commune: Node, province: Node) -> None:
@@ -108,11 +147,15 @@ def test_the_first_copy_of_a_thousand_cases(commune: Node, province: Node) -> No
 
 
 def test_a_link_over_which_nothing_has_to_go(commune: Node, province: Node, tmp_path: Path) -> None:
-    centre = new_node(CENTRE, tmp_path)
+    sync_all(commune, province, new_node(CENTRE, tmp_path))
+    link = Link(commune, province).run()
+    assert [type(message) for _, message in link.sent] == [Hello, Hello]
+    assert cost(link, 0) <= 200
+
+
+def sync_all(commune: Node, province: Node, centre: Node) -> None:
+    """Open some cases and let all tiers sign for them."""
     open_cases(commune, 20)
     for _ in range(3):
         sync(commune, province)
         sync(province, centre)
-    link = Link(commune, province).run()
-    assert [type(message) for _, message in link.sent] == [Hello, Hello]
-    assert cost(link, 0) <= 200

@@ -48,25 +48,7 @@ def ids(_: Earlier) -> Any:
             }
             for device, epoch in actors
         ],
-        "clock_next": [
-            {"last": last, "next": tick(last, now_ms), "now_ms": now_ms}
-            for last, now_ms in (
-                (0, NOW_MS),
-                (reading(NOW_MS), NOW_MS),
-                (reading(NOW_MS, 0xFFFF), NOW_MS),
-                (reading(NOW_MS + 5), NOW_MS),
-                (reading(NOW_MS - 5, 9), NOW_MS),
-            )
-        ],
-        "clock_seen": [
-            {"last": last, "now_ms": NOW_MS, "seen": seen, "then": observe(last, seen, NOW_MS)}
-            for last, seen in (
-                (reading(NOW_MS), reading(NOW_MS + 7, 3)),
-                (reading(NOW_MS), reading(NOW_MS - 7)),
-                (reading(NOW_MS), reading(NOW_MS + DAY_MS)),
-                (reading(NOW_MS), reading(NOW_MS + DAY_MS + 1)),
-            )
-        ],
+        **clocks(),
         "codes_within": [
             {"code": code, "is_within": is_within(code, other), "other": other}
             for code, other in (
@@ -103,5 +85,30 @@ def ids(_: Earlier) -> Any:
                 "purpose": purpose,
             }
             for owner, purpose, epoch in logs
+        ],
+    }
+
+
+def clocks() -> dict[str, Any]:
+    """Return what follows a clock reading, and what one that is seen does."""
+    return {
+        "clock_next": [
+            {"last": last, "next": tick(last, now_ms), "now_ms": now_ms}
+            for last, now_ms in (
+                (0, NOW_MS),
+                (reading(NOW_MS), NOW_MS),
+                (reading(NOW_MS, 0xFFFF), NOW_MS),
+                (reading(NOW_MS + 5), NOW_MS),
+                (reading(NOW_MS - 5, 9), NOW_MS),
+            )
+        ],
+        "clock_seen": [
+            {"last": last, "now_ms": NOW_MS, "seen": seen, "then": observe(last, seen, NOW_MS)}
+            for last, seen in (
+                (reading(NOW_MS), reading(NOW_MS + 7, 3)),
+                (reading(NOW_MS), reading(NOW_MS - 7)),
+                (reading(NOW_MS), reading(NOW_MS + DAY_MS)),
+                (reading(NOW_MS), reading(NOW_MS + DAY_MS + 1)),
+            )
         ],
     }

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,20 @@ from schemas.record import LeafType, decode_certificates, decode_leaf, decode_wr
 from tests.independent.change_reader import read_change
 from tests.independent.odd_changes import FORGED, ODD, Make, Stage
 from tests.sync.bad_leaves import BAD
-from tests.sync.builders import COMMUNE, PROVINCE, LogBuilder, Node, logs, new_node, place, root
+from tests.sync.builders import (
+    CASE,
+    COMMUNE,
+    DOCUMENT,
+    PROVINCE,
+    LogBuilder,
+    Node,
+    Pen,
+    actor,
+    logs,
+    new_node,
+    place,
+    root,
+)
 from tests.sync.chunks import body_of, sealed
 from tests.vectoring.layout import Earlier
 from tests.vectoring.world import country, log_of_the_commune, signer
@@ -64,7 +78,27 @@ def documents(_: Earlier) -> Any:
             }
             for log in held
         ],
+        "waiting": waiting(),
     }
+
+
+def waiting() -> dict[str, Any]:
+    """Return a log in which a change stands before the one that it builds on, leaf by leaf."""
+    draft, builder = Pen(), logs(COMMUNE)[COMMUNE]
+    steps = [{"title": "một"}, {"title": "hai"}, {"topic": "ba"}]
+    raws = [
+        draft.write(actor(COMMUNE), replace(CASE, kind=None if number else "case", fields=step)).raw
+        for number, step in enumerate(steps)
+    ]
+    for raw in (raws[0], raws[2], raws[1]):
+        builder.change(raw)
+    fields = []
+    for count in range(3, len(builder.leaves) + 1):
+        part, node = LogBuilder(place(COMMUNE)), new_node(PROVINCE, NOWHERE)
+        part.leaves = builder.leaves[:count]
+        part.put_into(node)
+        fields.append({"fields": document_of(node, DOCUMENT)["fields"], "leaves": count})
+    return {"log": builder.leaves, "steps": fields}
 
 
 def document_of(node: Node, document: DocumentId) -> dict[str, Any]:

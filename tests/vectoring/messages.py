@@ -17,6 +17,7 @@ from schemas.wire import (
     Message,
     Offer,
     Problem,
+    Revoked,
     Want,
     decode_messages,
     encode_message,
@@ -49,12 +50,13 @@ GOOD: tuple[Message, ...] = (
     Head(log=b"\0", size=9, root=ROOT, signature=SIGNATURE),
     Head(log=LOG, size=1 << 40, root=b"", signature=SIGNATURE),
     Ack(log=b"\0", have_seq=9, gaps=(), cosignatures=()),
-    Ack(log=b"\0", have_seq=9, gaps=((9, 3), (20, 1)), cosignatures=(OURS, THEIRS)),
+    Ack(log=b"\0", have_seq=9, gaps=((9, 3), (20, 1), (40, 0)), cosignatures=(OURS, THEIRS)),
     Want(sha256=DIGEST, offset=0, length=4_608),
     Chunk(sha256=DIGEST[:8], offset=1_152, total=len(PAPER), data=PAPER[1_152:1_200]),
     Chunk(sha256=DIGEST[:8], offset=0, total=0, data=b""),
     Problem(code="head_forged", detail="the signature of a tree head is wrong"),
     Problem(code="log_forked", detail="hai lịch sử", log=b"\2"),
+    Revoked(statement=b"said"),
 )
 
 OFFER: list[Any] = [b"", "up", 0, 0, 1, 0, 0]

@@ -21,7 +21,7 @@ from crypto.note import (
 from sync.errors import RecordFileError
 from sync.record_file import export_record, verify_record
 from tests.sync.builders import CENTRE, COMMUNE, NOW_MS, PROVINCE, place, root
-from tests.vectoring.layout import Earlier
+from tests.vectoring.layout import Earlier, lay_out
 from tests.vectoring.world import CASE, country, log_of_the_commune
 
 
@@ -146,15 +146,24 @@ def record_edits(_: Earlier) -> Any:
         ("one key more", ["logs", 0, "more"], 1),
         ("a log left out", ["logs"], whole["logs"][:1]),
         ("a log twice", ["logs"], [*whole["logs"], whole["logs"][0]]),
-        ("a leaf left out", ["logs", 0, "leaves"], whole["logs"][0]["leaves"][:-1]),
+        ("the first change left out", ["logs", 0, "leaves"], without_first_change(whole)),
         ("a note without cosignatures", ["logs", 0, "note"], without_cosignatures(whole)),
     ]
+    for _what, at, value in edits:
+        assert not proves(lay_out(put(whole, at, value)).encode())
     return [{"at": at, "put": value, "what": what} for what, at, value in edits]
 
 
 def without_cosignatures(whole: Any) -> str:
     """Return the first note with its first signature only."""
     return "".join(whole["logs"][0]["note"].splitlines(keepends=True)[:5])
+
+
+def without_first_change(whole: Any) -> Any:
+    """Return the leaves of the first log without the change that starts the document."""
+    leaves = whole["logs"][0]["leaves"]
+    (first, *_) = [each for each in leaves if "values" in each["reads"]]
+    return [each for each in leaves if each is not first]
 
 
 def proves(data: bytes) -> bool:

@@ -1,11 +1,13 @@
 """What the vectors tell: a commune, its province and the centre, and what they wrote."""
 
+import atexit
 import random
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any, Final
 
@@ -66,6 +68,7 @@ class Country:
 def new_country() -> Country:
     """Return three nodes that know nothing."""
     folder = Path(mkdtemp(prefix="vectors"))
+    atexit.register(rmtree, folder)
     return Country(*(new_node(code, folder) for code in (COMMUNE, PROVINCE, CENTRE)))
 
 

@@ -32,7 +32,11 @@ STAFF = {
     "tam": ("Lô Văn Tám", Role.AUDITOR),
     "ky": ("Vi Văn Kỹ", Role.NODE_ADMIN),
 }
-PROVINCE_STAFF = {"binh": ("Phạm Văn Bình", Role.PROVINCIAL_RECEPTION_BOARD)}
+PROVINCE_STAFF = {
+    "binh": ("Phạm Văn Bình", Role.PROVINCIAL_RECEPTION_BOARD),
+    "kha": ("Hồ Thị Kha", Role.NODE_ADMIN),
+    "sang": ("Võ Văn Sáng", Role.AUDITOR),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +144,13 @@ class OpenOffice:
 
 
 @asynccontextmanager
-async def open_office(folder: Path, tier: str = "commune") -> AsyncIterator[OpenOffice]:
-    """Run a commune or a province with its staff for the length of a block; nothing is dialled."""
+async def open_office(
+    folder: Path, tier: str = "commune", prepare: Callable[[Path], None] | None = None
+) -> AsyncIterator[OpenOffice]:
+    """Run a commune or a province with its staff for the length of a block; nothing is dialled.
+
+    Before it starts, `prepare` may fill the folders.
+    """
     make_centre(folder / "centre")
     make_province(folder / "province", folder / "centre")
     staff: Mapping[str, tuple[str, Role]] = STAFF
@@ -149,6 +158,8 @@ async def open_office(folder: Path, tier: str = "commune") -> AsyncIterator[Open
         make_commune(folder / "commune", folder / "province")
     else:
         staff = PROVINCE_STAFF
+    if prepare is not None:
+        prepare(folder)
     place = folder / tier
     write_config(place, replace(read_config(place), parent="", is_demo=True))
     rng = random.Random(1)

@@ -5,12 +5,15 @@ Method: a real commune or province in this process, asked over HTTP as a browser
 
 import hashlib
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import FormData
 
+from node.web.api_node import STREAMS_A_PERSON_MAX
+from node.web.api_visits import DRAFT_BYTES_MAX
 from schemas.limits import ATTACHMENT_BYTES_MAX
 from tests.web.offices import (
     OpenOffice,
@@ -368,6 +371,38 @@ async def _event(stream: Any) -> dict[str, Any]:
         if line.startswith("data: "):
             found: dict[str, Any] = json.loads(line.removeprefix("data: "))
             return found
+
+
+def test_a_person_has_so_many_streams_of_news_and_others_have_theirs(tmp_path: Path) -> None:
+    async def story(office: OpenOffice) -> None:
+        lan, mai = await office.browser("lan"), await office.browser("mai")
+        async with AsyncExitStack() as stack:
+            for _ in range(STREAMS_A_PERSON_MAX):
+                stream = await stack.enter_async_context(lan._client.get("/api/v1/news"))
+                assert stream.status == 200
+            refused = await lan.get("/api/v1/news")
+            assert (refused.status, refused.code) == (429, "streams_too_many")
+            assert (await lan.get("/api/v1/link")).status == 200
+            async with mai._client.get("/api/v1/news") as stream:
+                await _event(stream)
+        async with lan._client.get("/api/v1/news") as stream:
+            await _event(stream)
+
+    tell(tmp_path, story)
+
+
+def test_a_draft_has_a_longest_size(tmp_path: Path) -> None:
+    async def story(office: OpenOffice) -> None:
+        lan, draft = await office.browser("lan"), f"/api/v1/drafts/{mint(1)}"
+        form = visit_form() | {"statement": "x" * (DRAFT_BYTES_MAX // 2)}
+        assert (await lan.ask("PUT", draft, {"body": form})).status == 200
+        longer = visit_form() | {"statement": "x" * DRAFT_BYTES_MAX}
+        reply = await lan.ask("PUT", draft, {"body": longer})
+        assert (reply.status, reply.code) == (413, "draft_too_long")
+        kept = (await lan.get(draft)).body["body"]
+        assert kept["statement"] == form["statement"], "what was kept before stays"
+
+    tell(tmp_path, story)
 
 
 def test_looking_is_no_news(tmp_path: Path) -> None:

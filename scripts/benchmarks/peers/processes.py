@@ -25,6 +25,7 @@ _HERE: Final = Path(__file__).parent
 _INSTALL_S: Final = 600
 _ANSWER_S: Final = 600
 _START_S: Final = 60
+_LOOK_S: Final = 1.0
 # A program whose output ended is on its way out.
 _END_S: Final = 2
 # The hosts of the lab are new, so every port is free.
@@ -42,6 +43,7 @@ class Driver:
 
     Attributes:
         pid: of the program itself.
+        others: without which it would wait in vain.
     """
 
     def __init__(self, host: Host, command: Sequence[str], log: Path, cwd: Path = ROOT) -> None:
@@ -53,6 +55,7 @@ class Driver:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, cwd=cwd
             )
         self.pid = self._process.pid
+        self.others: tuple[Driver, ...] = ()
 
     def fileno(self) -> int:
         """Return the descriptor that can be read once an answer is there."""
@@ -108,12 +111,25 @@ class Driver:
             RuntimeError: the program ended or does not answer.
         """
         assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], _ANSWER_S)[0]:
-            raise self._failure(f"said nothing for {_ANSWER_S} s")
+        until_s = time.monotonic() + _ANSWER_S
+        while not select.select([self._process.stdout], [], [], _LOOK_S)[0]:
+            self.check_others()
+            if time.monotonic() > until_s:
+                raise self._failure(f"said nothing for {_ANSWER_S} s")
         line = self._process.stdout.readline()
         if not line:
             raise self._failure("ended")
         return json.loads(line)
+
+    def check_others(self) -> None:
+        """Look whether the others still run.
+
+        Raises:
+            RuntimeError: one of them ended.
+        """
+        for other in self.others:
+            if other._process.poll() is not None:
+                raise other._failure("ended")
 
     def _failure(self, what: str) -> RuntimeError:
         said = self._log.read_text(encoding="utf-8", errors="replace").strip()
@@ -225,15 +241,9 @@ class Own:
 
     def start(self, lab: Lab, folder: Path, cases: Path, *, is_shared: bool) -> Ends:
         """Start a province that serves, and a commune; whatever is_shared, it has no case yet."""
-        place = communes()[0]
-        commune, province = folder / place.folder, folder / PROVINCE.folder
+        commune, province = folder / communes()[0].folder, folder / PROVINCE.folder
         if not commune.exists():
-            enrol_all(folder, [place], Clock().now_ms(), Config())
-            _configure(commune, Config(parent=f"{FAR_ADDRESS}:{_PORT}"))
-            above = f"{FAR_ADDRESS}:{_CENTRE_PORT}" if self.has_centre else ""
-            _configure(province, Config(sync_host=FAR_ADDRESS, sync_port=_PORT, parent=above))
-            centre = Config(web_port=0, sync_host=FAR_ADDRESS, sync_port=_CENTRE_PORT)
-            _configure(folder / CENTRE.folder, centre)
+            self.enrol(folder)
         places = [PROVINCE, CENTRE] if self.has_centre else [PROVINCE]
         above_all = {place.folder: serve(lab.far, folder, place.folder) for place in places}
         near = Driver(
@@ -241,6 +251,7 @@ class Own:
             [*_PYTHON, self.program, str(commune), str(cases)],
             folder / "tiepdan-near.log",
         )
+        near.others = tuple(above_all.values())
         near.ready()
         for name, far in above_all.items():
             far.wait_for(folder / f"{name}.ready")
@@ -251,6 +262,17 @@ class Own:
             contents=lambda: _contents(province / "tiepdan.db"),
             centre=above_all.get(CENTRE.folder),
         )
+
+    def enrol(self, folder: Path) -> None:
+        """Make the folders of all, with the addresses that they have in a lab."""
+        place = communes()[0]
+        enrol_all(folder, [place], Clock().now_ms(), Config())
+        _configure(folder / place.folder, Config(parent=f"{FAR_ADDRESS}:{_PORT}"))
+        above = f"{FAR_ADDRESS}:{_CENTRE_PORT}" if self.has_centre else ""
+        province = Config(sync_host=FAR_ADDRESS, sync_port=_PORT, parent=above)
+        _configure(folder / PROVINCE.folder, province)
+        centre = Config(web_port=0, sync_host=FAR_ADDRESS, sync_port=_CENTRE_PORT)
+        _configure(folder / CENTRE.folder, centre)
 
 
 def serve(host: Host, folder: Path, name: str) -> Driver:

@@ -34,7 +34,6 @@ from scripts.benchmarks.sync import work
 from sync.framing import past_needed
 from sync.session import Session
 
-_NEVER: Final = (1e9, 0.0)
 _DAY_MS: Final = 86_400_000
 
 
@@ -97,6 +96,7 @@ class Worker(Commune):
             "act": self._act,
             "attach": self._attach,
             "known": self._known,
+            "break": self._break,
             "rest": self._rest,
             "algorithm": self._algorithm,
             "sent": self._sent,
@@ -152,31 +152,22 @@ class Worker(Commune):
 
         await self.node.write(unit)
 
-    async def _known(self, order: dict[str, Any]) -> float | None:
-        """Wait until the province has countersigned all; return when, None if it takes too long.
-
-        With `broken`, the connection breaks after the first number of seconds, without a farewell,
-        and comes back after the second.
-        """
+    async def _known(self, order: dict[str, float]) -> float | None:
+        """Wait until the province has countersigned all; return when, None if it takes too long."""
         try:
-            async with asyncio.timeout(order["within_s"]), asyncio.TaskGroup() as group:
-                breaking = group.create_task(self._break(*order.get("broken", _NEVER)))
+            async with asyncio.timeout(order["within_s"]):
                 await countersigned(self.node)
-                known_s = time.monotonic()
-                breaking.cancel()
         except TimeoutError:
             return None
-        return known_s
+        return time.monotonic()
 
-    async def _break(self, after_s: float, for_s: float) -> None:
-        await asyncio.sleep(after_s)
+    async def _break(self, _: Any) -> None:
+        """Let the connection break without a farewell."""
         connection = self._socket()
         if connection is not None:
             # What the system still holds to send is lost with the line, too.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await self._disconnect(None)
-        await asyncio.sleep(for_s)
-        await self._connect(None)
 
     async def _rest(self, seconds: float) -> None:
         """Do nothing for a while."""

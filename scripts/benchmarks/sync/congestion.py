@@ -39,7 +39,7 @@ def measure_congestion(stages: Sequence[Stage], runs: int, progress: Progress) -
         sending(slow(loss), _CHANGES, 50_000 + number * 1_000, algorithm)
         for number, (algorithm, loss, _) in enumerate(cases)
     ]
-    took = do_jobs(stages, jobs, progress)
+    took = [seconds for _, seconds in sorted(do_jobs(stages, jobs, progress))]
     return {
         "congestion_64k_s": _by_algorithm(cases, took[: len(cases)]),
         "congestion_500_s": _by_algorithm(cases, took[len(cases) :]),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from node.config import Config
+from node.requests import EditFields
 from node.samples.texts import communes
 from node.station import Station
 from scripts.benchmarks.offices import (
@@ -18,10 +19,11 @@ from scripts.benchmarks.offices import (
     enrol_all,
     hastily,
 )
-from scripts.benchmarks.peers.casebook import Case, make_cases
-from scripts.benchmarks.peers.commune import write_cases
+from scripts.benchmarks.peers.casebook import Case, make_cases, make_edits
+from scripts.benchmarks.peers.commune import officer, write_cases
 from scripts.benchmarks.peers.scenarios import temporary_folder
 from scripts.benchmarks.sync import work
+from scripts.benchmarks.sync.wire import edits_of
 
 _HOUR_MS: Final = 3_600_000
 # As often as a link wakes up when there is nothing to do.
@@ -98,9 +100,9 @@ def _stations(cases: Sequence[Case], now_ms: int) -> Iterator[tuple[Station, Sta
             yield commune, province, centre
 
 
-def lone_changes(count: int, now_ms: int) -> list[Exchanged]:
+def lone_changes(seed: int, count: int, now_ms: int) -> list[Exchanged]:
     """Return what each of so many status changes takes on an open, idle link."""
-    cases = make_cases(1, count, now_ms - _HOUR_MS)
+    cases = make_cases(seed, count, now_ms - _HOUR_MS)
     taken = []
     with _stations(cases, now_ms) as stations:
         tiers = Tiers(*stations, now_ms)
@@ -124,7 +126,19 @@ def idle_hour(now_ms: int) -> Exchanged:
     return taken
 
 
-def first_copy(seed: int, count: int, now_ms: int) -> float:
-    """Return bytes a case, both ways, when a province without cases gets so many."""
-    with _stations(make_cases(seed, count, now_ms - _HOUR_MS), now_ms) as (commune, province, _):
-        return talk(End(commune, province), End(province, commune), now_ms).both / count
+def copy_and_batch(seed: int, count: int, now_ms: int) -> tuple[float, float]:
+    """Return bytes, both ways, that a province's first copy of so many cases takes, a case.
+
+    And those that a batch of edits takes, an edit, on the open link; both tiers above sign.
+    """
+    cases = make_cases(seed, count, now_ms - _HOUR_MS)
+    with _stations(cases, now_ms) as (commune, province, centre):
+        copied = talk(End(commune, province), End(province, commune), now_ms)
+        tiers = Tiers(commune, province, centre, now_ms)
+        edits = make_edits(seed, cases, [now_ms] * edits_of(cases))
+        author = officer(commune)
+        with commune.replica.transaction():
+            for edit in edits:
+                change = EditFields(fields={edit.field: edit.value})
+                commune.desk.edit(author, edit.id, change, edit.at_ms)
+        return copied.both / count, tiers.exchange(now_ms).both / len(edits)

@@ -23,7 +23,11 @@ T = TypeVar("T")
 
 FREE: Final = Shape()
 _LOOK_S: Final = 1.0
-_OWN: Final = Own(program="scripts.benchmarks.sync.commune", has_centre=True)
+_SEEDS: Final = 1_000
+_PROGRAM: Final = "scripts.benchmarks.sync.commune"
+_OWN: Final = Own(program=_PROGRAM, has_centre=True)
+# The same without a centre.
+PAIR: Final = Own(program=_PROGRAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,40 +70,54 @@ def open_stage(cases: Sequence[Case] = (), *, seed: int = 1) -> Iterator[Stage]:
 
 
 @contextmanager
-def open_stages(count: int, progress: Progress) -> Iterator[list[Stage]]:
-    """Run several stages side by side."""
+def open_pair(folder: Path) -> Iterator[Stage]:
+    """Run a commune and its province, without a centre, of folders that PAIR enrolled."""
+    write_cases(folder / "cases", [])
+    with open_ends(PAIR, folder, is_shared=True) as (lab, ends):
+        yield Stage(lab, ends, folder)
+
+
+@contextmanager
+def open_stages(count: int, seed: int, progress: Progress) -> Iterator[list[Stage]]:
+    """Run several stages side by side, whose lines lose other packets with another seed."""
     with ExitStack() as stack:
         stages = []
         for number in range(count):
             progress.show("starting nodes", number, count)
-            stages.append(stack.enter_context(open_stage(seed=number)))
+            stages.append(stack.enter_context(open_stage(seed=seed * _SEEDS + number)))
         yield stages
 
 
-def do_jobs(stages: Sequence[Stage], jobs: Sequence[Job[T]], progress: Progress) -> list[T]:
-    """Do every job on whichever stage is free; return what they return, in their order."""
+def do_jobs(
+    stages: Sequence[Stage], jobs: Sequence[Job[T]], progress: Progress
+) -> Iterator[tuple[int, T]]:
+    """Do every job on whichever stage is free; yield its number and its result once it is done.
+
+    Raises:
+        RuntimeError: a program failed, or a job.
+    """
     waiting = deque(enumerate(jobs))
     free, busy = deque(stages), dict[int, tuple[int, Stage, Steps[T]]]()
-    results: dict[int, T] = {}
-
-    def go_on(number: int, stage: Stage, steps: Steps[T], answer: Any) -> None:
-        try:
-            name, argument = steps.send(answer)
-        except StopIteration as end:
-            results[number] = end.value
-            busy.pop(stage.ends.near.fileno(), None)
-            free.append(stage)
-            return
-        busy[stage.ends.near.fileno()] = (number, stage, steps)
-        stage.ends.near.tell(name, argument)
-
-    while len(results) < len(jobs):
+    done = 0
+    while waiting or busy:
         while waiting and free:
             number, job = waiting.popleft()
             stage = free.popleft()
-            go_on(number, stage, job(stage), None)
-        for descriptor in select.select(list(busy), [], [], _LOOK_S)[0]:
+            steps = job(stage)
+            stage.ends.near.tell(*next(steps))
+            busy[stage.ends.near.fileno()] = (number, stage, steps)
+        progress.show("sending over slow lines", done, len(jobs))
+        ready = select.select(list(busy), [], [], _LOOK_S)[0]
+        for descriptor in ready:
             number, stage, steps = busy[descriptor]
-            go_on(number, stage, steps, stage.ends.near.hear())
-        progress.show("sending over slow lines", len(results), len(jobs))
-    return [results[number] for number in range(len(jobs))]
+            try:
+                order = steps.send(stage.ends.near.hear())
+            except StopIteration as end:
+                del busy[descriptor]
+                free.append(stage)
+                done += 1
+                yield number, end.value
+            else:
+                stage.ends.near.tell(*order)
+        for _, stage, _ in busy.values():
+            stage.ends.near.check_others()

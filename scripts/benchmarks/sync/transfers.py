@@ -24,6 +24,10 @@ _REST_S: Final = 1.5
 _UPLOADING_S: Final = 6.0
 _CUT_S: Final = 1.0
 _FILE_BYTES: Final = 5_000_000
+# What 500 changes take on the line upwards, about.
+_CUT_BYTES: Final = 24_000
+# A cut is noticed after so long.
+_NOTICED_S: Final = 0.05
 
 
 def slow(loss: float = 0.0, burst: float = 1.0) -> Shape:
@@ -88,6 +92,7 @@ def overtaking(shape: Shape, samples: int) -> Job[list[float]]:
     """
 
     def job(stage: Stage) -> Steps[list[float]]:
+        yield "disconnect", None
         stage.lab.shape(FREE)
         yield "connect", None
         yield "open", samples + 1
@@ -120,19 +125,78 @@ class Cut:
     doubled: int
 
 
-def cutting(count: int, seed: int, longest_s: float) -> Job[Cut]:
-    """Return a job: changes over a line that is cut once, at a random moment, for a second."""
+def cutting(count: int, seed: int) -> Job[Cut]:
+    """Return a job: changes over a line that is cut once, at a random byte, for a second."""
 
     def job(stage: Stage) -> Steps[Cut]:
         yield from connected(stage, slow())
         before = yield "sent", None
+        stage.lab.cut_after(random.Random(seed).randrange(_CUT_BYTES))
         yield "change", {"seed": seed, "count": count}
-        at_s = random.Random(seed).uniform(0.0, longest_s)
-        stage.lab.schedule([(at_s, at_s + _CUT_S)])
-        yield "known", {"within_s": WITHIN_S, "broken": (at_s, _CUT_S)}
+        known_s = None
+        while known_s is None and not stage.lab.is_cut():
+            known_s = yield "known", {"within_s": _NOTICED_S}
+        yield from _mended(stage)
+        yield "known", {"within_s": WITHIN_S}
         yield from _left(stage)
         after = yield "sent", None
         return Cut(after[1] - before[1], *_compare(stage))
+
+    return job
+
+
+def _mended(stage: Stage) -> Steps[None]:
+    """Cut the line, if it is not yet; mend it after a while and connect again."""
+    stage.lab.cut(is_cut=True)
+    yield "break", None
+    yield "rest", _CUT_S
+    stage.lab.cut(is_cut=False)
+    yield "connect", None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contacts:
+    """A first copy in many short contacts.
+
+    Attributes:
+        bytes: of IP packets, both ways, of all contacts.
+        contacts: how many it took.
+        again_bytes: of frames that were handed to the link a second time.
+        took_s: from the first dialling, pauses included.
+    """
+
+    bytes: int
+    contacts: int
+    again_bytes: int
+    took_s: float
+
+
+def copying(cases: int, contact_s: float, within_s: float) -> Job[Contacts]:
+    """Return a job: a first copy over a line that is cut again and again; for a new stage.
+
+    It raises RuntimeError if that is not done in time.
+    """
+
+    def job(stage: Stage) -> Steps[Contacts]:
+        yield "open", cases
+        stage.lab.shape(slow())
+        before, contacts = stage.lab.traffic().bytes, 0
+        begun_s = yield "dial", None
+        while True:
+            contacts += 1
+            known_s = yield "known", {"within_s": contact_s}
+            if known_s is not None:
+                break
+            if contacts * contact_s > within_s:
+                raise RuntimeError(f"{cases:,} cases were not copied within {within_s:.0f} s")
+            yield from _mended(stage)
+        yield "rest", _REST_S
+        return Contacts(
+            bytes=stage.lab.traffic().bytes - before,
+            contacts=contacts,
+            again_bytes=(yield "sent", None)[1],
+            took_s=known_s - begun_s,
+        )
 
     return job
 

@@ -10,16 +10,13 @@ from typing import Final
 
 from scripts.benchmarks.measure import Progress
 from scripts.benchmarks.peers.casebook import Case, make_cases, make_edits
-from scripts.benchmarks.sync.stage import FREE, Stage, open_stage
-from scripts.lab.line import Shape
+from scripts.benchmarks.sync.sizes import Size
+from scripts.benchmarks.sync.stage import Stage, open_stage
 
 _DAY_MS: Final = 86_400_000
 _EDITS: Final = 100
 # One keepalive a minute from either side; longer, so that one is surely in.
 KEEPALIVE_S: Final = 65.0
-_CUT_S: Final = 1.0
-# Until the connection is being made again.
-_GAP_S: Final = 1.2
 _WITHIN: Final = ("known", {"within_s": 600.0})
 
 
@@ -44,30 +41,29 @@ class Wire:
     keepalive: list[float] = field(default_factory=list)
 
 
-def measure_wire(progress: Progress, now_ms: int, *, runs: int, lone: int, keepalive: bool) -> Wire:
+def measure_wire(size: Size, seed: int, progress: Progress, now_ms: int) -> Wire:
     """Return what everything takes, with 1,000 cases.
 
     Args:
+        size: how much.
+        seed: of the cases and edits.
         progress: is told.
         now_ms: wall clock.
-        runs: repetitions of the whole, each with other cases.
-        lone: status changes in each run.
-        keepalive: wait for one.
     """
-    wire = Wire()
-    for run in range(runs):
-        progress.show("counting bytes on the line", run, runs)
-        cases = make_cases(run, 1_000, now_ms - _DAY_MS)
+    wire, lone = Wire(), size.lone
+    for run in range(size.wire_runs):
+        progress.show("counting bytes on the line", run, size.wire_runs)
+        cases = make_cases(seed + run, size.held[0], now_ms - _DAY_MS)
         with open_stage(cases) as stage:
             taken = stage.taken(("connect", None), _WITHIN)
             wire.first_copy.append(taken / len(cases))
-            wire.batch.append(edit(stage, cases, run, now_ms) / _EDITS)
+            wire.batch.append(edit(stage, cases, seed + run, now_ms) / edits_of(cases))
             stage.taken(("open", 2 * lone), _WITHIN)
             with_centre = [stage.taken(("act", None), _WITHIN) for _ in range(lone)]
-            for _ in range(3):
+            for _ in range(size.idle_new):
                 stage.taken(("disconnect", None))
                 wire.idle_new.append(stage.taken(("connect", None), ("up", 10.0)))
-            if keepalive and not run:
+            if size.keepalive and not run:
                 wire.keepalive.append(_keepalive(stage))
             stage = _without_centre(stage)
             alone = [stage.taken(("act", None), _WITHIN) for _ in range(lone)]
@@ -79,9 +75,14 @@ def measure_wire(progress: Progress, now_ms: int, *, runs: int, lone: int, keepa
 
 
 def edit(stage: Stage, cases: Sequence[Case], seed: int, now_ms: int) -> int:
-    """Edit a field each of 100 cases in one transaction; return bytes."""
-    edits = make_edits(seed, cases, [now_ms] * _EDITS)
+    """Edit a field each of 100 cases, or of all if fewer, in one transaction; return bytes."""
+    edits = make_edits(seed, cases, [now_ms] * edits_of(cases))
     return stage.taken(("edit", [asdict(made) for made in edits]), _WITHIN)
+
+
+def edits_of(cases: Sequence[Case]) -> int:
+    """Return how many edits are made of so many cases."""
+    return min(_EDITS, len(cases))
 
 
 def _keepalive(stage: Stage) -> int:
@@ -94,68 +95,9 @@ def _without_centre(stage: Stage) -> Stage:
     """Stop the centre; the province goes on."""
     ends = stage.ends
     assert ends.centre is not None
+    ends.near.others = tuple(other for other in ends.near.others if other is not ends.centre)
     ends.centre.stop()
     others = tuple(pid for pid in ends.pids if pid != ends.centre.pid)
     stage = replace(stage, ends=replace(ends, pids=others, centre=None))
     stage.settle()
     return stage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contacts:
-    """A first copy in many short contacts.
-
-    Attributes:
-        bytes: of all contacts.
-        contacts: how many it took.
-        again_bytes: of frames that were handed to the link a second time.
-        edit_bytes: what 100 edits took afterwards.
-    """
-
-    bytes: int
-    contacts: int
-    again_bytes: int
-    edit_bytes: int
-
-
-def measure_contacts(
-    progress: Progress, now_ms: int, *, cases: int, shape: Shape, contact_s: float, within_s: float
-) -> Contacts:
-    """Return what a first copy takes over a line that is cut again and again.
-
-    Args:
-        progress: is told.
-        now_ms: wall clock.
-        cases: that the commune holds.
-        shape: of the line.
-        contact_s: from cut to cut; the line is mended after a second.
-        within_s: gives up afterwards.
-
-    Raises:
-        RuntimeError: it was not done in time.
-    """
-    made = make_cases(0, cases, now_ms - _DAY_MS)
-    with open_stage(made) as stage:
-        stage.lab.shape(shape)
-        before, contacts, until_s = stage.lab.traffic().bytes, 0, time.monotonic() + within_s
-        stage.ask("connect")
-        while True:
-            contacts += 1
-            progress.show(f"copying {cases:,} cases, contact {contacts}")
-            stage.lab.schedule([(contact_s, contact_s + _CUT_S)])
-            order = {"within_s": contact_s + _GAP_S, "broken": (contact_s, _CUT_S)}
-            if stage.ask("known", order) is not None:
-                break
-            if time.monotonic() > until_s:
-                raise RuntimeError(f"{cases:,} cases were not copied within {within_s:.0f} s")
-        # The next cut, planned for a contact that was not needed, must not come.
-        stage.lab.schedule([])
-        stage.settle()
-        taken = stage.lab.traffic().bytes - before
-        stage.lab.shape(FREE)
-        return Contacts(
-            bytes=taken,
-            contacts=contacts,
-            again_bytes=stage.ask("sent")[1],
-            edit_bytes=edit(stage, made, 1, now_ms),
-        )
