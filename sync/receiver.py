@@ -29,7 +29,7 @@ from sync.history import LogHistory
 from sync.log import HEAD_STEP, UP, Log
 from sync.ranges import Ranges
 from sync.replica import Replica
-from sync.stripping import Stripped, Whole
+from sync.stripping import Stripped
 
 _REFERENCES_MAX: Final = 1 << 16
 
@@ -263,11 +263,6 @@ class Receiver:
             incoming.arrived = self._arrived(log, incoming.read)
             incoming.is_news = True
             return
-        self._keep_wholes(incoming, log, first_seq, wholes)
-
-    def _keep_wholes(
-        self, incoming: _Incoming, log: Log, first_seq: int, wholes: Sequence[Whole]
-    ) -> None:
         self._keep(incoming, log, first_seq, [whole.data for whole in wholes])
         incoming.history.past.add(first_seq, wholes)
 
@@ -295,7 +290,8 @@ class Receiver:
                 # All that it could build on is here.
                 return [self._drop(incoming, log, "a frame cannot be read")]
             self._store.early.drop(log, first)
-            self._keep_wholes(incoming, log, first, wholes)
+            self._keep(incoming, log, first, [whole.data for whole in wholes])
+            incoming.history.past.add(first, wholes)
         return []
 
     def _drop(self, incoming: _Incoming, log: Log, detail: str) -> Problem:

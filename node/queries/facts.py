@@ -361,7 +361,7 @@ class Waiting(Fact):
 
     Attributes:
         records: leaves of all logs that go up.
-        bytes: their size, without that of files which have to follow.
+        bytes: their size, without files.
         cosigned_ms: when the tier above last countersigned; None before the first time.
     """
 
@@ -371,12 +371,10 @@ class Waiting(Fact):
 
 
 class WaitingFiles(Fact):
-    """Files that did not go up yet.
+    """Files of which some bytes did not go up yet.
 
     Attributes:
-        bytes: of them that have to go.
-        opens_ms: when they travel next; None: now.
-        is_early: they travel out of their hours, because somebody said so.
+        opens_ms: when they travel next; None: now; is_early: because somebody said so.
     """
 
     count: int
