@@ -57,10 +57,10 @@ class Session:
         self._greeted = False
         self._replica = replica
         self._epoch: int | None = None
+        self._signers: list[Subject] = []
         # Why the peer will end the link, and why we do if it has not by the next step.
         self._told: Problem | None = None
-        self._over: Problem | None = None
-        self._signers: list[Subject] = []
+        self._ended_by: Problem | None = None
         purpose = UP if kinship == "parent" else f"down/{peer.peer_id.hex()}"
         self._concerns = (purpose, peer.peer_id)
         # Counts of news when it was last looked at them; None: look in any case.
@@ -99,7 +99,7 @@ class Session:
         Raises:
             LinkError: the peer broke the protocol; close the link.
         """
-        if self._ending() is not None:
+        if self._why_over() is not None:
             return []
         answers = self._answers(message, now_ms)
         for answer in answers:
@@ -137,12 +137,12 @@ class Session:
             now_ms: wall clock.
             room_bytes: for about so many bytes, so that what becomes urgent meanwhile can overtake.
         """
-        self._over = self._ending() or self._told
+        self._ended_by = self._why_over() or self._told
         if self._told is not None:
             return []
-        self._over = self._over or self._sender.doubt
-        if self._over is not None:
-            return [self._over]
+        self._ended_by = self._ended_by or self._sender.doubt
+        if self._ended_by is not None:
+            return [self._ended_by]
         messages = self._receiver.acks()
         counts = self._counts()
         # With many links, looking through all logs for new ones each time is most of the work.
@@ -182,7 +182,7 @@ class Session:
         self._seen = None
         return answers
 
-    def _ending(self) -> Problem | None:
+    def _why_over(self) -> Problem | None:
         """Return why this link must end: the node went on in a new epoch, or a key was revoked.
 
         What was handled before stays, so the peer is told first and the link ends after that.
@@ -190,8 +190,8 @@ class Session:
         Raises:
             LinkError: the peer was told why this one ends.
         """
-        if self._over is not None:
-            raise LinkError(self._over.code, self._over.detail)
+        if self._ended_by is not None:
+            raise LinkError(self._ended_by.code, self._ended_by.detail)
         if self._epoch is None:
             self._epoch = self._replica.epoch
             self._signers = _signers(self._replica, self.peer)

@@ -34,6 +34,7 @@ from tests.independent.record_checker import (
     read_place,
     root_of,
 )
+from tests.independent.revocation_checker import Word, counting, read_words
 from tests.independent.sealing import open_pack, open_value
 
 FOLDER = Path(__file__).parent.parent / "vectors"
@@ -380,3 +381,21 @@ def test_a_pack_opens_for_its_receiver_and_holds_these_entries() -> None:
             open_pack(raw(each["file"]), secret, ROOT)
     with pytest.raises(REFUSALS):
         open_pack(raw(told["file"]), raw(KEYS["40.17083"]["office_key_secret"]), ROOT)
+
+
+def test_statements_hold_or_are_refused() -> None:
+    told = vectors("revocations")
+    root = read_place(bytes.fromhex(told["root"]))
+    words: list[Word] = []
+    for stated in told["good"]:
+        (word,) = read_words(bytes.fromhex(stated["statement"]), root)
+        assert word.node == (bytes.fromhex(stated["says"]["key"]), stated["says"]["code"])
+        assert {log.hex(): (seq, top.hex()) for log, (seq, top) in word.marks.items()} == {
+            mark["log_id"]: (mark["last_valid_seq"], mark["root"])
+            for mark in stated["says"]["marks"]
+        }
+        words.append(word)
+    assert sorted(word.id for word in counting(words)) == told["in_effect_together"]
+    for stated in told["refused"]:
+        with pytest.raises(REFUSALS):
+            read_words(bytes.fromhex(stated["statement"]), root)

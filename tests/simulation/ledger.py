@@ -28,7 +28,7 @@ from tests.simulation.nodes import SimulatedNode
 # What may be said where a disk was put back.
 RESTORE_ALARMS = ("log_behind", "log_forked", "epoch_opened", "epochs_in_turn", "restored")
 # What a peer with failing memory may be taken for.
-DAMAGE_ALARMS = ("epoch_opened",)
+DAMAGE_ALARMS = ("epoch_opened", "epochs_in_turn")
 
 
 class BrokenPromise(AssertionError):

@@ -85,6 +85,7 @@ _SCALES: Final = (
 # A kind of fault that is in every story hides what happens without it.
 _IN_A_STORY: Final = 0.6
 _SELDOM: Final = 0.3
+_RARE: Final = 0.1
 
 
 def draw_plan(seed: int) -> Plan:
@@ -110,6 +111,7 @@ def draw_plan(seed: int) -> Plan:
         bad_sticks=rng.choice((0.0, 0.3)),
         restores=some(_SELDOM, 2),
         # Two in a row of one log stop it, rightly.
+        revocations=some(_RARE, 1),
         damages=some(_SELDOM, 1),
         has_small_limits=rng.random() < 0.8,
     )

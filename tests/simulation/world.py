@@ -163,8 +163,8 @@ class World:
             (plan.clock_jumps, self._jump),
             (plan.packs, lambda: send_pack(self)),
             (plan.restores, lambda: copy_disk(self)),
-            (plan.damages, self.wire.damage_next),
             (plan.revocations, lambda: revoke_somebody(self)),
+            (plan.damages, self.wire.damage_next),
         )
         for count, fault in faults:
             for _ in range(count):
