@@ -1,7 +1,7 @@
 """The receiving half of a session: logs that the peer sends, and what we say of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from crypto.certificates import Subject
@@ -26,45 +26,13 @@ from sync.epochs import open_epoch, take_back
 from sync.errors import FrameError, LinkError, LogError
 from sync.framing import dictionaries, past_needed, read_frame, restore
 from sync.history import LogHistory
+from sync.incoming import Incoming
 from sync.log import HEAD_STEP, UP, Log
 from sync.ranges import Ranges
 from sync.replica import Replica
 from sync.stripping import Stripped
 
 _REFERENCES_MAX: Final = 1 << 16
-
-
-@dataclass(slots=True)
-class _Incoming:
-    """What this session knows about one log it receives.
-
-    Attributes:
-        arrived: what is stored, in frames that cannot be read yet too.
-        read: what is stored as leaves.
-        told: what the last acknowledgement said.
-        cosigned: size that was told of each cosigner.
-        known: sizes that the peer knew of us and of those above us when the session began.
-        is_compared: a head below what is here was compared with it.
-        is_damaged: what came was forgotten; more of it is for the next link.
-        returns: size at which an own log is back.
-        offered: leaves that the peer has.
-        seen: the log as this session left it; who else received meanwhile, left it otherwise.
-    """
-
-    log_id: bytes
-    reference: bytes
-    arrived: Ranges
-    read: Ranges
-    history: LogHistory
-    seen: tuple[Log, int]
-    told: tuple[object, ...] = ()
-    cosigned: dict[bytes, int] = field(default_factory=dict)
-    known: tuple[int, int] = (0, 0)
-    is_news: bool = False
-    is_compared: bool = False
-    is_damaged: bool = False
-    returns: int = 0
-    offered: int = 0
 
 
 class Receiver:
@@ -77,8 +45,8 @@ class Receiver:
         self._store = replica.store
         self._peer = peer
         # By the number of the offer, which is what the peer calls a log.
-        self._incoming: dict[int, _Incoming] = {}
-        self._by_id: dict[bytes, _Incoming] = {}
+        self._incoming: dict[int, Incoming] = {}
+        self._by_id: dict[bytes, Incoming] = {}
         # The peer's dictionaries in its order, None where we do not know one.
         self._dictionaries: list[bytes | None] = []
         self._cosignature_news = 0
@@ -142,7 +110,7 @@ class Receiver:
         is_news = ack.have_seq != offer.from_seq or ack.gaps or ack.cosignatures
         return [ack] if is_news or is_own else []
 
-    def _greet(self, log: Log, offer: Offer) -> _Incoming:
+    def _greet(self, log: Log, offer: Offer) -> Incoming:
         if not offer.owner and self._is_fresh:
             self._forget_lost(log, offer.size)
         incoming = self._by_id[log.log_id] = self._open(log)
@@ -154,7 +122,7 @@ class Receiver:
         if log.size <= size and waiting and waiting[-1] >= size and not log.fault:
             keep_apart(self._store, log)
 
-    def _take_back(self, incoming: _Incoming, log: Log, now_ms: int) -> None:
+    def _take_back(self, incoming: Incoming, log: Log, now_ms: int) -> None:
         """Use an own log again once all is back that the peer offered of it."""
         if log.source is None and log.fault and log.size >= incoming.returns:
             take_back(self._replica, log, now_ms)
@@ -166,12 +134,12 @@ class Receiver:
         owner = offer.owner or self._peer.peer_id
         return self._replica.inbound.accept_offer(owner, purpose, offer.epoch, self._peer, now_ms)
 
-    def _open(self, log: Log) -> _Incoming:
+    def _open(self, log: Log) -> Incoming:
         read = Ranges(self._store.pending_numbers(log))
         read.add(0, log.size)
         arrived = self._arrived(log, read)
         history = LogHistory(self._store, log)
-        return _Incoming(log.log_id, b"", arrived, read, history, (log, log.arrivals))
+        return Incoming(log.log_id, b"", arrived, read, history, (log, log.arrivals))
 
     def _arrived(self, log: Log, read: Ranges) -> Ranges:
         arrived = read.copy()
@@ -204,7 +172,7 @@ class Receiver:
         incoming.seen = (log, log.arrivals)
         return answers
 
-    def _on_frame(self, incoming: _Incoming, log: Log, frame: Frame, now_ms: int) -> list[Message]:
+    def _on_frame(self, incoming: Incoming, log: Log, frame: Frame, now_ms: int) -> list[Message]:
         if frame.coding == PLAIN:
             self._keep(incoming, log, frame.first_seq, frame.leaves)
             return self._settle(incoming, log, now_ms)
@@ -240,7 +208,7 @@ class Receiver:
         return found
 
     def _take(
-        self, incoming: _Incoming, log: Log, first_seq: int, data: bytes, dictionary: bytes
+        self, incoming: Incoming, log: Log, first_seq: int, data: bytes, dictionary: bytes
     ) -> None:
         """Read a frame, or keep it until what it builds on has come.
 
@@ -271,7 +239,7 @@ class Receiver:
         self._keep(incoming, log, first_seq, [whole.data for whole in wholes])
         incoming.history.past.add(first_seq, wholes)
 
-    def _keep(self, incoming: _Incoming, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
+    def _keep(self, incoming: Incoming, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         self._replica.inbound.keep(log, first_seq, leaves)
         end = first_seq + len(leaves)
         if incoming.arrived.covers(first_seq, end):
@@ -281,7 +249,7 @@ class Receiver:
         incoming.read.add(first_seq, end)
         incoming.is_news = True
 
-    def _read_early(self, incoming: _Incoming, log: Log) -> list[Message]:
+    def _read_early(self, incoming: Incoming, log: Log) -> list[Message]:
         """Read frames that waited for what has come now."""
         while frame := self._store.early.next_frame(log):
             first, data, digest = frame
@@ -299,7 +267,7 @@ class Receiver:
             incoming.history.past.add(first, wholes)
         return []
 
-    def _drop(self, incoming: _Incoming, log: Log, detail: str) -> Problem:
+    def _drop(self, incoming: Incoming, log: Log, detail: str) -> Problem:
         """Forget what no head covers; the peer ends the link and sends it in another."""
         self._store.drop_pending(log)
         incoming.history = LogHistory(self._store, log)
@@ -364,7 +332,7 @@ class Receiver:
         )
         return []
 
-    def _settle(self, incoming: _Incoming, log: Log, now_ms: int) -> list[Message]:
+    def _settle(self, incoming: Incoming, log: Log, now_ms: int) -> list[Message]:
         """Take leaves into use if a head covers them; return what is wrong with them, if it is."""
         if problems := self._read_early(incoming, log):
             return problems
@@ -382,7 +350,7 @@ class Receiver:
         return []
 
     def _fault(
-        self, incoming: _Incoming, log: Log, head: Head, error: LogError, now_ms: int
+        self, incoming: Incoming, log: Log, head: Head, error: LogError, now_ms: int
     ) -> Problem:
         """Stop a log that tells two stories, and keep both."""
         log.fault, log.dirty = error.code, True
@@ -401,7 +369,7 @@ class Receiver:
             )
         return self._stopped(incoming, error.code, str(error))
 
-    def _stopped(self, incoming: _Incoming, code: str, detail: str) -> Problem:
+    def _stopped(self, incoming: Incoming, code: str, detail: str) -> Problem:
         return Problem(code=code, detail=detail, log=incoming.reference)
 
     # Acknowledgements
@@ -424,7 +392,7 @@ class Receiver:
                     messages.append(ack)
         return messages
 
-    def _ack(self, incoming: _Incoming, log: Log) -> Ack:
+    def _ack(self, incoming: Incoming, log: Log) -> Ack:
         cosignatures = []
         for size, _, made in self._store.cosignatures(log)[-COSIGNATURES_MAX:]:
             own = made.peer_id == self._replica.subject.peer_id
@@ -455,7 +423,7 @@ class Receiver:
         """
         return self._find(named)[1].log_id
 
-    def _find(self, named: bytes) -> tuple[_Incoming, Log]:
+    def _find(self, named: bytes) -> tuple[Incoming, Log]:
         incoming = self._by_id.get(named)
         if len(named) != 16:
             incoming = self._incoming.get(int.from_bytes(named, "big"))
@@ -465,7 +433,7 @@ class Receiver:
         self._look_again(incoming, log)
         return incoming, log
 
-    def _look_again(self, incoming: _Incoming, log: Log) -> None:
+    def _look_again(self, incoming: Incoming, log: Log) -> None:
         """Take notice of what came of a log by a stick, or another link."""
         seen, arrivals = incoming.seen
         if seen is not log or arrivals != log.arrivals:

@@ -1,7 +1,6 @@
 """The sending half of a session: logs on their way to the peer, and what it says of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from crypto.certificates import Subject
@@ -29,7 +28,8 @@ from sync.framing import dictionaries, pack
 from sync.history import LogHistory
 from sync.inbound import DOUBTS_MAX
 from sync.log import UP, Log
-from sync.pace import Departure, Pace
+from sync.outgoing import LEAVES_FIRST, Flight, Outgoing
+from sync.pace import Pace
 from sync.replica import Replica
 from sync.stripping import Whole
 
@@ -37,8 +37,6 @@ from sync.stripping import Whole
 RETRY_MS: Final = 20_000
 # How often to ask whether the tiers above have countersigned meanwhile.
 POLL_MS: Final = 300_000
-# Leaves looked at for the first frame of a log; the next looks at twice what fitted.
-_LEAVES_FIRST: Final = 16
 # From so many on, leaves are packed with the help of those before them; a lone one needs none.
 _LEAVES_MANY: Final = 8
 
@@ -51,42 +49,6 @@ def logs_for(replica: Replica, peer: Subject, kinship: Kinship) -> list[Log]:
     if kinship == "child":
         return [log for log in replica.store.logs() if log.owner == mine and log.purpose == reads]
     return [log for log in replica.store.logs() if log.purpose == UP]
-
-
-@dataclass(slots=True)
-class _Flight:
-    """Leaves first to first + count on their way, in one frame or in parts of one."""
-
-    first: int
-    count: int
-    size_bytes: int
-    left: Departure
-
-
-@dataclass(slots=True)
-class _Outgoing:
-    """What this session knows about one log it sends.
-
-    Attributes:
-        acked: the peer holds every leaf below.
-        sent: the next leaf to send for the first time.
-        confirmed: an acknowledgement came in this session.
-        is_rooted: a head with its root was sent in this session.
-        is_doubtful: the peer said of it what cannot be; nothing more of it goes out.
-        likely: leaves that the last frame held.
-    """
-
-    log_id: bytes
-    reference: bytes
-    history: LogHistory
-    acked: int
-    sent: int
-    confirmed: bool = False
-    is_rooted: bool = False
-    is_doubtful: bool = False
-    head_sent_at_ms: int = 0
-    likely: int = _LEAVES_FIRST // 2
-    flights: list[_Flight] = field(default_factory=list)
 
 
 class Sender:
@@ -114,8 +76,8 @@ class Sender:
         self._kinship = kinship
         self.pace = pace
         self.doubt: Problem | None = None
-        self._outgoing: list[_Outgoing] = []
-        self._by_id: dict[bytes, _Outgoing] = {}
+        self._outgoing: list[Outgoing] = []
+        self._by_id: dict[bytes, Outgoing] = {}
         self._coding, self._dictionary = PACKED, b""
         # What the peer understands, as it said in this or an earlier session; None: not looked up.
         self._understood: bytes | None = None
@@ -188,7 +150,7 @@ class Sender:
                 acked = log.size
             number = len(self._outgoing)
             reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
-            outgoing = _Outgoing(
+            outgoing = Outgoing(
                 log_id=log.log_id,
                 reference=reference,
                 history=LogHistory(self._store, log),
@@ -271,7 +233,7 @@ class Sender:
     def _new_leaves(
         self,
         messages: list[Message],
-        outgoing: _Outgoing,
+        outgoing: Outgoing,
         log: Log,
         now_ms: int,
         room_bytes: int,
@@ -286,7 +248,7 @@ class Sender:
             if in_flight and in_flight + size_bytes > window:
                 break
             left = self.pace.depart(now_ms, in_flight + size_bytes)
-            outgoing.flights.append(_Flight(outgoing.sent, count, size_bytes, left))
+            outgoing.flights.append(Flight(outgoing.sent, count, size_bytes, left))
             outgoing.sent += count
             in_flight += size_bytes
             used += size_bytes
@@ -296,7 +258,7 @@ class Sender:
         return used
 
     def _frames(
-        self, outgoing: _Outgoing, log: Log, start: int, end: int
+        self, outgoing: Outgoing, log: Log, start: int, end: int
     ) -> tuple[list[Frame], int]:
         """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
         wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
@@ -308,7 +270,7 @@ class Sender:
             data, wholes = self._pack(outgoing, start, leaves[:1], ())
         count = len(wholes)
         outgoing.history.past.add(start, wholes)
-        outgoing.likely = max(count, _LEAVES_FIRST // 2)
+        outgoing.likely = max(count, LEAVES_FIRST // 2)
         parts = [
             Frame(
                 log=outgoing.reference,
@@ -324,7 +286,7 @@ class Sender:
         return parts, count
 
     def _pack(
-        self, outgoing: _Outgoing, start: int, leaves: list[bytes], past: Sequence[bytes]
+        self, outgoing: Outgoing, start: int, leaves: list[bytes], past: Sequence[bytes]
     ) -> tuple[bytes, list[Whole]]:
         return pack(
             start,
@@ -336,7 +298,7 @@ class Sender:
             size_max=FRAME_BYTES_MAX,
         )
 
-    def _again(self, messages: list[Message], outgoing: _Outgoing, log: Log, now_ms: int) -> None:
+    def _again(self, messages: list[Message], outgoing: Outgoing, log: Log, now_ms: int) -> None:
         """Add frames and the head again that nobody answered for too long."""
         for flight in outgoing.flights:
             if has_passed(RETRY_MS, flight.left.at_ms, now_ms):
@@ -358,7 +320,7 @@ class Sender:
         """Tell whether nothing of a log may go out; its owner may see what we hold."""
         return bool(log.fault) and log.owner != self._peer.peer_id
 
-    def _lacks_cosignature(self, outgoing: _Outgoing, log: Log) -> bool:
+    def _lacks_cosignature(self, outgoing: Outgoing, log: Log) -> bool:
         if log.owner == self._peer.peer_id:
             return False
         if log.counted < log.size and not outgoing.head_sent_at_ms:
@@ -377,7 +339,7 @@ class Sender:
 
     def _head(
         self,
-        outgoing: _Outgoing,
+        outgoing: Outgoing,
         head: tuple[int, bytes, bytes],
         now_ms: int,
         *,
@@ -431,7 +393,7 @@ class Sender:
         self._store.set_cursor(log, self._peer.peer_id, outgoing.acked)
         self._take_cosignatures(outgoing, log, ack.cosignatures, now_ms)
 
-    def _land(self, outgoing: _Outgoing, ack: Ack, now_ms: int) -> None:
+    def _land(self, outgoing: Outgoing, ack: Ack, now_ms: int) -> None:
         """Forget frames that arrived, whole; those in a gap stay in flight."""
         highest = max([ack.have_seq, *(first + count for first, count in ack.gaps)])
         waiting = []
@@ -447,7 +409,7 @@ class Sender:
         outgoing.flights = waiting
 
     def _take_cosignatures(
-        self, outgoing: _Outgoing, log: Log, cosignatures: Iterable[Cosigned], now_ms: int
+        self, outgoing: Outgoing, log: Log, cosignatures: Iterable[Cosigned], now_ms: int
     ) -> None:
         for cosigned in cosignatures:
             peer_id = cosigned.peer_id or self._peer.peer_id
@@ -487,7 +449,7 @@ class Sender:
         log = self._log(outgoing.log_id)
         self._stop(log, problem.code, f"the peer reports: {problem.detail}", now_ms)
 
-    def _doubt(self, outgoing: _Outgoing, log: Log, code: str, detail: str, now_ms: int) -> None:
+    def _doubt(self, outgoing: Outgoing, log: Log, code: str, detail: str, now_ms: int) -> None:
         """End the link; stop the log if the peer says the same on the next one.
 
         What is said once may have been damaged in the peer's memory, and no signature covers it.
@@ -510,7 +472,7 @@ class Sender:
         )
         log.fault, log.dirty = code, True
 
-    def _find(self, named: bytes) -> _Outgoing | None:
+    def _find(self, named: bytes) -> Outgoing | None:
         if len(named) == 16:
             return self._by_id.get(named)
         number = int.from_bytes(named, "big")

@@ -1,0 +1,46 @@
+"""What a session knows about a log that it sends, and what of it is on its way."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from sync.history import LogHistory
+from sync.pace import Departure
+
+# Leaves looked at for the first frame of a log; the next looks at twice what fitted.
+LEAVES_FIRST: Final = 16
+
+
+@dataclass(slots=True)
+class Flight:
+    """Leaves first to first + count on their way, in one frame or in parts of one."""
+
+    first: int
+    count: int
+    size_bytes: int
+    left: Departure
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """What this session knows about one log it sends.
+
+    Attributes:
+        acked: the peer holds every leaf below.
+        sent: the next leaf to send for the first time.
+        confirmed: an acknowledgement came in this session.
+        is_rooted: a head with its root was sent in this session.
+        is_doubtful: the peer said of it what cannot be; nothing more of it goes out.
+        likely: leaves that the last frame held.
+    """
+
+    log_id: bytes
+    reference: bytes
+    history: LogHistory
+    acked: int
+    sent: int
+    confirmed: bool = False
+    is_rooted: bool = False
+    is_doubtful: bool = False
+    head_sent_at_ms: int = 0
+    likely: int = LEAVES_FIRST // 2
+    flights: list[Flight] = field(default_factory=list)
