@@ -21,6 +21,7 @@ import cbor2
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from node.accounts import Accounts
+from node.bulk import file_times, send_now
 from node.clock import Clock
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
@@ -221,9 +222,17 @@ class Node:
         def unit() -> Session:
             with self._station.replica.transaction():
                 self._station.replica.welcome(known)
-            return Session(self._station.replica, peer, kinship, self.blobs)
+            return Session(self._station.replica, peer, kinship, self.blobs, self._is_file_time)
 
         return await self._writer.run_for(peer.peer_id, unit)
+
+    def _is_file_time(self, now_ms: int) -> bool:
+        return file_times(self._station.connection, self.config, now_ms).opens_ms is None
+
+    async def send_files_now(self, *, now: bool) -> None:
+        """Let files travel out of their hours until these begin, or no longer."""
+        store = self._station.replica.store
+        await self.write(lambda now_ms: send_now(store, self.config, now_ms, now=now))
 
     async def step(
         self, session: Session, messages: Sequence[Message], *, room_bytes: int

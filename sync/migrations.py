@@ -38,6 +38,13 @@ def revocation_tables(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0005_blob_above")
+def blob_above_table(db: Database) -> None:
+    """What of each file went up; of files that were here before, all is taken to have gone."""
+    db.execute(_BLOB_ABOVE)
+    db.execute("INSERT INTO blob_above SELECT sha256, size_bytes FROM blob WHERE complete = 1")
+
+
 _LOG_TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
     # Always at a signed head: size, frontier and head_signature belong together.
@@ -262,3 +269,9 @@ _REVOCATION_TABLES = (
         PRIMARY KEY (document, hash, log)
     ) STRICT, WITHOUT ROWID""",
 )
+
+# Lowered again when the tier above asks for bytes that it did not get.
+_BLOB_ABOVE = """CREATE TABLE blob_above (
+    sha256 BLOB PRIMARY KEY,
+    sent_bytes INTEGER NOT NULL
+) STRICT, WITHOUT ROWID"""

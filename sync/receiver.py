@@ -255,7 +255,7 @@ class Receiver:
                 # Sent again: what we said of it was lost, so it must be said again.
                 incoming.told, incoming.is_news = (), True
                 return
-            leaves = restore(first_seq, entries, incoming.history)
+            wholes = restore(first_seq, entries, incoming.history)
         except FrameError as error:
             if error.code != "frame_early" or first_seq <= incoming.read.contiguous_end(0):
                 raise
@@ -268,7 +268,8 @@ class Receiver:
             incoming.arrived = self._arrived(log, incoming.read)
             incoming.is_news = True
             return
-        self._keep(incoming, log, first_seq, leaves)
+        self._keep(incoming, log, first_seq, [whole.data for whole in wholes])
+        incoming.history.past.add(first_seq, wholes)
 
     def _keep(self, incoming: _Incoming, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         self._replica.inbound.keep(log, first_seq, leaves)
@@ -289,17 +290,19 @@ class Receiver:
             try:
                 dictionary = dictionaries().get(digest, b"")
                 entries = _entries(incoming.history, first, data, dictionary)
-                leaves = restore(first, entries, incoming.history)
+                wholes = restore(first, entries, incoming.history)
             except FrameError:
                 # All that it could build on is here.
                 return [self._drop(incoming, log, "a frame cannot be read")]
             self._store.early.drop(log, first)
-            self._keep(incoming, log, first, leaves)
+            self._keep(incoming, log, first, [whole.data for whole in wholes])
+            incoming.history.past.add(first, wholes)
         return []
 
     def _drop(self, incoming: _Incoming, log: Log, detail: str) -> Problem:
         """Forget what no head covers; the peer ends the link and sends it in another."""
         self._store.drop_pending(log)
+        incoming.history = LogHistory(self._store, log)
         incoming.arrived, incoming.read, incoming.is_news = Ranges(), Ranges(), False
         incoming.is_damaged = True
         incoming.arrived.add(0, log.size)
@@ -498,7 +501,7 @@ def _entries(history: LogHistory, first_seq: int, data: bytes, dictionary: bytes
     needed, _ = past_needed(data)
     if needed > first_seq:
         raise FrameError("frame_malformed", "a frame with more past than there is")
-    past = history.before(first_seq, needed) if needed else []
+    past = history.past.before(first_seq, needed) if needed else []
     if len(past) < needed:
         raise FrameError("frame_early", "the leaves before the frame have not arrived")
     return read_frame(data, dictionary, past)

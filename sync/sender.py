@@ -25,12 +25,13 @@ from schemas.wire import (
     Revoked,
 )
 from sync.errors import LinkError, LogError
-from sync.framing import PAST_LEAVES_MAX, dictionaries, pack
+from sync.framing import dictionaries, pack
 from sync.history import LogHistory
 from sync.inbound import DOUBTS_MAX
 from sync.log import UP, Log
 from sync.pace import Departure, Pace
 from sync.replica import Replica
+from sync.stripping import Whole
 
 # A reliable link answers within this time; a lossy one is asked again after it.
 RETRY_MS: Final = 20_000
@@ -77,6 +78,7 @@ class _Outgoing:
 
     log_id: bytes
     reference: bytes
+    history: LogHistory
     acked: int
     sent: int
     confirmed: bool = False
@@ -189,6 +191,7 @@ class Sender:
             outgoing = _Outgoing(
                 log_id=log.log_id,
                 reference=reference,
+                history=LogHistory(self._store, log),
                 acked=0 if is_return else acked,
                 sent=acked,
                 # An offer asks for cosignatures too; only a head that may be lost is sent again.
@@ -297,13 +300,14 @@ class Sender:
     ) -> tuple[list[Frame], int]:
         """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
         wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
-        before = max(0, start - PAST_LEAVES_MAX) if end - start >= _LEAVES_MANY else start
+        past = outgoing.history.past.before(start) if end - start >= _LEAVES_MANY else ()
         leaves = self._store.leaves(log, start, wanted)
-        past = self._store.leaves(log, before, start - before)
-        data, count = self._pack(log, start, leaves, past)
+        data, wholes = self._pack(outgoing, start, leaves, past)
         if len(data) > FRAME_BYTES_MAX and past:
             # Parts of one leaf may come from several sendings: each must cut the same bytes.
-            data, count = self._pack(log, start, leaves[:1], [])
+            data, wholes = self._pack(outgoing, start, leaves[:1], ())
+        count = len(wholes)
+        outgoing.history.past.add(start, wholes)
         outgoing.likely = max(count, _LEAVES_FIRST // 2)
         parts = [
             Frame(
@@ -320,14 +324,15 @@ class Sender:
         return parts, count
 
     def _pack(
-        self, log: Log, start: int, leaves: list[bytes], past: list[bytes]
-    ) -> tuple[bytes, int]:
+        self, outgoing: _Outgoing, start: int, leaves: list[bytes], past: Sequence[bytes]
+    ) -> tuple[bytes, list[Whole]]:
         return pack(
             start,
             leaves,
-            LogHistory(self._store, log),
+            outgoing.history,
             dictionary=self._dictionary,
             past=past,
+            likely=outgoing.likely,
             size_max=FRAME_BYTES_MAX,
         )
 

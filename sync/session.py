@@ -6,6 +6,7 @@ methods run inside a transaction of the replica; what they return may leave only
 State that matters is in the store: a session can be thrown away at any moment.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import cbor2
@@ -47,12 +48,27 @@ class Session:
         has_caught_up: all that the peer first offered has come and is in use.
     """
 
-    def __init__(self, replica: Replica, peer: Subject, kinship: Kinship, files: BlobFiles) -> None:
-        """Talk to a peer that is our parent or our child."""
+    def __init__(
+        self,
+        replica: Replica,
+        peer: Subject,
+        kinship: Kinship,
+        files: BlobFiles,
+        is_file_time: Callable[[int], bool] = lambda _now_ms: True,
+    ) -> None:
+        """Talk to a peer that is our parent or our child.
+
+        Args:
+            replica: of this node.
+            peer: at the other end.
+            kinship: what it is to us.
+            files: attachments.
+            is_file_time: told the wall clock; whether files travel then.
+        """
         self.peer = peer
         self._sender = Sender(replica, peer, kinship, Pace(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX))
         self._receiver = Receiver(replica, peer)
-        self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship)
+        self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship, is_file_time)
         self._kinship = kinship
         self._greeted = False
         self._replica = replica

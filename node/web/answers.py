@@ -14,6 +14,7 @@ from node.queries.facts import (
     SyncState,
     Technician,
     Waiting,
+    WaitingFiles,
 )
 from schemas.limits import REVOCATION_CHARS_MAX
 
@@ -184,6 +185,14 @@ class CutLink(Answer):
     cut: bool
 
 
+class SendFiles(Answer):
+    """Whether files go now, until their hours begin, or in these alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    now: bool
+
+
 class LinkAnswer(Answer):
     """The honest state of the link upwards.
 
@@ -193,6 +202,7 @@ class LinkAnswer(Answer):
         clock_difference_ms: the clock of the node above minus ours.
         way: that the link takes, or took last.
         way_reason: why that one.
+        files_seconds_left: the same of the waiting files.
     """
 
     state: Literal["up", "down", "cut", "none"]
@@ -209,6 +219,8 @@ class LinkAnswer(Answer):
     way_reason: Literal[
         "usual", "losses", "unreachable", "remembered", "calm", "broken", "forbidden"
     ]
+    files: WaitingFiles
+    files_seconds_left: int | None
 
 
 class TechnicianAnswer(Answer):

@@ -32,7 +32,7 @@ from sync.framing import _WINDOW_BYTES_MAX
 from sync.log import HEAD_STEP
 from sync.receiver import _REFERENCES_MAX
 from sync.session import POLL_MS, RETRY_MS
-from sync.stripping import _NEAR, Token
+from sync.tokens import _NEAR, Token
 from tests.docs.reference import ROOT, events_document, tables_document
 
 PROTOCOL = (ROOT / "docs" / "PROTOCOL.md").read_text(encoding="utf-8")

@@ -463,8 +463,7 @@ def test_a_peer_that_claims_more_than_there_is_stops_the_log(tmp_path: Path) -> 
 
 def test_a_claim_that_is_not_repeated_on_the_next_link_is_forgotten(tmp_path: Path) -> None:
     commune, session, log = commune_with_link(tmp_path)
-    boast = Ack(log=log, have_seq=9, gaps=(), cosignatures=())
-    tell(commune, session, boast)
+    tell(commune, session, boast := Ack(log=log, have_seq=9, gaps=(), cosignatures=()))
     session = parent_link(commune, PROVINCE)
     tell(commune, session)
     tell(commune, session, cosigned_ack(commune, log))
