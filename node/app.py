@@ -21,6 +21,7 @@ import cbor2
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from node.accounts import Accounts
+from node.bulk import file_times, send_now
 from node.clock import Clock
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
@@ -237,9 +238,17 @@ class Node:
         def unit() -> Session:
             with self._station.replica.transaction():
                 self._station.replica.welcome(known)
-            return Session(self._station.replica, peer, kinship, self.blobs)
+            return Session(self._station.replica, peer, kinship, self.blobs, self._is_file_time)
 
         return await self._writer.run_for(peer.peer_id, unit)
+
+    def _is_file_time(self, now_ms: int) -> bool:
+        return file_times(self._station.connection, self.config, now_ms).opens_ms is None
+
+    async def send_files_now(self, *, now: bool) -> None:
+        """Let files travel out of their hours until these begin, or no longer."""
+        store = self._station.replica.store
+        await self.write(lambda now_ms: send_now(store, self.config, now_ms, now=now))
 
     async def step(
         self, session: Session, messages: Sequence[Message], *, room_bytes: int
@@ -338,7 +347,8 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
     async with AsyncExitStack() as stack:
         node = Node(open_station(path, rng), Clock(), rng)
         stack.push_async_callback(node.close)
-        sync_host, sync_port = await _listen_for_children(node, stack)
+        downlink = Downlink(node._station.folder, node, node.clock)
+        sync_host, sync_port = await _listen_for_children(node, downlink, stack)
         web_host, web_port = await _listen_for_people(node, stack)
         keep_what_is_loaded()
         node.is_ready = True
@@ -353,6 +363,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
                 group.create_task(node.keep_folded(), name="fold"),
                 group.create_task(node.keep_scrubbed(), name="scrub"),
                 group.create_task(node.packs.run(), name="packs"),
+                group.create_task(downlink.run(), name="downlink"),
             ]
             if node.uplink is not None:
                 tasks.append(group.create_task(node.uplink.run(), name="uplink"))
@@ -363,11 +374,12 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
     log.info("node stopped", extra={"code": node.code})
 
 
-async def _listen_for_children(node: Node, stack: AsyncExitStack) -> tuple[str, int]:
+async def _listen_for_children(
+    node: Node, downlink: Downlink, stack: AsyncExitStack
+) -> tuple[str, int]:
     config = node.config
     if not config.sync_host:
         return "", 0
-    downlink = Downlink(node._station.folder, node, node.clock)
     try:
         listener = await downlink.listen()
     except OSError as error:

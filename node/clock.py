@@ -6,6 +6,8 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 PLACE = ZoneInfo("Asia/Ho_Chi_Minh")
+# All year; there is no summer time.
+PLACE_OFFSET_MIN = 7 * 60
 
 
 class Clock:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from node.errors import ConfigError
+from sync.hours import parse_hours
 
 CONFIG_NAME = "node.toml"
 _PORT_MAX = 65_535
@@ -24,9 +25,12 @@ class Config:
         sync_host: address that children dial; empty on a node without children.
         sync_port: port that children dial, 0 for any free one.
         parent: `host:port` of the tier above; empty at the centre.
+        datagrams: take UDP where TCP loses too much, upwards and for children.
         is_remote: the province declared this commune remote, which lengthens some deadlines.
         language: language of the pages before a person chose, `vi` or `en`.
         fetch_attachments: fetch the files that records refer to from children and parent.
+        bulk_hours: when files travel over this node's links, as `20:00-06:00` of the place's time;
+            empty: at any time.
         disk_reserve_mib: with less free, no attachment and no record of another node is taken.
         is_demo: shows the switch that cuts the link; never for real work.
     """
@@ -36,9 +40,11 @@ class Config:
     sync_host: str = ""
     sync_port: int = 8443
     parent: str = ""
+    datagrams: bool = True
     is_remote: bool = False
     language: str = "vi"
     fetch_attachments: bool = True
+    bulk_hours: str = ""
     disk_reserve_mib: int = 64
     is_demo: bool = False
 
@@ -77,6 +83,10 @@ def _check(config: Config) -> None:
         raise _unfit("parent", 'is an address and a port, such as "10.0.0.1:8443"')
     if config.language not in ("vi", "en"):
         raise _unfit("language", 'is "vi" or "en"')
+    try:
+        parse_hours(config.bulk_hours, 0)
+    except ValueError as error:
+        raise _unfit("bulk_hours", 'is two times of day, such as "20:00-06:00"') from error
     if config.disk_reserve_mib < 0:
         raise _unfit("disk_reserve_mib", "is not below 0")
 

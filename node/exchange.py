@@ -60,14 +60,23 @@ class Sessions(Protocol):
         """Return once there is news for a session."""
 
 
-class _Transport(Protocol):
-    """A WebSocket of either side."""
+class Transport(Protocol):
+    """What carries messages of one or more wire messages each: once, in order, or not at all."""
 
     async def send_bytes(self, data: bytes, /) -> None:
-        """Send one message, waiting while the line is full."""
+        """Send one message, waiting while the line is full.
 
-    async def receive(self) -> aiohttp.WSMessage:
-        """Return the next message."""
+        Raises:
+            OSError, aiohttp.ClientError: the line broke.
+        """
+
+    async def receive(self) -> bytes | None:
+        """Return the next message; None: the other side has closed the link.
+
+        Raises:
+            LinkError: the peer broke the protocol.
+            OSError, aiohttp.ClientError: the line broke.
+        """
 
 
 class Exchange:
@@ -75,11 +84,11 @@ class Exchange:
 
     def __init__(
         self,
-        socket: _Transport,
+        transport: Transport,
         session: Session,
         sessions: Sessions,
     ) -> None:
-        self._socket = socket
+        self._transport = transport
         self._session = session
         self._sessions = sessions
         # None: the link was closed; what came before is still handled, as it may say why.
@@ -114,18 +123,17 @@ class Exchange:
 
     async def _read(self) -> None:
         while True:
-            message = await self._socket.receive()
-            if message.type is aiohttp.WSMsgType.BINARY:
-                parts = decode_messages(message.data)
+            data = await self._transport.receive()
+            if data is not None:
+                parts = decode_messages(data)
                 for part in parts:
-                    await self._inbox.put(_Heard(part, len(message.data) // len(parts)))
+                    await self._inbox.put(_Heard(part, len(data) // len(parts)))
                     self._wake.set()
-            elif message.type in _CLOSED:
+            else:
                 await self._inbox.put(None)
                 self._wake.set()
+            if data is None:
                 return
-            else:
-                raise LinkError("message_malformed", "the peer sent text")
 
     async def _write(self) -> None:
         while True:
@@ -134,7 +142,7 @@ class Exchange:
             while self._outbox:
                 data = self._outbox.popleft()
                 try:
-                    await self._socket.send_bytes(data)
+                    await self._transport.send_bytes(data)
                 except (OSError, aiohttp.ClientError):
                     # The reader meets the same end, after the last words of the peer.
                     self._is_deaf = True
@@ -211,7 +219,7 @@ class Exchange:
 
 
 def _together(messages: Iterable[Message]) -> Iterator[bytes]:
-    """Yield WebSocket messages: a frame and the head behind it travel in one packet."""
+    """Yield what is sent together: a frame and the head behind it travel in one packet."""
     joined = b""
     for message in messages:
         data = encode_message(message)
@@ -221,10 +229,6 @@ def _together(messages: Iterable[Message]) -> Iterator[bytes]:
         joined += data
     if joined:
         yield joined
-
-
-_CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED,
-           aiohttp.WSMsgType.ERROR)  # fmt: skip
 
 
 EXPECTED = (LinkError, MessageError, StoreError, CryptoError, OSError, aiohttp.ClientError)

@@ -1,4 +1,4 @@
-"""The link to another node: a WebSocket over TLS that comes back by itself.
+"""The link to another node, which comes back by itself: a WebSocket over TLS, or datagrams.
 
 A peer that breaks the protocol costs its link, and nothing else.
 """
@@ -8,11 +8,9 @@ import hashlib
 import logging
 import math
 import random
-import re
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Final, Literal
 
 import aiohttp
@@ -20,12 +18,19 @@ from aiohttp import web
 
 from crypto.certificates import Subject
 from crypto.errors import CertificateError, CryptoError
+from node.channel import Channel
+from node.choice import Reason, Way
 from node.clock import Clock
-from node.exchange import PING_S, Exchange, Sessions
-from node.folder import NodeFolder, expiry_ms, is_directly_below
+from node.dialling import BusyError, Dialler, Opened
+from node.dtls import Listening, judge
+from node.entropy import system_entropy
+from node.exchange import PING_S, Exchange, Sessions, Transport
+from node.folder import NodeFolder, is_directly_below
 from node.listening import Listener, listen
 from node.slots import Slots
-from node.tls import bear_loss, client_context, keep_resumable, peer_subject, server_context
+from node.tls import bear_loss, keep_resumable, peer_subject, server_context
+from node.udp import Doorway
+from node.websocket import PATH, WebSocket
 from schemas.errors import MessageError
 from schemas.limits import MESSAGE_BYTES_MAX
 from schemas.wire import Problem, encode_message
@@ -34,20 +39,14 @@ from sync.session import Session
 
 log = logging.getLogger(__name__)
 
-PATH: Final = "/link/1"
-# A parent that is busy names a time; beyond this it is no longer taken for one.
-_TURN_S_MAX: Final = 600
 # Those whose turn is near each other must not come at the same instant.
 _TURN_APART_S: Final = 1.0
-_CONNECT_S: Final = 30.0
 # How often what the pages say of the line is brought up to date.
 _METER_S: Final = 1.0
 # A link that was up for less counts as a failed attempt.
 _LASTED_MS: Final = 10_000
 # An earlier link of the same child ends within this time, or the new one is refused.
 _REPLACED_S: Final = 30.0
-# Headers that tell the parent nothing.
-_NEEDLESS: Final = ("User-Agent", "Accept", "Accept-Encoding")
 BACK_OFF_FIRST_S: Final = 2.0
 BACK_OFF_MAX_S: Final = 900.0
 
@@ -64,6 +63,8 @@ class LinkStatus:
         last_error: stable code and sentence of why it is down.
         rate_bytes_s: what the line was seen to carry; None before.
         clock_difference_ms: the parent's clock minus ours.
+        way: that the link takes now, or took last.
+        way_reason: why it takes that one.
     """
 
     state: LinkState = "none"
@@ -73,22 +74,12 @@ class LinkStatus:
     retry_at_ms: int | None = None
     rate_bytes_s: float | None = None
     clock_difference_ms: int | None = None
+    way: Way = "websocket"
+    way_reason: Reason = "usual"
 
 
-class _BusyError(Exception):
-    """The parent is busy and named the seconds after which it is our turn."""
-
-    def __init__(self, turn_s: int) -> None:
-        super().__init__(turn_s)
-        self.turn_s = turn_s
-
-
-def _turn_s(error: aiohttp.WSServerHandshakeError) -> int | None:
-    """Return how long a parent asks us to wait; None if it does not, or not in seconds."""
-    named = error.headers.get("Retry-After", "") if error.headers else ""
-    if error.status != HTTPStatus.SERVICE_UNAVAILABLE or not re.fullmatch("[0-9]{1,9}", named):
-        return None
-    return min(int(named), _TURN_S_MAX)
+class _TakenOverError(LinkError):
+    """The link goes on another way, which is up."""
 
 
 class Uplink:
@@ -108,7 +99,6 @@ class Uplink:
         announce: Callable[[], Awaitable[None]],
     ) -> None:
         """Dial the parent that the folder's configuration names."""
-        self._folder = folder
         self._sessions = sessions
         self._clock = clock
         self._rng = rng
@@ -117,17 +107,19 @@ class Uplink:
         self._changed = asyncio.Event()
         # Seconds after which the parent wants us, when it said so last.
         self._turn_s: int | None = None
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
-        # Kept, because a session is resumed in the context that it began in.
-        self._context = client_context(folder)
-        self.status = LinkStatus(state="down", since_ms=clock.now_ms())
+        self._opened: Opened | None = None
+        # Up beside the link, which it replaces.
+        self._next: Opened | None = None
+        self._dialler = Dialler(folder, clock)
+        reason = self._dialler.choice.reason
+        self.status = LinkStatus(state="down", since_ms=clock.now_ms(), way_reason=reason)
 
     async def set_cut(self, is_cut: bool) -> None:
         """Cut the link as a broken line would, or let it come back."""
         self._is_cut = is_cut
         self._changed.set()
-        if is_cut and self._socket is not None:
-            self._abort(self._socket)
+        if is_cut and self._opened is not None:
+            self._opened.drop()
         await self._set_state("cut" if is_cut else "down")
 
     async def run(self) -> None:
@@ -153,20 +145,8 @@ class Uplink:
         """Dial and exchange once; return why it ended and whether the link had been up."""
         since_ms, self._turn_s = self._clock.now_ms(), None
         try:
-            async with aiohttp.ClientSession(skip_auto_headers=_NEEDLESS) as client:
-                async with asyncio.timeout(_CONNECT_S):
-                    socket = await self._dial(client)
-                self._socket = socket
-                secured = socket.get_extra_info("ssl_object")
-                try:
-                    bear_loss(_transport(socket))
-                    await self._talk(socket)
-                finally:
-                    # The parent named the session after the handshake.
-                    self._context.resumes = keep_resumable(secured)
-                    self._socket = None
-                    self._abort(socket)
-        except _BusyError as error:
+            await self._hold(await self._dialler.open())
+        except BusyError as error:
             self._turn_s = error.turn_s
             reason = ("parent_busy", f"The node above is busy; our turn is in {error.turn_s} s.")
         except CertificateError as error:
@@ -182,54 +162,54 @@ class Uplink:
         # A link that falls at once, again and again, must not be dialled again at once.
         return reason, self.status.state == "up" and self._lasted(since_ms)
 
-    async def _dial(self, client: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
-        try:
-            return await client.ws_connect(
-                f"wss://{self._folder.config.parent}{PATH}",
-                ssl=self._context,
-                max_msg_size=MESSAGE_BYTES_MAX,
-                heartbeat=PING_S,
-                compress=0,
-            )
-        except aiohttp.WSServerHandshakeError as error:
-            turn_s = _turn_s(error)
-            if turn_s is None:
+    async def _hold(self, opened: Opened) -> None:
+        """Exchange over a link, and over those that take over from it, until one ends."""
+        while True:
+            self._opened, self._next = opened, None
+            try:
+                if self._is_cut:
+                    raise ConnectionAbortedError("the link was cut while it came up")
+                await self._talk(opened)
+            except _TakenOverError:
+                log.info("link goes another way", extra={"way": self._dialler.choice.way})
+            except BaseException:
+                if self._next is not None:
+                    await self._next.close()
                 raise
-            raise _BusyError(turn_s) from error
+            finally:
+                self._opened = None
+                await opened.close()
+            assert self._next is not None
+            opened = self._next
 
-    async def _talk(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        session = await self._sessions.greet(*self._parent(socket), "parent")
+    async def _talk(self, opened: Opened) -> None:
+        session = await self._sessions.greet(opened.subject, opened.chain, "parent")
+        if opened.way == "datagrams":
+            session.leave_pacing()
+        choice = self._dialler.choice
+        self.status.way, self.status.way_reason = choice.way, choice.reason
         await self._set_state("up", peer_name=session.peer.name)
         try:
-            await Exchange(socket, session, self._sessions).run(self._watch(session))
+            watch = self._watch(session, opened)
+            await Exchange(opened.transport, session, self._sessions).run(watch)
         finally:
             self._measure(session)
 
     def _lasted(self, since_ms: int) -> bool:
         return self._clock.now_ms() - since_ms >= _LASTED_MS
 
-    def _parent(self, socket: aiohttp.ClientWebSocketResponse) -> tuple[Subject, list[bytes]]:
-        subject, chain = peer_subject(
-            socket.get_extra_info("ssl_object"), self._folder, self._plausible_now_ms()
-        )
-        if not is_directly_below(self._folder.subject, subject):
-            raise CertificateError(
-                "certificate_wrong_tier",
-                f"{subject.name} ({subject.code}) is not the tier above this node.",
-                "Check the setting `parent` in node.toml.",
-            )
-        return subject, chain
+    async def _watch(self, session: Session, opened: Opened) -> None:
+        """Keep the rate and the difference of the clocks up to date, and look for a better way.
 
-    def _plausible_now_ms(self) -> int | None:
-        """Return the time to judge the parent by, unless our clock is plainly wrong."""
-        now_ms = self._clock.now_ms()
-        own = self._folder.chain[0]
-        is_plausible = own.not_valid_before_utc.timestamp() * 1000 <= now_ms < expiry_ms(own)
-        return now_ms if is_plausible else None
-
-    async def _watch(self, session: Session) -> None:
-        """Keep the rate and the difference of the clocks up to date."""
+        Raises:
+            _TakenOverError: the other way is up.
+        """
         while True:
+            reason = self._dialler.choice.wants_other(opened.losses(), self._clock.monotonic_s())
+            if reason is not None:
+                self._next = await self._dialler.open_other(reason)
+                if self._next is not None:
+                    raise _TakenOverError("link_taken_over", "the link goes another way")
             await self._clock.sleep(_METER_S)
             self._measure(session)
 
@@ -263,35 +243,15 @@ class Uplink:
             self.status.last_error = self.status.retry_at_ms = None
         await self._announce()
 
-    @staticmethod
-    def _abort(socket: aiohttp.ClientWebSocketResponse) -> None:
-        # The library has no way to drop a connection without a farewell that a cut line never gets.
-        transport = _transport(socket)
-        if transport is not None:
-            transport.abort()
-        connection = socket._response.connection
-        if connection is not None:
-            connection.close()
-
-
-def _transport(socket: aiohttp.ClientWebSocketResponse) -> asyncio.Transport | None:
-    connection = socket._response.connection
-    return connection.transport if connection is not None else None
-
 
 @dataclass(slots=True, eq=False)
 class _Link:
-    """One open link of a child, which is named as the slots know it."""
+    """One open link of a child, which is named as the slots know it; abort drops it."""
 
     child: bytes
-    transport: asyncio.BaseTransport | None
+    abort: Callable[[], None]
     session: Session | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def abort(self) -> None:
-        """Drop the connection; whoever handles it then ends."""
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
 
 
 class Downlink:
@@ -302,6 +262,7 @@ class Downlink:
         self._folder = folder
         self._sessions = sessions
         self._clock = clock
+        self._doorway: Doorway | None = None
         self._slots = Slots()
         # One of each child, by its peer id.
         self._links: dict[bytes, _Link] = {}
@@ -316,13 +277,32 @@ class Downlink:
         app.router.add_get(PATH, self._on_dial)
         config = self._folder.config
         # A child that is cut off loses nothing; waiting for it would only make a stop slow.
-        return await listen(
+        listener = await listen(
             app,
             config.sync_host,
             config.sync_port,
             context=server_context(self._folder),
             shutdown_s=1.0,
         )
+        if config.datagrams:
+            self._doorway = await self._open_doorway(listener)
+        return listener
+
+    async def _open_doorway(self, listener: Listener) -> Doorway | None:
+        """Listen for datagrams under the same number; without them children find out by TCP."""
+        doorway = Doorway(Listening(self._folder, system_entropy), self._clock)
+        try:
+            await doorway.open(listener.address, listener.family)
+        except OSError as error:
+            log.warning("no datagrams", extra={"reason": error.strerror or type(error).__name__})
+            return None
+        listener.close_too(doorway.close)
+        return doorway
+
+    async def run(self) -> None:
+        """Exchange with the children that come by datagrams, until cancelled."""
+        if self._doorway is not None:
+            await self._doorway.serve(self._on_channel)
 
     async def _on_dial(self, request: web.Request) -> web.StreamResponse:
         """Let a child in, or tell it when to come back, before anything else is done for it."""
@@ -352,36 +332,66 @@ class Downlink:
         socket = web.WebSocketResponse(
             max_msg_size=MESSAGE_BYTES_MAX, heartbeat=PING_S, compress=False
         )
-        bear_loss(request.transport)
+        below = request.transport
+        bear_loss(below)
         await socket.prepare(request)
-        link, code = _Link(child, request.transport), ""
         try:
-            subject, chain = peer_subject(secured, self._folder, self._clock.now_ms())
-            self._check_child(subject)
-            code = subject.code
-            await self._replace(subject.peer_id, link)
-            link.session = await self._sessions.greet(subject, chain, "child")
-            log.info("child connected", extra={"code": code})
-            await Exchange(socket, link.session, self._sessions).run()
-        except (CryptoError, LinkError, MessageError) as error:
-            detail = f"{error} {getattr(error, 'hint', '')}".strip()
-            await self._say(socket, error.code, detail)
-        except (OSError, aiohttp.ClientError) as error:
-            log.info("child lost", extra={"code": code, "reason": type(error).__name__})
-        except StoreError as error:
-            log.error("child refused", extra={"code": error.code})
-            await self._say(socket, error.code, str(error))
-        except Exception:
-            log.exception("link fault")
-            await self._say(socket, "link_fault", "The link met a fault of the other program.")
+            await self._serve(
+                WebSocket(socket),
+                lambda: peer_subject(secured, self._folder, self._clock.now_ms()),
+                _Link(child, lambda: below.abort() if below is not None else None),
+                "websocket",
+            )
         finally:
-            self._links = {peer: each for peer, each in self._links.items() if each is not link}
-            link.ended.set()
             await socket.close()
             keep_resumable(secured)
         return socket
 
-    async def _replace(self, peer_id: bytes, link: "_Link") -> None:
+    async def _on_channel(self, channel: Channel) -> None:
+        await self._serve(
+            channel,
+            lambda: judge(channel.secured, self._folder, self._clock.now_ms()),
+            _Link(b"", channel.abort),
+            "datagrams",
+        )
+        await channel.close()
+
+    async def _serve(
+        self,
+        transport: Transport,
+        show: Callable[[], tuple[Subject, list[bytes]]],
+        link: _Link,
+        way: Way,
+    ) -> None:
+        """Exchange with whoever is at the other end, or say why not."""
+        code = ""
+        try:
+            subject, chain = show()
+            self._check_child(subject)
+            code = subject.code
+            await self._replace(subject.peer_id, link)
+            link.session = await self._sessions.greet(subject, chain, "child")
+            if way == "datagrams":
+                link.session.leave_pacing()
+            log.info("child connected", extra={"code": code, "way": way})
+            await Exchange(transport, link.session, self._sessions).run()
+        except (CryptoError, LinkError, MessageError) as error:
+            detail = f"{error} {getattr(error, 'hint', '')}".strip()
+            await self._say(transport, error.code, detail)
+        except (OSError, aiohttp.ClientError) as error:
+            log.info("child lost", extra={"code": code, "reason": type(error).__name__})
+        except StoreError as error:
+            log.error("child refused", extra={"code": error.code})
+            await self._say(transport, error.code, str(error))
+        except Exception:
+            log.exception("link fault")
+            detail = "The link met a fault of the other program."
+            await self._say(transport, "link_fault", detail)
+        finally:
+            self._links = {peer: each for peer, each in self._links.items() if each is not link}
+            link.ended.set()
+
+    async def _replace(self, peer_id: bytes, link: _Link) -> None:
         """End an earlier link of the same child: it would not dial if that one were any good."""
         while (earlier := self._links.get(peer_id)) is not None:
             earlier.abort()
@@ -398,7 +408,11 @@ class Downlink:
                 "Check the setting `parent` in node.toml of that node.",
             )
 
-    async def _say(self, socket: web.WebSocketResponse, code: str, detail: str) -> None:
-        if code != "link_closed" and not socket.closed:
-            log.warning("link refused", extra={"code": code})
-            await socket.send_bytes(encode_message(Problem(code=code, detail=detail)))
+    async def _say(self, transport: Transport, code: str, detail: str) -> None:
+        if code == "link_closed":
+            return
+        log.warning("link refused", extra={"code": code})
+        try:
+            await transport.send_bytes(encode_message(Problem(code=code, detail=detail)))
+        except (OSError, aiohttp.ClientError) as error:
+            log.info("not told", extra={"reason": type(error).__name__})

@@ -4,6 +4,7 @@ import asyncio
 import resource
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -24,15 +25,33 @@ class Listener:
         """Hold what listens."""
         self._runner = runner
         self._server = server
+        self._beside: list[Callable[[], None]] = []
+
+    def close_too(self, close: Callable[[], None]) -> None:
+        """Close something else together with this port."""
+        self._beside.append(close)
 
     @property
     def port(self) -> int:
         """The port, also where any free one was asked for."""
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(self.address[1])
+
+    @property
+    def address(self) -> tuple[Any, ...]:
+        """The address with the port, as the family has it."""
+        address: tuple[Any, ...] = self._server.sockets[0].getsockname()
+        return address
+
+    @property
+    def family(self) -> int:
+        """The family of the address."""
+        return self._server.sockets[0].family
 
     async def close(self) -> None:
         """Stop listening and end what is connected."""
         self._server.close()
+        for close in self._beside:
+            close()
         await self._runner.cleanup()
 
 

@@ -45,6 +45,7 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "account.sign_out": EVERYONE,
     "link.read": EVERYONE,
     "link.cut": EVERYONE,
+    "link.files": _WRITING | {Role.NODE_ADMIN},
     "technician.read": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
     "node.revoke": frozenset({Role.NODE_ADMIN}),
     "pack.carry": _CARRYING,

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -31,7 +32,7 @@ from crypto.errors import CertificateError
 from node.folder import NodeFolder
 
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL; Python names no constant for it.
-_NO_CHECK_TIME = 0x200000
+NO_CHECK_TIME: Final = 0x200000
 _BBR: Final = "bbr"
 # TCP_RTO_MAX_MS of Linux 6.15; Python names no constant for it.
 _RTO_MAX_MS_OPTION: Final = 44
@@ -136,8 +137,23 @@ def peer_subject(
     der = connection.getpeercert(binary_form=True) if connection else None
     if der is None:
         raise CertificateError("certificate_missing", "the peer shows no certificate")
-    chain = chain_from_der([der])
-    certificate = chain[0]
+    return subject_shown(chain_from_der([der])[0], folder, now_ms)
+
+
+def subject_shown(
+    certificate: x509.Certificate, folder: NodeFolder, now_ms: int | None
+) -> tuple[Subject, list[bytes]]:
+    """Return whom a peer's node certificate speaks of, and the chain that says so, as DER.
+
+    Args:
+        certificate: the peer has its key.
+        folder: ours, whose root and chain complete the peer's.
+        now_ms: wall clock to judge the certificate by; None judges no times.
+
+    Raises:
+        CertificateError: with a code and a hint for the technician.
+    """
+    chain = [certificate]
     if certificate.issuer != folder.root.subject:
         chain += folder.chain
     return verify_chain(chain, folder.root, now_ms), chain_to_der(chain)
@@ -146,7 +162,7 @@ def peer_subject(
 def _prepared(context: ssl.SSLContext, folder: NodeFolder) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
-    context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
+    context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
     context.load_verify_locations(cadata=chain_to_pem([folder.root]).decode())
     _load_own(context, folder)
     return context

@@ -17,6 +17,8 @@ PACKED_BYTES_MAX = LEAF_BYTES_MAX + (8 << 10)
 # the line is known to carry more.
 WINDOW_BYTES_MIN = 6_000
 WINDOW_BYTES_MAX = 256 << 10
+# The same where packets are paced below: what waits there for a lost packet must not stop the rest.
+WINDOW_BYTES_PACED = 48 << 10
 # A log that has this many leaves waiting for their tree head refuses more until it comes.
 PENDING_LEAVES_MAX = 100_000
 OFFERS_MAX = 4_096

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
@@ -20,8 +21,10 @@ from sync.pace import Departure, Pace
 from sync.store import Store
 
 _READ_BYTES: Final = 1 << 20
-# An answer that does not come within this time is asked for again.
+# An answer that does not come within this time is asked for again; after twice the time the next
+# time, and so on: the peer may keep to its hours.
 _ANSWER_MS: Final = 60_000
+_ANSWER_MAX_MS: Final = 3_600_000
 # A file that the peer does not hold yet may reach it meanwhile.
 _RETRY_MS: Final = 60_000
 _RETRY_MS_MAX: Final = 15 * 60_000
@@ -154,6 +157,7 @@ class _Fetch:
 
     Attributes:
         until: everything below was asked for.
+        patience_ms: how long to wait for an answer.
         wants: ends of the requests on their way, with when they left and their bytes.
     """
 
@@ -161,6 +165,7 @@ class _Fetch:
     total: int
     until: int
     heard_at_ms: int
+    patience_ms: int = _ANSWER_MS
     wants: deque[tuple[int, Departure, int]] = field(default_factory=deque)
 
 
@@ -168,9 +173,15 @@ class BlobExchange:
     """Both directions of blobs on one link."""
 
     def __init__(
-        self, store: Store, files: BlobFiles, peer_id: bytes, kinship: Literal["parent", "child"]
+        self,
+        store: Store,
+        files: BlobFiles,
+        peer_id: bytes,
+        kinship: Literal["parent", "child"],
+        is_time: Callable[[int], bool] = lambda _now_ms: True,
     ) -> None:
-        """Exchange with a peer that is our parent or child."""
+        """Exchange with a peer that is our parent or child, whenever it is time for files."""
+        self._is_time = is_time
         self._store = store
         self._files = files
         self._peer_id = peer_id
@@ -183,8 +194,24 @@ class BlobExchange:
 
     def on_want(self, want: Want) -> None:
         """Note that the peer wants bytes."""
+        if self._kinship == "parent" and self._files.holds(want.sha256):
+            self._note_sent(want.sha256, want.offset)
+        # Asked again because nothing came: once is enough.
+        again = [
+            one for one in self._serving if (one.sha256, one.offset) == (want.sha256, want.offset)
+        ]
+        for one in again:
+            self._serving.remove(one)
         if len(self._serving) < _MISSING_ASKED:
             self._serving.append(replace(want, length=min(want.length, WANT_BYTES_MAX)))
+
+    def _note_sent(self, sha256: bytes, sent_bytes: int) -> None:
+        """Note for the pages how much of a file the tier above has, or is about to have."""
+        self._store.db.execute(
+            "INSERT INTO blob_above VALUES (?, ?)"
+            " ON CONFLICT (sha256) DO UPDATE SET sent_bytes = excluded.sent_bytes",
+            (sha256, sent_bytes),
+        )
 
     def on_chunk(self, chunk: Chunk, now_ms: int) -> None:
         """Keep bytes that were asked for."""
@@ -198,7 +225,7 @@ class BlobExchange:
         if chunk.offset != self._files.part_size(fetch.sha256) or (fetch.total and not chunk.data):
             return
         self._files.append(fetch.sha256, chunk.data)
-        fetch.heard_at_ms = now_ms
+        fetch.heard_at_ms, fetch.patience_ms = now_ms, _ANSWER_MS
         end = chunk.offset + len(chunk.data)
         while fetch.wants and fetch.wants[0][0] <= end:
             _, left, size_bytes = fetch.wants.popleft()
@@ -212,8 +239,10 @@ class BlobExchange:
             self._fetch = None
 
     def pump(self, now_ms: int, room_bytes: int) -> list[Message]:
-        """Return bytes to send, about so many, and the next request."""
+        """Return bytes to send, about so many, and the next request; nothing out of hours."""
         messages: list[Message] = []
+        if not self._is_time(now_ms):
+            return messages
         while self._serving and room_bytes > 0:
             chunk = self._next_chunk()
             room_bytes -= len(chunk.data)
@@ -226,8 +255,9 @@ class BlobExchange:
     def _wants(self, fetch: _Fetch, now_ms: int) -> list[Message]:
         """Ask for more while less than a window is on its way, half a window at a time."""
         here = self._files.part_size(fetch.sha256)
-        if has_passed(_ANSWER_MS, fetch.heard_at_ms, now_ms):
+        if has_passed(fetch.patience_ms, fetch.heard_at_ms, now_ms):
             fetch.until, fetch.heard_at_ms = here, now_ms
+            fetch.patience_ms = min(2 * fetch.patience_ms, _ANSWER_MAX_MS)
             fetch.wants.clear()
         fetch.until = max(fetch.until, here)
         # In whole chunks, because a packet costs the same when it is not full; rounded up, because
@@ -277,4 +307,6 @@ class BlobExchange:
         if data and left > 0:
             rest = replace(want, offset=want.offset + len(data), length=left)
             self._serving.appendleft(rest)
+        if self._kinship == "parent" and data and want.offset + len(data) == total:
+            self._note_sent(want.sha256, total)
         return Chunk(sha256=name, offset=want.offset, total=total, data=data)

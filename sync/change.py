@@ -429,6 +429,8 @@ def _preds(
 
 def uleb(number: int) -> bytes:
     """Return the number as unsigned LEB128."""
+    if 0 <= number < 0x80:
+        return _SHORT[number]
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -438,6 +440,7 @@ def uleb(number: int) -> bytes:
 
 
 _COUNTER: Final = 8
+_SHORT: Final = tuple(bytes([number]) for number in range(0x80))
 # The length of a value by its meta byte, for bytes.translate.
 _LENGTHS: Final = bytes(meta >> 4 for meta in range(256))
 

@@ -21,15 +21,20 @@ Span = tuple[int, int]
 _ONE: Final = b"\x01\x7f"
 
 
-def uints(data: bytes) -> list[int | None]:
-    """Return the entries of a run-length column of numbers: +n repeats, -n literals, 0 nulls."""
+def uints(data: bytes, wanted: int = CHANGE_OPS_MAX + 1) -> list[int | None]:
+    """Return the entries of a run-length column of numbers: +n repeats, -n literals, 0 nulls.
+
+    Args:
+        data: the column.
+        wanted: so many of the first entries are enough.
+    """
     end = len(data)
     if end == 2 and data[0] in _ONE and data[1] < 0x80:
         # Most changes are one operation.
         return [data[1]]
     entries: list[int | None] = []
     position = 0
-    while position < end:
+    while position < end and len(entries) < wanted:
         head = data[position]
         if head < 0x80:
             length, position = head - ((head & 0x40) << 1), position + 1
@@ -208,6 +213,10 @@ class Reader:
         data = self.data[self.position : end]
         self.position = end
         return data
+
+    def rest(self) -> bytes:
+        """Return all bytes that follow."""
+        return self.take(len(self.data) - self.position)
 
     def blob(self) -> bytes:
         """Return bytes with their length before them."""

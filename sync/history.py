@@ -6,6 +6,7 @@ from typing import Final
 from schemas.errors import RecordError
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, decode_writer
 from sync.log import Log
+from sync.past import Past
 from sync.store import Store
 
 # A leaf that declares a writer: an array of five that begins with a 1.
@@ -19,10 +20,15 @@ class LogHistory:
     """
 
     def __init__(self, store: Store, log: Log) -> None:
-        """Look into one log."""
+        """Look into one log.
+
+        Attributes:
+            past: traces of its last leaves.
+        """
         self._store = store
         self._log = log
         self._writers: dict[int, Writer] = {}
+        self.past = Past(self._between)
         rows = store.db.execute(
             "SELECT data FROM pending_leaf WHERE log = ? AND substr(data, 1, 2) = ? ORDER BY seq",
             (log.number, _WRITER_START),
@@ -49,11 +55,9 @@ class LogHistory:
                 return read_leaf(bytes(row[0]))
         return None
 
-    def before(self, seq: int, count: int) -> list[bytes]:
-        """Return so many leaves right before one; fewer if not all have arrived."""
-        start = seq - count
-        leaves = self._store.leaves(self._log, start, count)
-        return leaves + self._store.pending(self._log, start + len(leaves), seq)
+    def _between(self, start: int, end: int) -> list[bytes]:
+        leaves = self._store.leaves(self._log, start, end - start)
+        return leaves + self._store.pending(self._log, start + len(leaves), end)
 
     def writer(self, number: int, /) -> Writer | None:
         """Return a writer that an earlier leaf declared."""

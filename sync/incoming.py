@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Self
 
+from schemas.limits import GAPS_MAX
 from sync.history import LogHistory
 from sync.log import Log
 from sync.ranges import Ranges
@@ -50,8 +51,16 @@ class Incoming:
         here = came_of(store, log, read)
         return cls(log.log_id, b"", here, read, history, (log, log.arrivals))
 
-    def forget(self, log: Log) -> None:
+    def gaps(self) -> tuple[tuple[int, int], ...]:
+        """Return what is missing, and where what is here ends: what came behind a gap counts."""
+        gaps = self.arrived.gaps(0)
+        if len(gaps) >= GAPS_MAX:
+            return tuple(gaps[:GAPS_MAX])
+        return (*gaps, (self.arrived.end, 0)) if gaps else ()
+
+    def forget(self, store: Store, log: Log) -> None:
         """Know of nothing any more that no head covers."""
+        self.history = LogHistory(store, log)
         self.arrived, self.read, self.is_news = Ranges(), Ranges(), False
         self.arrived.add(0, log.size)
         self.read.add(0, log.size)

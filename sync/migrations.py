@@ -38,7 +38,14 @@ def revocation_tables(db: Database) -> None:
         db.execute(statement)
 
 
-@migrations(name="0005_audit")
+@migrations(name="0005_blob_above")
+def blob_above_table(db: Database) -> None:
+    """What of each file went up; of files that were here before, all is taken to have gone."""
+    db.execute(_BLOB_ABOVE)
+    db.execute("INSERT INTO blob_above SELECT sha256, size_bytes FROM blob WHERE complete = 1")
+
+
+@migrations(name="0006_audit")
 def audit_tables(db: Database) -> None:
     """What the disk lost, and what comparing with other nodes showed."""
     for statement in _AUDIT_TABLES:
@@ -269,6 +276,12 @@ _REVOCATION_TABLES = (
         PRIMARY KEY (document, hash, log)
     ) STRICT, WITHOUT ROWID""",
 )
+
+# Lowered again when the tier above asks for bytes that it did not get.
+_BLOB_ABOVE = """CREATE TABLE blob_above (
+    sha256 BLOB PRIMARY KEY,
+    sent_bytes INTEGER NOT NULL
+) STRICT, WITHOUT ROWID"""
 
 _AUDIT_TABLES = (
     # Blocks of 2^8 leaves that do not add up to their log's head.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from sync.history import LogHistory
 from sync.pace import Departure
 
 # Leaves looked at for the first frame of a log; the next looks at twice what fitted.
@@ -35,6 +36,7 @@ class Outgoing:
 
     log_id: bytes
     reference: bytes
+    history: LogHistory
     acked: int
     sent: int
     confirmed: bool = False

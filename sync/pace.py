@@ -48,6 +48,10 @@ class Pace:
         self._trip_ms: int | None = None
         self.delivered_bytes = 0
 
+    def widen(self, window_min: int) -> None:
+        """Let at least so much be on its way from now on."""
+        self._window_min = min(max(self._window_min, window_min), self._window_max)
+
     def depart(self, now_ms: int, queued_bytes: int | None = None) -> Departure:
         """Return the mark that something leaves with."""
         return Departure(now_ms, self.delivered_bytes, queued_bytes)

@@ -6,7 +6,7 @@ from typing import Final
 
 from crypto.certificates import Subject
 from crypto.identity import log_id
-from schemas.limits import COSIGNATURES_MAX, EARLY_FRAMES_MAX, GAPS_MAX
+from schemas.limits import COSIGNATURES_MAX, EARLY_FRAMES_MAX
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
     PACKED,
@@ -24,11 +24,11 @@ from schemas.wire import (
 from sync.apart import keep_apart
 from sync.epochs import open_epoch, pass_up, take_back
 from sync.errors import FrameError, LinkError, LogError
-from sync.framing import PAST_LEAVES_MAX, dictionaries, past_needed, read_frame, restore
+from sync.framing import dictionaries, past_needed, read_frame, restore
 from sync.history import LogHistory
 from sync.incoming import Incoming, came_of
 from sync.log import HEAD_STEP, UP, Log
-from sync.ranges import Ranges
+from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
 from sync.scrub import has_damage
 from sync.stripping import Stripped
@@ -233,7 +233,7 @@ class Receiver:
                 # Sent again: what we said of it was lost, so it must be said again.
                 incoming.told, incoming.is_news = (), True
                 return
-            leaves = restore(first_seq, entries, incoming.history)
+            wholes = restore(first_seq, entries, incoming.history)
         except FrameError as error:
             if error.code != "frame_early" or first_seq <= incoming.read.contiguous_end(0):
                 raise
@@ -246,7 +246,8 @@ class Receiver:
             incoming.arrived = came_of(self._store, log, incoming.read)
             incoming.is_news = True
             return
-        self._keep(incoming, log, first_seq, leaves)
+        self._keep(incoming, log, first_seq, [whole.data for whole in wholes])
+        incoming.history.past.add(first_seq, wholes)
 
     def _keep(self, incoming: Incoming, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         self._replica.inbound.keep(log, first_seq, leaves)
@@ -267,18 +268,19 @@ class Receiver:
             try:
                 dictionary = dictionaries().get(digest, b"")
                 entries = _entries(incoming.history, first, data, dictionary)
-                leaves = restore(first, entries, incoming.history)
+                wholes = restore(first, entries, incoming.history)
             except FrameError:
                 # All that it could build on is here.
                 return [self._drop(incoming, log, "a frame cannot be read")]
             self._store.early.drop(log, first)
-            self._keep(incoming, log, first, leaves)
+            self._keep(incoming, log, first, [whole.data for whole in wholes])
+            incoming.history.past.add(first, wholes)
         return []
 
     def _drop(self, incoming: Incoming, log: Log, detail: str) -> Problem:
         """Forget what no head covers; the peer ends the link and sends it in another."""
         self._store.drop_pending(log)
-        incoming.forget(log)
+        incoming.forget(self._store, log)
         incoming.is_damaged = True
         return Problem(code="leaves_damaged", detail=detail)
 
@@ -373,7 +375,7 @@ class Receiver:
             raise error
         if has_damage(self._store, log, now_ms):
             self._store.drop_pending(log)
-            incoming.forget(log)
+            incoming.forget(self._store, log)
             return self._ack(incoming, log)
         log.fault, log.dirty = error.code, True
         evidence = f"{log.origin} {head.size} {head.root.hex()} {head.signature.hex()}"
@@ -433,7 +435,7 @@ class Receiver:
         ack = Ack(
             log=incoming.reference,
             have_seq=incoming.arrived.contiguous_end(0),
-            gaps=_gaps(incoming.arrived),
+            gaps=incoming.gaps(),
             cosignatures=tuple(cosignatures),
         )
         incoming.told, incoming.is_news = (ack.have_seq, ack.gaps), False
@@ -477,14 +479,6 @@ class Receiver:
         return log
 
 
-def _gaps(arrived: Ranges) -> tuple[tuple[int, int], ...]:
-    """Return what is missing, and where what is here ends: what came behind a gap counts, too."""
-    gaps = arrived.gaps(0)
-    if len(gaps) >= GAPS_MAX:
-        return tuple(gaps[:GAPS_MAX])
-    return (*gaps, (arrived.end, 0)) if gaps else ()
-
-
 def _entries(history: LogHistory, first_seq: int, data: bytes, dictionary: bytes) -> list[Stripped]:
     """Return the leaves in a frame as they were sent.
 
@@ -494,7 +488,7 @@ def _entries(history: LogHistory, first_seq: int, data: bytes, dictionary: bytes
     needed, _ = past_needed(data)
     if needed > first_seq:
         raise FrameError("frame_malformed", "a frame with more past than there is")
-    past = history.before(first_seq, needed) if needed else []
+    past = history.past.before(first_seq, needed) if needed else []
     if len(past) < needed:
         raise FrameError("frame_early", "the leaves before the frame have not arrived")
     return read_frame(data, dictionary, past)

@@ -1,6 +1,6 @@
 """The sending half of a session: logs on their way to the peer, and what it says of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from crypto.certificates import Subject
@@ -22,15 +22,17 @@ from schemas.wire import (
 )
 from sync.coding import Coding
 from sync.errors import LinkError, LogError
-from sync.framing import PAST_LEAVES_MAX, pack
+from sync.framing import pack
 from sync.history import LogHistory
 from sync.inbound import DOUBTS_MAX
 from sync.kinship import Kinship, is_theirs, logs_for
 from sync.log import Log
 from sync.outgoing import LEAVES_FIRST, Flight, Outgoing
 from sync.pace import Pace
+from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
 from sync.scrub import has_damage
+from sync.stripping import Whole
 
 # A reliable link answers within this time; a lossy one is asked again after it.
 RETRY_MS: Final = 20_000
@@ -118,6 +120,7 @@ class Sender:
             outgoing = Outgoing(
                 log_id=log.log_id,
                 reference=reference,
+                history=LogHistory(self._store, log),
                 acked=0 if is_return else acked,
                 sent=acked,
                 # An offer asks for cosignatures too; only a head that may be lost is sent again.
@@ -224,13 +227,14 @@ class Sender:
     ) -> tuple[list[Frame], int]:
         """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
         wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
-        before = max(0, start - PAST_LEAVES_MAX) if end - start >= _LEAVES_MANY else start
+        past = outgoing.history.past.before(start) if end - start >= _LEAVES_MANY else ()
         leaves = self._store.leaves(log, start, wanted)
-        past = self._store.leaves(log, before, start - before)
-        data, count = self._pack(log, start, leaves, past)
+        data, wholes = self._pack(outgoing, start, leaves, past)
         if len(data) > FRAME_BYTES_MAX and past:
             # Parts of one leaf may come from several sendings: each must cut the same bytes.
-            data, count = self._pack(log, start, leaves[:1], [])
+            data, wholes = self._pack(outgoing, start, leaves[:1], ())
+        count = len(wholes)
+        outgoing.history.past.add(start, wholes)
         outgoing.likely = max(count, LEAVES_FIRST // 2)
         parts = [
             Frame(
@@ -247,14 +251,15 @@ class Sender:
         return parts, count
 
     def _pack(
-        self, log: Log, start: int, leaves: list[bytes], past: list[bytes]
-    ) -> tuple[bytes, int]:
+        self, outgoing: Outgoing, start: int, leaves: list[bytes], past: Sequence[bytes]
+    ) -> tuple[bytes, list[Whole]]:
         return pack(
             start,
             leaves,
-            LogHistory(self._store, log),
+            outgoing.history,
             dictionary=self.coding.dictionary,
             past=past,
+            likely=outgoing.likely,
             size_max=FRAME_BYTES_MAX,
         )
 

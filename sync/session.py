@@ -6,13 +6,14 @@ methods run inside a transaction of the replica; what they return may leave only
 State that matters is in the store: a session can be thrown away at any moment.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import cbor2
 
 from crypto.certificates import Subject, chain_from_der, subject_of
 from schemas.hlc import has_passed
-from schemas.limits import OFFERS_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN
+from schemas.limits import OFFERS_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN, WINDOW_BYTES_PACED
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
     PROTOCOL_VERSION,
@@ -51,12 +52,27 @@ class Session:
         has_caught_up: all that the peer first offered has come and is in use.
     """
 
-    def __init__(self, replica: Replica, peer: Subject, kinship: Kinship, files: BlobFiles) -> None:
-        """Talk to a peer that is our parent or our child."""
+    def __init__(
+        self,
+        replica: Replica,
+        peer: Subject,
+        kinship: Kinship,
+        files: BlobFiles,
+        is_file_time: Callable[[int], bool] = lambda _now_ms: True,
+    ) -> None:
+        """Talk to a peer that is our parent or our child.
+
+        Args:
+            replica: of this node.
+            peer: at the other end.
+            kinship: what it is to us.
+            files: attachments.
+            is_file_time: told the wall clock; whether files travel then.
+        """
         self.peer = peer
         self._sender = Sender(replica, peer, kinship, Pace(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX))
         self._receiver = Receiver(replica, peer)
-        self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship)
+        self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship, is_file_time)
         self._audit = Audit(replica, peer, kinship)
         self._heard_at_ms: int | None = None
         self._kinship = kinship
@@ -79,6 +95,10 @@ class Session:
     def rate_bytes_s(self) -> float | None:
         """What the line was seen to carry; None before."""
         return self._sender.pace.rate_bytes_s
+
+    def leave_pacing(self) -> None:
+        """Hold back less: what carries the messages holds back what the line does not take."""
+        self._sender.pace.widen(WINDOW_BYTES_PACED)
 
     def has_news(self) -> bool:
         """Tell whether pump may have something to say that it had not when it was last called.

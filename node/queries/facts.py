@@ -361,13 +361,26 @@ class Waiting(Fact):
 
     Attributes:
         records: leaves of all logs that go up.
-        bytes: their size, and that of files which have to follow is not in it.
+        bytes: their size, without files.
         cosigned_ms: when the tier above last countersigned; None before the first time.
     """
 
     records: int
     bytes: int
     cosigned_ms: int | None
+
+
+class WaitingFiles(Fact):
+    """Files of which some bytes did not go up yet.
+
+    Attributes:
+        opens_ms: when they travel next; None: now; is_early: because somebody said so.
+    """
+
+    count: int
+    bytes: int
+    opens_ms: int | None
+    is_early: bool
 
 
 class DraftLine(Fact):

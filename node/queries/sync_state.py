@@ -4,7 +4,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from node.queries.facts import SyncState, Waiting
+from node.bulk import file_times
+from node.config import Config
+from node.queries.facts import SyncState, Waiting, WaitingFiles
 from schemas.codes import Tier
 
 _HERE: Final = SyncState(level="here")
@@ -75,6 +77,15 @@ def waiting(db: sqlite3.Connection, tier: Tier) -> Waiting:
     )
 
 
+def waiting_files(db: sqlite3.Connection, tier: Tier, config: Config, now_ms: int) -> WaitingFiles:
+    """Return which files have not gone to the tier above, as far as it said what it lacks."""
+    times = file_times(db, config, now_ms)
+    count, size_bytes = (0, 0) if tier not in _ABOVE else db.execute(_FILES).fetchone()
+    return WaitingFiles(
+        count=count, bytes=size_bytes, opens_ms=times.opens_ms, is_early=times.is_early
+    )
+
+
 def _size_bytes(db: sqlite3.Connection, log: int, start: int, end: int) -> int:
     """Return how long the leaves from start to end are together; of very many, roughly."""
     looked_at = min(end - start, _WEIGHED_MAX)
@@ -85,6 +96,13 @@ def _size_bytes(db: sqlite3.Connection, log: int, start: int, end: int) -> int:
     return found * (end - start) // looked_at
 
 
+# What came from a tier above is there.
+_FILES: Final = """
+SELECT count(*), coalesce(sum(b.size_bytes - coalesce(a.sent_bytes, 0)), 0)
+FROM blob b LEFT JOIN blob_above a ON a.sha256 = b.sha256 LEFT JOIN peer p ON p.peer = b.source
+WHERE b.complete = 1 AND coalesce(a.sent_bytes, 0) < b.size_bytes
+AND (p.peer IS NULL OR p.is_child = 1)
+"""
 _ABOVE: Final = {Tier.COMMUNE: Tier.PROVINCE, Tier.PROVINCE: Tier.CENTRE}
 _UP_LOGS: Final = """
 SELECT l.number, l.size, coalesce(max(c.size), 0), max(c.timestamp_s)

@@ -13,6 +13,7 @@ from node.queries.facts import (
     Representatives,
     SyncState,
     Waiting,
+    WaitingFiles,
 )
 from node.queries.node_facts import Technician
 from schemas.limits import REVOCATION_CHARS_MAX
@@ -184,6 +185,14 @@ class CutLink(Answer):
     cut: bool
 
 
+class SendFiles(Answer):
+    """Whether files go now, until their hours begin, or in these alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    now: bool
+
+
 class LinkAnswer(Answer):
     """The honest state of the link upwards.
 
@@ -191,6 +200,9 @@ class LinkAnswer(Answer):
         state: `none` at the centre, `cut` when somebody cut it in the demo.
         seconds_left: how long the waiting records will take at the measured rate; None if unknown.
         clock_difference_ms: the clock of the node above minus ours.
+        way: that the link takes, or took last.
+        way_reason: why that one.
+        files_seconds_left: the same of the waiting files.
     """
 
     state: Literal["up", "down", "cut", "none"]
@@ -203,6 +215,12 @@ class LinkAnswer(Answer):
     clock_difference_ms: int | None
     waiting: Waiting
     seconds_left: int | None
+    way: Literal["websocket", "datagrams"]
+    way_reason: Literal[
+        "usual", "losses", "unreachable", "remembered", "calm", "broken", "forbidden"
+    ]
+    files: WaitingFiles
+    files_seconds_left: int | None
 
 
 class TechnicianAnswer(Answer):

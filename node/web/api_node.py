@@ -13,9 +13,14 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from node.accounts import find_sign_in
-from node.queries.facts import Waiting
-from node.queries.node_facts import Technician
-from node.queries.sync_state import changed_ms, news_digest, sync_states, waiting
+from node.permissions import may
+from node.queries.sync_state import (
+    changed_ms,
+    news_digest,
+    sync_states,
+    waiting,
+    waiting_files,
+)
 from node.queries.technician import technician
 from node.web.answers import (
     CutLink,
@@ -23,6 +28,7 @@ from node.web.answers import (
     LinkAnswer,
     RevokedNode,
     RevokeNode,
+    SendFiles,
     TechnicianAnswer,
 )
 from node.web.calls import Call
@@ -51,17 +57,21 @@ class NewsFilter(BaseModel):
 
 async def read_link(call: Call) -> LinkAnswer:
     """Return the honest state of the link upwards."""
-    tier = call.office.tier
-    return link_answer(call.office, await call.office.read(lambda db: waiting(db, tier)))
+    office = call.office
+    return await office.read(lambda db: link_answer(office, db))
 
 
-def link_answer(office: Office, waits: Waiting) -> LinkAnswer:
+def link_answer(office: Office, db: sqlite3.Connection) -> LinkAnswer:
     """Return the state of the link with what waits for it."""
     link = office.link
+    waits = waiting(db, office.tier)
+    files = waiting_files(db, office.tier, office.config, office.clock.now_ms())
     code, sentence = link.last_error or ("", "")
-    seconds = None
-    if waits.records and link.rate_bytes_s:
-        seconds = max(1, round(waits.bytes / link.rate_bytes_s))
+
+    def seconds_for(size_bytes: int) -> int | None:
+        rate = link.rate_bytes_s
+        return max(1, round(size_bytes / rate)) if size_bytes and rate else None
+
     return LinkAnswer(
         state=link.state,
         peer_name=link.peer_name,
@@ -72,7 +82,11 @@ def link_answer(office: Office, waits: Waiting) -> LinkAnswer:
         rate_bytes_s=link.rate_bytes_s,
         clock_difference_ms=link.clock_difference_ms,
         waiting=waits,
-        seconds_left=seconds,
+        way=link.way,
+        way_reason=link.way_reason,
+        seconds_left=seconds_for(waits.bytes),
+        files=files,
+        files_seconds_left=seconds_for(files.bytes),
     )
 
 
@@ -88,10 +102,20 @@ async def cut_link(call: Call) -> LinkAnswer:
     return await read_link(call)
 
 
+async def send_files(call: Call) -> LinkAnswer:
+    """Let files go out of their hours, or keep them to these again."""
+    asked, db, me = call.take(SendFiles), call.office.accounts.db, call.me
+    await call.office.send_files_now(now=asked.now)
+    await call.office.write(
+        lambda now_ms: note(db, me, now_ms, "link.files", detail=str(asked.now).lower())
+    )
+    return await read_link(call)
+
+
 async def read_technician(call: Call) -> TechnicianAnswer:
     """Return the state of the node; no case content."""
     office = call.office
-    found: Technician = await office.read(lambda db: technician(db, office.code))
+    found = await office.read(lambda db: technician(db, office.code))
     free = await asyncio.to_thread(lambda: shutil.disk_usage(office.incoming_folder).free)
     return TechnicianAnswer(
         node=found,
@@ -181,8 +205,13 @@ def _news(call: Call, document: str, now_ms: int, db: sqlite3.Connection) -> str
     office, app = call.office, call.request.app
     if find_sign_in(db, call.me.token, now_ms) is None:
         return None
-    link = link_answer(office, waiting(db, office.tier))
-    shared = {"tier": office.tier.value, "link": link, "is_demo": office.config.is_demo}
+    link = link_answer(office, db)
+    shared = {
+        "tier": office.tier.value,
+        "link": link,
+        "is_demo": office.config.is_demo,
+        "may_send_files": may(call.me.role, "link.files"),
+    }
     news = {
         "digest": news_digest(db),
         "link": link.model_dump(mode="json"),

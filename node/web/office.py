@@ -73,6 +73,9 @@ class Office(Protocol):
     async def set_link_cut(self, cut: bool, /) -> None:
         """Cut or restore the link upwards; only in the demo."""
 
+    async def send_files_now(self, *, now: bool) -> None:
+        """Let files travel out of their hours until these begin, or no longer."""
+
     def revoke(
         self, peer_id: str, /, *, last_valid: int | None, reason: str, now_ms: int
     ) -> RevokeReport:

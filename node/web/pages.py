@@ -12,7 +12,7 @@ from node.permissions import may
 from node.queries.cases import CaseFilter
 from node.queries.facts import Office as OfficeName
 from node.queries.offices import office_names, offices_below
-from node.queries.sync_state import news_digest, waiting
+from node.queries.sync_state import news_digest
 from node.web.api_cases import read_case, read_cases, read_document, read_today
 from node.web.api_directives import read_directive, read_directives
 from node.web.api_node import link_answer, read_technician
@@ -185,9 +185,13 @@ PAGES: Final = (
 
 async def _page(call: Call, template: str, **values: Any) -> web.Response:
     office = call.office
-    waits = await office.read(lambda db: waiting(db, office.tier))
+    link = await office.read(lambda db: link_answer(office, db))
     values.setdefault("document_id", "")
-    shared = {"link": link_answer(office, waits), "digest": call.request[_DIGEST]}
+    shared = {
+        "link": link,
+        "digest": call.request[_DIGEST],
+        "may_send_files": may(call.me.role, "link.files"),
+    }
     return page(call, template, **shared, **values)
 
 
@@ -224,7 +228,7 @@ async def _sign_in(request: web.Request) -> web.StreamResponse:
     if request[SIGNED_IN] is not None:
         raise web.HTTPSeeOther(_local(request.query.get("next", "/")))
     office = request.app[OFFICE]
-    waits = await office.read(lambda db: waiting(db, office.tier))
+    link = await office.read(lambda db: link_answer(office, db))
     text = render(
         request.app,
         "sign_in.html",
@@ -233,8 +237,9 @@ async def _sign_in(request: web.Request) -> web.StreamResponse:
             "office": office,
             "next": _local(request.query.get("next", "/")),
             "tier": office.tier.value,
-            "link": link_answer(office, waits),
+            "link": link,
             "is_demo": False,
+            "may_send_files": False,
         },
     )
     return web.Response(text=text, content_type="text/html", charset="utf-8")

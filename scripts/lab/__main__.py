@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jitter", type=float, default=0, metavar="MS", help="up to so much more")
     parser.add_argument("--loss", type=float, default=0, metavar="PERCENT")
     parser.add_argument("--burst", type=float, default=1, help="mean length of a run of losses")
+    parser.add_argument("--block-udp", action="store_true", help="let TCP through alone")
     parser.add_argument("--queue", type=int, default=QUEUE_BYTES, metavar="BYTES")
     parser.add_argument(
         "--cut", type=_span, action="append", default=[], metavar="FROM-TO", help="seconds; repeat"
@@ -55,6 +56,7 @@ def _shape(options: argparse.Namespace, rate: float) -> Shape:
         loss=options.loss / 100,
         burst=options.burst,
         queue_bytes=options.queue,
+        blocks_udp=options.block_udp,
     )
 
 

@@ -23,6 +23,7 @@ class Shape:
         loss: share of packets lost, 0 to 1.
         burst: mean length of a run of lost packets; 1 loses each by itself.
         queue_bytes: what waits beyond this is dropped.
+        blocks_udp: as many an office's firewall does.
     """
 
     rate_bps: int = 0
@@ -31,6 +32,7 @@ class Shape:
     loss: float = 0.0
     burst: float = 1.0
     queue_bytes: int = QUEUE_BYTES
+    blocks_udp: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no line can do."""
@@ -100,6 +102,9 @@ class Line:
         if self.is_cut:
             counts.cut += 1
             return
+        if shape.blocks_udp and _is_udp(packet):
+            counts.dropped += 1
+            return
         while self._queue and self._queue[0][0] <= now_s:
             self._queued_bytes -= self._queue.popleft()[1]
         left_s = now_s
@@ -153,3 +158,8 @@ class Line:
         else:
             self._is_bad = self._rng.random() < leaves_good
         return self._is_bad
+
+
+def _is_udp(packet: bytes) -> bool:
+    """Tell by the header of IPv4; the lab has no other."""
+    return len(packet) > 9 and packet[0] >> 4 == 4 and packet[9] == 17

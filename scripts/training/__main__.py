@@ -79,7 +79,7 @@ def _samples(replica: Replica) -> Iterator[bytes]:
             continue
         history = LogHistory(store, log)
         leaves = store.leaves(log, 0, log.size)
-        entries = [strip(leaf, seq, history) for seq, leaf in enumerate(leaves)]
+        entries = [strip(leaf, seq, history)[0] for seq, leaf in enumerate(leaves)]
         for count in _TOGETHER:
             for start in range(0, len(entries), count):
                 yield columns(entries[start : start + count])

@@ -8,7 +8,7 @@ import pytest
 from crypto.certificates import OFFICE_KEY_OID
 from node.cli import _parser
 from node.config import Config
-from node.link import _TURN_S_MAX
+from node.dialling import _TURN_S_MAX
 from node.slots import DIAL_EVERY_S, DIALS_AT_ONCE, START_S, STARTING_MAX
 from schemas.limits import (
     CHUNK_BYTES,
@@ -33,7 +33,7 @@ from sync.framing import _WINDOW_BYTES_MAX
 from sync.log import HEAD_STEP
 from sync.receiver import _REFERENCES_MAX
 from sync.session import POLL_MS, RETRY_MS
-from sync.stripping import _NEAR, Token
+from sync.tokens import _NEAR, Token
 from tests.docs.reference import ROOT, events_document, tables_document
 
 PROTOCOL = (ROOT / "docs" / "PROTOCOL.md").read_text(encoding="utf-8")

@@ -1,58 +1,22 @@
 """Reads packed frames of a link from docs/PROTOCOL.md section 7.3 alone."""
 
-import io
 import re
 from collections.abc import Sequence
 from hashlib import sha256
 from itertools import accumulate
+from typing import Any
 
 import cbor2
 import zstandard
 
 from tests.independent.change_reader import Refused, need
+from tests.independent.outline_reader import Cursor, Outline, change, leb, read_outline, trace
 
 PAST_SIZE_BYTES_MAX, INFLATED_SIZE_BYTES_MAX, LEAVES_MAX = 131_072, (1 << 20) + 4_096, 512
 
 TOKEN = re.compile(
     rb"\xff(?:(\x00)|([\x01\x02\x03].)|\x04(.{16})|\x05(.{12})|\x06(.{32}))|\xff", re.DOTALL
 )
-
-
-def leb(number: int) -> bytes:
-    """Return a number as unsigned LEB128."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes(out) + bytes([number])
-
-
-class Cursor:
-    """Takes numbers and bytes from the front."""
-
-    def __init__(self, data: bytes) -> None:
-        self.stream = io.BytesIO(data)
-
-    def take(self, size: int) -> bytes:
-        """Return the next bytes."""
-        data = self.stream.read(size)
-        need(len(data) == size, "frame is cut short")
-        return data
-
-    def rest(self) -> bytes:
-        """Return all that is left."""
-        return self.stream.read()
-
-    def number(self, largest: int = (1 << 64) - 1, smallest: int = 0) -> int:
-        """Return the next number."""
-        value = 0
-        for shift in range(0, 70, 7):
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                need(smallest <= value <= largest, "number is out of range")
-                return value
-        raise Refused("number is too long")
 
 
 def inflate(data: bytes, dictionary: bytes, past: Sequence[bytes]) -> bytes:
@@ -82,31 +46,51 @@ def read_frame(data: bytes, dictionary: bytes, before: Sequence[bytes]) -> list[
     head = Cursor(data)
     needed = head.number(min(256, len(before)))
     count = head.number(LEAVES_MAX, 1) if needed else 0
-    past = before[len(before) - needed :]
+    born = [head.take(10) for _ in range(head.number(LEAVES_MAX))]
+    past = [trace(leaf) for leaf in before[len(before) - needed :]]
     cursor = Cursor(inflate(head.rest(), dictionary, past))
     tags = cursor.take(cursor.number(LEAVES_MAX, 1))
     need(not needed or count == len(tags), "frame holds other leaves than it says")
-    need(all(tag < 16 and (tag & 1 or not tag) for tag in tags), "unknown tag")
+    need(all(tag < 64 and (tag & 1 or not tag) for tag in tags), "unknown tag")
     changes = [tag for tag in tags if tag]
     writers = [cursor.number(1 << 32) for _ in changes]
-    steps = [cursor.number() for _ in changes]
-    times = accumulate(-(step >> 1) - 1 if step & 1 else step >> 1 for step in steps)
+    times = list(accumulate(cursor.signed() for _ in changes))
     clocks = [ms << 16 | cursor.number(0xFFFF) for ms in times]
     need(all(0 <= clock < 1 << 63 for clock in clocks), "clock reading is out of range")
     backs = [0 if tag & 2 else cursor.number(smallest=1) for tag in changes]
-    documents = [cursor.take(16) if tag & 2 else b"" for tag in changes]
+    documents = [document_of(cursor, tag, ms, born) for tag, ms in zip(changes, times, strict=True)]
+    need(not born, "an id without a document")
     deps = [
         [cursor.take(32) for _ in range(cursor.number(64))] if tag & 4 else None for tag in changes
     ]
     actors = [cursor.take(cursor.number(1_000)) if tag & 8 else None for tag in changes]
-    lengths = [cursor.number() for _ in tags]
-    bodies = [cursor.take(length) for length in lengths]
+    lengths = [cursor.number() for tag in tags if not tag & 16]
+    bodies = iter([cursor.take(length) for length in lengths])
+    outlines = [read_outline(cursor) for tag in tags if tag & 16]
+    for _, _, _, steps in outlines:
+        for step in steps:
+            step.extend([cursor.text()] if step[0] == 8 or (step[0] < 8 and step[3] == 6) else [])
     need(not cursor.rest(), "bytes follow the leaves")
+    said = iter(outlines)
     rows = zip(writers, clocks, backs, documents, deps, actors, strict=True)
     leaves = list(before)
-    for tag, body in zip(tags, bodies, strict=True):
+    for tag in tags:
+        body: Any = next(said) if tag & 16 else next(bodies)
         leaves.append(build(leaves, body, *next(rows)) if tag else body)
     return leaves[len(before) :]
+
+
+def document_of(cursor: Cursor, tag: int, ms: int, born: list[bytes]) -> bytes:
+    """Return the id of a new document; nothing for another."""
+    if not tag & 2:
+        return b""
+    if tag & 32:
+        return cursor.take(16)
+    ms += cursor.signed()
+    need(born and 0 <= ms < 1 << 48, "a document without an id")
+    rest = born.pop(0)
+    need(rest[0] >> 4 == 7 and rest[2] >> 6 == 2, "an id of another version")
+    return ms.to_bytes(6, "big") + rest
 
 
 def declared(leaves: Sequence[bytes], number: int) -> tuple[bytes, bytes, int]:
@@ -121,7 +105,7 @@ def declared(leaves: Sequence[bytes], number: int) -> tuple[bytes, bytes, int]:
 
 def build(
     leaves: Sequence[bytes],
-    body: bytes,
+    body: bytes | Outline,
     writer: int,
     clock: int,
     back: int,
@@ -145,7 +129,11 @@ def build(
     events = [(clock, device)]
     if earlier is not None:
         events.append((earlier[3], declared(leaves, earlier[1])[1]))
-    rest = TOKEN.sub(lambda found: expand(found, leaves, document, events), body)
+
+    def plain(text: bytes) -> bytes:
+        return TOKEN.sub(lambda found: expand(found, leaves, document, events), text)
+
+    rest = plain(body) if isinstance(body, bytes) else change(body, earlier, plain)
     contents = leb(len(deps)) + b"".join(deps) + leb(len(actor)) + actor + rest
     framed = b"\1" + leb(len(contents)) + contents
     chunk = bytes.fromhex("856f4a83") + sha256(framed).digest()[:4] + framed

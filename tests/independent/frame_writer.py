@@ -9,6 +9,7 @@ import zstandard
 
 from tests.independent.change_reader import Reader, uleb_bytes
 from tests.independent.frame_reader import build, declared, read_frame, uuid
+from tests.independent.outline_reader import trace
 
 HEXADECIMAL = re.compile(
     rb"(\xff)|([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
@@ -37,7 +38,7 @@ def write_frame(leaves: Sequence[bytes], before: Sequence[bytes], past: int = 0)
         rows.append(strip(leaf, known))
         known.append(leaf)
     columns = write_columns(rows)
-    history = b"".join(before[len(before) - past :])
+    history = b"".join(trace(leaf) for leaf in before[len(before) - past :])
     help_ = zstandard.ZstdCompressionDict(history, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     parameters = zstandard.ZstdCompressionParameters.from_level(
         19,
@@ -51,7 +52,8 @@ def write_frame(leaves: Sequence[bytes], before: Sequence[bytes], past: int = 0)
         dict_data=help_ if past else None, compression_params=parameters
     )
     head = uleb_bytes(past) + (uleb_bytes(len(leaves)) if past else b"")
-    frame = head + packer.compress(columns)
+    born = [row.document[6:] for row in rows if row.tag & 2 and not row.tag & 32]
+    frame = head + uleb_bytes(len(born)) + b"".join(born) + packer.compress(columns)
     assert read_frame(frame, b"", before) == list(leaves)
     return frame
 
@@ -66,7 +68,11 @@ def write_columns(rows: Sequence[Stripped]) -> bytes:
         out += uleb_bytes(2 * step if step >= 0 else -2 * step - 1)
     out += b"".join(uleb_bytes(row.hlc & 0xFFFF) for row in changes)
     out += b"".join(uleb_bytes(row.back) for row in changes if not row.tag & 2)
-    out += b"".join(row.document for row in changes if row.tag & 2)
+    for row in changes:
+        if row.tag & 2:
+            step = int.from_bytes(row.document[:6]) - (row.hlc >> 16)
+            time = uleb_bytes(2 * step if step >= 0 else -2 * step - 1)
+            out += row.document if row.tag & 32 else time
     for row in changes:
         if row.deps is not None:
             out += uleb_bytes(len(row.deps)) + b"".join(row.deps)
@@ -107,7 +113,8 @@ def strip(leaf: bytes, before: Sequence[bytes]) -> Stripped:
         first = b"" if back else document
         made = build(before, body, writer, hlc, back, first, given_deps, given_actor)
         if made == leaf:
-            tag = 1 + (0 if back else 2) + (12 - left_out)
+            is_timed = document[6] >> 4 == 7 and document[8] >> 6 == 2
+            tag = 1 + (0 if back else 2 if is_timed else 34) + (12 - left_out)
             return Stripped(tag, body, writer, hlc, back, first, given_deps, given_actor)
     return whole
 

@@ -7,14 +7,14 @@ import cbor2
 
 from tests.independent.change_reader import Reader, Refused, need
 
-HELLO, FRAME, HEAD, ACK, WANT, CHUNK, PROBLEM = range(1, 8)
+HELLO, FRAME, HEAD, ACK, WANT, CHUNK, PROBLEM, REVOKED = range(1, 9)
 MESSAGES_SIZE_BYTES_MAX = (1 << 20) + (64 << 10)
 NUMBER_MAX, EPOCH_MAX = 1 << 53, 1 << 32
 OFFERS_MAX, DICTIONARIES_MAX, GAPS_MAX, COSIGNATURES_MAX, LEAVES_MAX = 4_096, 16, 256, 8, 512
 PART_SIZE_BYTES_MIN, LEAF_SIZE_BYTES_MAX = 1_000, 1 << 20
 PACKED_SIZE_BYTES_MAX = LEAF_SIZE_BYTES_MAX + (8 << 10)
 FILE_SIZE_BYTES_MAX, CHUNK_SIZE_BYTES_MAX = 50 << 20, 1_152
-DEPTH_MAX, REFERENCES_MAX = 8, 1 << 20
+DEPTH_MAX, REFERENCES_MAX, STATEMENT_SIZE_BYTES_MAX = 8, 1 << 20, 128 << 10
 SIMPLE = {20: False, 21: True, 22: None}
 
 Form = Callable[[Any], object]
@@ -180,4 +180,5 @@ FORMS: dict[int, Form] = {
     WANT: row(octets(32), SIZE, SIZE),
     CHUNK: row(octets(8), SIZE, SIZE, data(CHUNK_SIZE_BYTES_MAX)),
     PROBLEM: row(text(60), text(500), octets(0, 1, 2, 3, 4, 16)),
+    REVOKED: row(data(STATEMENT_SIZE_BYTES_MAX)),
 }

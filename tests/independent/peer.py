@@ -16,7 +16,7 @@ from tests.independent.document_reader import Entry
 from tests.independent.forger import Signer, base64_of, tree_root
 from tests.independent.frame_reader import read_frame
 from tests.independent.frame_writer import write_frame
-from tests.independent.messages import ACK, CHUNK, FRAME, HEAD, HELLO, PROBLEM, WANT
+from tests.independent.messages import ACK, CHUNK, FRAME, HEAD, HELLO, PROBLEM, REVOKED, WANT
 from tests.independent.record_checker import Place, cbor, read_chain, read_leaf
 
 CODING_PLAIN, CODING_PACKED, CODING_DICTIONARY = 0, 1, 2
@@ -197,6 +197,7 @@ class Peer:
                 WANT: self._want,
                 CHUNK: self._chunk,
                 PROBLEM: self._problem,
+                REVOKED: self._revoked,
             }
             answers += handle[kind](now_ms, *items)
         return answers
@@ -352,6 +353,10 @@ class Peer:
             self.fetched[digest] = bytes(part)
         elif len(part) == self._asked_to:
             yield self._ask(len(part))
+
+    def _revoked(self, _now_ms: int, _statement: bytes) -> Iterator[bytes]:
+        # The leaf that it goes ahead of says the same.
+        yield from ()
 
     def _problem(self, _now_ms: int, code: str, sentence: str, log: bytes) -> Iterator[bytes]:
         self.problems.append((code, sentence, log))

@@ -31,6 +31,7 @@ Node = tuple[bytes, str]
 class Word:
     """What a signer says of a node; marks are (last valid seq, root) by log id."""
 
+    id: str
     signer: Place
     node: Node
     marks: dict[bytes, tuple[int, bytes]]
@@ -48,33 +49,47 @@ def check_with(data: bytes, root_der: bytes, statements: bytes) -> dict[str, Any
         words = read_words(statements, root)
     except (ValueError, TypeError, LookupError, InvalidSignature) as error:
         raise Refused(f"revocation: {error}") from error
-    by_centre = {word.node for word in words if word.signer.code == "0"}
-    counting = [
-        word
-        for word in words
-        if word.signer.code == "0" or (word.signer.key, word.signer.code) not in by_centre
-    ]
     file = json.loads(data)
     places = {
         peer: read_chain([unbase64(der) for der in chain], root)
         for peer, chain in file["cosigners"].items()
     }
     for log in file["logs"]:
-        judge_log(log, root, places, counting)
+        judge_log(log, root, places, counting(words))
     return found
 
 
 def read_words(statements: bytes, root: Place) -> list[Word]:
     reader, words = Reader(statements), []
     while reader.left:
+        start = reader.at
         said, chain, signature = cbor_item(reader)
         signer = read_chain(chain, root)
         signer.verify(signature, b"tiepdan revocation v1\n" + said)
         key, code, marks, _, _ = cbor(said)
         is_above = code != "0" and (signer.code == "0" or code.startswith(signer.code + "."))
         need(is_above, "the signer of a revocation does not stand above")
-        words.append(Word(signer, (key, code), {log: (seq, top) for log, seq, top in marks}))
+        logs = [log for log, _, _ in marks]
+        need(logs == sorted(set(logs)), "logs are not named once, in order")
+        words.append(
+            Word(
+                sha256(statements[start : reader.at]).hexdigest(),
+                signer,
+                (key, code),
+                {log: (seq, top) for log, seq, top in marks},
+            )
+        )
     return words
+
+
+def counting(words: list[Word]) -> list[Word]:
+    """Return the words in effect."""
+    by_centre = {word.node for word in words if word.signer.code == "0"}
+    return [
+        word
+        for word in words
+        if word.signer.code == "0" or (word.signer.key, word.signer.code) not in by_centre
+    ]
 
 
 def judge_log(log: Any, root: Place, places: dict[str, Place], words: list[Word]) -> None:

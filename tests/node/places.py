@@ -15,10 +15,11 @@ from node.app import Node
 from node.clock import Clock
 from node.config import Config, read_config, write_config
 from node.folder import init_folder, install_chain, sign_request
-from node.link import PATH, Downlink
+from node.link import Downlink
 from node.registration import RegisteredVisit, register_visit
 from node.requests import PersonEntry, PetitionEntry, RegisterVisit
 from node.station import open_station
+from node.websocket import PATH
 from schemas.codes import CaseType, IdentityType, Tier
 from sync.replica import Author
 
@@ -168,17 +169,20 @@ async def running(folder: Path) -> AsyncIterator[Running]:
     node = Node(open_station(folder, rng), Clock(), rng)
     listener = None
     port = 0
+    downlink = Downlink(node._station.folder, node, node.clock)
     if node.config.sync_host:
-        listener = await Downlink(node._station.folder, node, node.clock).listen()
+        listener = await downlink.listen()
         port = listener.port
     try:
         async with asyncio.TaskGroup() as group:
-            uplink = group.create_task(node.uplink.run()) if node.uplink else None
+            tasks = [group.create_task(downlink.run())]
+            if node.uplink:
+                tasks.append(group.create_task(node.uplink.run()))
             try:
                 yield Running(node, port)
             finally:
-                if uplink is not None:
-                    uplink.cancel()
+                for task in tasks:
+                    task.cancel()
     finally:
         if listener is not None:
             await listener.close()

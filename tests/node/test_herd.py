@@ -15,8 +15,8 @@ import pytest
 from aiohttp import web
 
 from node.folder import open_folder
-from node.link import PATH, LinkStatus
 from node.tls import client_context, server_context
+from node.websocket import PATH
 from schemas.codes import Tier
 from tests.node.places import (
     Running,
@@ -66,7 +66,7 @@ def test_after_an_outage_all_get_in_at_the_times_they_were_told(
     monkeypatch.setattr("node.slots.STARTING_MAX", 1)
     monkeypatch.setattr("node.slots.FIRST_GUESS_S", 0.5)
     province_at, communes_at = _places(tmp_path, _HERD)
-    told: list[LinkStatus] = []
+    told: list[str] = []
 
     async def story() -> None:
         async with running(province_at) as province, AsyncExitStack() as stack:
@@ -83,7 +83,7 @@ def test_after_an_outage_all_get_in_at_the_times_they_were_told(
 
                 def has_arrived(at: Running) -> bool:
                     if at.link_code() == "parent_busy" and at.node.link.state == "down":
-                        told.append(at.node.link)
+                        told.append(at.link_code())
                     return _is_countersigned(at)
 
                 await commune.wait_for(has_arrived)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import web
 
 from node.exchange import Exchange, Sessions
 from node.folder import open_folder
-from node.link import PATH
 from node.tls import server_context
+from node.websocket import PATH
 from schemas.wire import Head, Hello, Message, encode_message
 from sync.blobs import BlobFiles
 from sync.session import Session
@@ -132,10 +132,10 @@ class _Flood:
         """Count what was asked."""
         self.asked = 0
 
-    async def receive(self) -> WSMessage:
+    async def receive(self) -> bytes:
         await asyncio.sleep(0)
         self.asked += 1
-        return WSMessage(WSMsgType.BINARY, _ASKED, None)
+        return _ASKED
 
     async def send_bytes(self, _: bytes, /) -> None:
         await asyncio.Event().wait()

@@ -12,12 +12,9 @@ LOSS: Final = 0.3
 _DIAL_MS: Final = 5 * SECOND_MS
 _LATENCY_MS: Final = (290, 310)
 _RATE_BYTES_S: Final = 64_000 // 8
-# TCP, which sends again what is lost and delivers in order; and datagrams, which do neither.
+# TCP sends again what is lost, and delivers in order.
 STREAM: Final = Quality(
     latency_ms=_LATENCY_MS, rate_bytes_s=_RATE_BYTES_S, loss=LOSS, is_stream=True
-)
-DATAGRAMS: Final = Quality(
-    latency_ms=_LATENCY_MS, rate_bytes_s=_RATE_BYTES_S, loss=LOSS, twice=0.05, overtaken=0.1
 )
 
 

@@ -101,6 +101,7 @@ def draw_plan(seed: int) -> Plan:
     def some(share: float, most: int) -> int:
         return rng.randint(1, most) if rng.random() < share else 0
 
+    restores, damages = some(_SELDOM, 2), some(_SELDOM, 1)
     return Plan(
         places=_draw_places(rng, scale.communes),
         length_ms=scale.length_ms,
@@ -113,10 +114,11 @@ def draw_plan(seed: int) -> Plan:
         clock_jumps=some(_IN_A_STORY, scale.faults),
         packs=some(_SELDOM, 2 * scale.faults),
         bad_sticks=rng.choice((0.0, 0.3)),
-        restores=some(_SELDOM, 2),
+        restores=restores,
+        # What counts after it is worked out from logs as their owners wrote them, once each.
+        revocations=0 if restores or damages else some(_RARE, 1),
         # Two in a row of one log stop it, rightly.
-        revocations=some(_RARE, 1),
-        damages=some(_SELDOM, 1),
+        damages=damages,
         has_small_limits=rng.random() < 0.8,
     )
 

@@ -17,6 +17,7 @@ from schemas.limits import CHUNK_BYTES, CHUNK_NAME_BYTES, WANT_BYTES_MAX, WANT_B
 from schemas.wire import Chunk, Message, Want, encode_message
 from sync.blobs import BlobExchange, BlobFiles, disk_error
 from sync.errors import StoreError
+from sync.hours import Hours
 from sync.store import Store
 from tests.sync.builders import (
     COMMUNE,
@@ -70,13 +71,17 @@ class Pair:
         self.store = Store(memory())
         self.now_ms = NOW_MS
         self.spoil = as_it_is
+        self.is_time = True
+        self.above = Store(memory())
         self.wants: list[Want] = []
         self.chunks: list[Chunk] = []
         self.meet()
 
     def meet(self) -> None:
         """Begin a new link."""
-        self.sender = BlobExchange(Store(memory()), self.theirs, RECEIVER, "parent")
+        self.sender = BlobExchange(
+            self.above, self.theirs, RECEIVER, "parent", lambda _now_ms: self.is_time
+        )
         self.receiver = BlobExchange(self.store, self.ours, SENDER, "parent")
 
     def want(self, sha256: bytes, size: int) -> None:
@@ -151,6 +156,52 @@ def test_a_file_of_no_bytes_that_should_have_some_is_asked_for_once_a_minute(pai
         pair.run()
     assert len(pair.wants) == 1
     assert not pair.is_complete(sha(b"something"))
+
+
+def sent_bytes(pair: Pair, sha256: bytes) -> int | None:
+    rows = pair.above.db.execute("SELECT sent_bytes FROM blob_above WHERE sha256 = ?", (sha256,))
+    row = rows.fetchone()
+    return None if row is None else int(row[0])
+
+
+def test_out_of_hours_no_file_is_sent_and_the_asking_grows_rare(pair: Pair) -> None:
+    data = scan(9_000)
+    pair.want(put(pair.theirs, data), 9_000)
+    pair.is_time = False
+    for _ in range(12 * 60):
+        pair.run()
+        pair.now_ms += 60_000
+    assert not pair.chunks
+    assert len(pair.wants) <= 36, "seldom, once nothing comes"
+    pair.is_time = True
+    pair.run()
+    assert pair.is_complete(sha(data))
+    assert sum(len(chunk.data) for chunk in pair.chunks) == 9_000, "no byte twice"
+
+
+def test_out_of_hours_no_file_is_asked_for(pair: Pair) -> None:
+    data = scan(900)
+    pair.want(put(pair.theirs, data), 900)
+    hours = Hours(20 * 60, 6 * 60)
+    receiver = BlobExchange(
+        pair.store, pair.ours, SENDER, "parent", lambda now_ms: hours.opens_ms(now_ms) == now_ms
+    )
+    day_ms = NOW_MS - NOW_MS % 86_400_000
+    assert receiver.pump(day_ms + 12 * 3_600_000, ROOM_BYTES) == []
+    assert receiver.pump(day_ms + 20 * 3_600_000, ROOM_BYTES) != []
+
+
+def test_what_went_up_of_a_file_is_known_and_taken_back_when_it_is_asked_for(pair: Pair) -> None:
+    data = scan(9_000)
+    pair.want(put(pair.theirs, data), 9_000)
+    pair.is_time = False
+    pair.run()
+    assert sent_bytes(pair, sha(data)) == 0
+    pair.is_time = True
+    pair.run()
+    assert sent_bytes(pair, sha(data)) == 9_000
+    pair.sender.on_want(Want(sha256=sha(data), offset=2_000, length=500))
+    assert sent_bytes(pair, sha(data)) == 2_000
 
 
 def test_small_files_come_first(pair: Pair) -> None:

@@ -81,8 +81,8 @@ def test_one_status_change_on_an_open_link(commune: Node, province: Node) -> Non
     commune.write(case, NOW_MS + 3_600_000, events=[accepted])
     since = len(link.sent)
     link.run()
-    assert cost(link, since, Frame, Head, from_parent=False) <= 140
-    assert cost(link, since, from_parent=False) <= 140
+    assert cost(link, since, Frame, Head, from_parent=False) <= 125
+    assert cost(link, since, from_parent=False) <= 125
     # The answer holds the parent's cosignature.
     assert cost(link, since, Ack, from_parent=True) <= 90
 
@@ -93,7 +93,7 @@ def test_a_hundred_edits_of_one_field_each_in_a_batch(commune: Node, province: N
     edit_all(commune, cases)
     since = len(link.sent)
     link.run()
-    assert cost(link, since) <= 60 * len(cases)
+    assert cost(link, since) <= 30 * len(cases)
 
 
 def test_an_open_link_is_silent_for_an_hour_without_changes(
@@ -143,7 +143,7 @@ def test_the_first_copy_of_a_thousand_cases(commune: Node, province: Node) -> No
     cases = open_cases(commune, 1_000)
     link = Link(commune, province).run()
     assert province.log(commune.place).head() == commune.log(commune.place).head()
-    assert cost(link, 0) <= 110 * len(cases)
+    assert cost(link, 0) <= 75 * len(cases)
 
 
 def test_a_link_over_which_nothing_has_to_go(commune: Node, province: Node, tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import zstandard
 from schemas.ids import document_text, event_id
 from schemas.limits import FRAME_BYTES_MAX
 from sync.change import uleb
+from sync.cursor import Cursor
 from sync.document import Edit
 from sync.errors import FrameError
 from sync.framing import columns, dictionaries, pack, past_needed, unpack
-from sync.stripping import Stripped, Tag, strip
+from sync.stripping import Stripped, Tag, read_whole, strip
 from tests.sync.builders import (
     COMMUNE,
     DOCUMENT,
@@ -40,8 +41,11 @@ NEWEST: Final = next(iter(dictionaries().items()))
 
 def inflate(frame: bytes, dictionary: bytes, past: Sequence[bytes]) -> bytes:
     """Return the columns of a frame with any zstd."""
-    needed, count = past_needed(frame)
-    packed = frame[len(uleb(needed)) + (len(uleb(count)) if needed else 0) :]
+    cursor = Cursor(frame)
+    if cursor.number():
+        cursor.number()
+    cursor.take(10 * cursor.number())
+    packed = cursor.rest()
     help_ = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
     if past:
         raw = zstandard.DICT_TYPE_RAWCONTENT
@@ -66,8 +70,8 @@ def frames(earlier: Earlier) -> Any:
     found = []
     for number, (what, first, count, is_helped, past) in enumerate(cases):
         dictionary = NEWEST[1] if is_helped else b""
-        before = log[first - past : first]
-        made, held = pack(
+        before = traces(log[first - past : first])
+        made, wholes = pack(
             first, log[first : first + count], Known(log), dictionary=dictionary, past=before
         )
 
@@ -78,7 +82,7 @@ def frames(earlier: Earlier) -> Any:
         found.append(
             {
                 "columns": read(kept)[1],
-                "count": held,
+                "count": len(wholes),
                 "dictionary": NEWEST[0] if is_helped else b"",
                 "first": first,
                 "frame": kept,
@@ -86,7 +90,18 @@ def frames(earlier: Earlier) -> Any:
                 "what": what,
             }
         )
-    return {"frames": found, "log": log, "parts": parts(earlier), "refused": list(refused())}
+    return {
+        "frames": found,
+        "log": log,
+        "parts": parts(earlier),
+        "refused": list(refused()),
+        "traces": traces(log),
+    }
+
+
+def traces(leaves: Sequence[bytes]) -> list[bytes]:
+    """Return what later frames look back at of each leaf."""
+    return [read_whole(leaf).trace() for leaf in leaves]
 
 
 def parts(earlier: Earlier) -> Any:
@@ -115,9 +130,16 @@ def stripping(_: Earlier) -> Any:
     return {
         "log": log,
         "stripped": [
-            {"body": each.body, "seq": seq, "tag": int(each.tag), "what": what}
+            {
+                "body": each.body,
+                "outline": each.written[0],
+                "seq": seq,
+                "tag": each.tag,
+                "texts": each.written[1],
+                "what": what,
+            }
             for seq, what in whats.items()
-            for each in (strip(log[seq], seq, known),)
+            for each, _ in (strip(log[seq], seq, known),)
         ],
     }
 
@@ -182,35 +204,41 @@ def builder_body(builder: LogBuilder) -> bytes:
 def compressed(data: bytes) -> bytes:
     """Return a frame without past around columns; what no zstd changes, as its block is raw."""
     assert len(data) < 256
-    # A frame with the window of 1 KiB, and one raw block, the last.
-    return b"\0" + bytes([0, 0]) + (1 | len(data) << 3).to_bytes(3, "little") + data
+    # No past, no born document; a frame with the window of 1 KiB, and one raw block, the last.
+    return b"\0\0" + bytes([0, 0]) + (1 | len(data) << 3).to_bytes(3, "little") + data
 
 
 def refused() -> Iterator[dict[str, Any]]:
     """Yield frames that nobody may read, or not yet, after the first two leaves of the log."""
     log = log_of_the_commune()[:2]
     raw = Stripped(tag=Tag.RAW, body=b"leaf")
-    change = Stripped(
-        tag=Tag.CHANGE | Tag.NEW_DOCUMENT, body=b"", writer=1, hlc=NOW, document=DOCUMENT
-    )
+    change = token(b"")
     whole = columns([raw])
     assert unpack(2, compressed(whole), Known(log)) == [b"leaf"]
     bad = {
         "nothing": b"",
         "a past of 257 leaves": uleb(257) + uleb(1) + compressed(whole)[1:],
         "a count of 513 leaves": uleb(1) + uleb(513) + compressed(whole)[1:],
-        "not zstd": b"\0" + b"not zstd",
-        "zstd with its mark": b"\0\x28\xb5\x2f\xfd" + compressed(whole)[1:],
+        "not zstd": b"\0\0" + b"not zstd",
+        "zstd with its mark": b"\0\0\x28\xb5\x2f\xfd" + compressed(whole)[2:],
+        "an id without a document": b"\0\1" + bytes(10) + compressed(whole)[2:],
+        "a document without an id": compressed(
+            uleb(1) + b"\3" + uleb(1) + uleb(0) + uleb(0) + uleb(0) + uleb(0)
+        ),
+        "an id of another version": b"\0\1"
+        + bytes(10)
+        + compressed(uleb(1) + b"\3" + uleb(1) + uleb(0) + uleb(0) + uleb(0) + uleb(0))[2:],
         "no leaves": compressed(uleb(0)),
         "513 leaves": compressed(uleb(513)),
         "tag 2 without 1": compressed(uleb(1) + b"\2"),
-        "tag 16": compressed(uleb(1) + b"\x10"),
+        "tag 16 without 1": compressed(uleb(1) + b"\x10"),
+        "tag 64": compressed(uleb(1) + b"\x41"),
         "cut short": compressed(whole[:-1]),
         "a byte more": compressed(whole + b"\0"),
         "a number of 11 bytes": compressed(b"\x80" * 10 + b"\0"),
         "a leaf that builds on itself": compressed(uleb(1) + b"\1" + uleb(1) + bytes(5)),
         "a counter of 17 bits": compressed(
-            uleb(1) + b"\3" + uleb(1) + uleb(0) + uleb(1 << 16) + DOCUMENT + uleb(0)
+            uleb(1) + b"\x23" + uleb(1) + uleb(0) + uleb(1 << 16) + DOCUMENT + uleb(0)
         ),
         "an unknown token": compressed(columns([token(b"\xff\x07")])),
         "half a token": compressed(columns([token(b"\xff\x05" + bytes(11))])),
@@ -221,6 +249,7 @@ def refused() -> Iterator[dict[str, Any]]:
         "a leaf of the document that has not come": compressed(
             columns([replace(change, tag=Tag.CHANGE, back=3, document=b"")])
         ),
+        **{what: compressed(columns([outlined(*said)])) for what, said in BAD_OUTLINES.items()},
     }
     for what, data in bad.items():
         yield {"frame": data, "reason": reason(log, data), "what": what}
@@ -228,9 +257,30 @@ def refused() -> Iterator[dict[str, Any]]:
 
 def token(body: bytes) -> Stripped:
     """Return a stripped change with this rest."""
-    return Stripped(
-        tag=Tag.CHANGE | Tag.NEW_DOCUMENT, body=body, writer=1, hlc=NOW, document=DOCUMENT
-    )
+    tag = Tag.CHANGE | Tag.NEW_DOCUMENT | Tag.OTHER_ID
+    return Stripped(tag=tag, body=body, writer=1, hlc=NOW, document=DOCUMENT)
+
+
+def outlined(steps: bytes, texts: bytes = b"") -> Stripped:
+    """Return a stripped change with this outline, from its number of steps on."""
+    tag = Tag.CHANGE | Tag.NEW_DOCUMENT | Tag.OTHER_ID | Tag.OUTLINE
+    written = b"\1\0\0" + steps, texts
+    return Stripped(tag=tag, writer=1, hlc=NOW, document=DOCUMENT, written=written)
+
+
+# Steps on the text that operation 5 made: letters are typed (8) or removed (9).
+BAD_OUTLINES: Final = {
+    "no steps": (b"\0",),
+    "an unknown step": (b"\1\x0a\1\5\0",),
+    "letters typed into nothing": (b"\1\x08\0\0", b"a\0"),
+    "no letters typed": (b"\1\x08\1\5\0", b"\0"),
+    "half a letter typed": (b"\1\x08\1\5\0", b"\xc4\0"),
+    "typed in two steps what is one": (b"\2\x08\1\5\0\x08\1\5\1\1", b"a\0b\0"),
+    "removed in two steps what is one": (b"\2\x09\1\5\1\7\1\x09\1\5\1\x08\1",),
+    "200,001 letters removed": (b"\1\x09\1\5\1\7" + uleb(200_001),),
+    "a text without its end": (b"\1\1\1\2a\0\6\0", b"a"),
+    "a text with its length": (b"\1\1\1\2a\0\x16a\0",),
+}
 
 
 def reason(log: Sequence[bytes], data: bytes) -> str:

@@ -428,3 +428,25 @@ def test_the_switch_of_the_demo_is_in_the_demo_only(tmp_path: Path) -> None:
         assert (await lan.post("/link/cut", {"cut": True})).code == "demo_only"
 
     tell(tmp_path, story)
+
+
+def test_files_can_be_sent_out_of_their_hours_and_who_said_so_is_noted(tmp_path: Path) -> None:
+    async def story(office: OpenOffice) -> None:
+        hour = office.node.clock.now_ms() // 3_600_000 + 7
+        hours = f"{(hour + 2) % 24:02}:00-{(hour + 3) % 24:02}:00"
+        object.__setattr__(office.node.config, "bulk_hours", hours)
+        lan = await office.browser("lan")
+        before = (await lan.get("/api/v1/link")).body["files"]
+        assert before["opens_ms"] is not None
+        answer = (await lan.post("/link/files", {"now": True})).body["files"]
+        assert answer["is_early"]
+        assert answer["opens_ms"] is None
+        assert not (await lan.post("/link/files", {"now": False})).body["files"]["is_early"]
+        rows = await office.node.read(
+            lambda db: db.execute(
+                "SELECT detail FROM audit WHERE action = 'link.files' ORDER BY rowid"
+            ).fetchall()
+        )
+        assert [row[0] for row in rows] == ["true", "false"]
+
+    tell(tmp_path, story)

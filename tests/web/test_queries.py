@@ -13,14 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.bulk import file_times, send_now
+from node.config import Config
 from node.folding import fold
 from node.queries.cases import SOON_DAYS, CaseFilter, Place, list_cases
 from node.queries.facts import Office
-from node.queries.sync_state import sync_states, waiting
+from node.queries.sync_state import sync_states, waiting, waiting_files
 from node.queries.today import today, yesterday_ms
 from node.station import MIGRATIONS
 from schemas.codes import CaseState, CaseType, Tier
 from sync.database import open_database
+from sync.store import Store
 
 TODAY = date(2026, 11, 24)
 PLACE = Place(own=Office(code="40.17083", name="Mường Xén"), tier=Tier.COMMUNE, today=TODAY)
@@ -30,6 +33,8 @@ EMPTY = (
     *("parent_id", "assigned_to", "channel", "accepted_on", "decided_on", "closed_reason"),
     *("due_rule", "officer", "last_by"),
 )
+# At the place.
+NOON_MS = 1_795_000_000_000 // 86_400_000 * 86_400_000 + 5 * 3_600_000
 DEFAULTS: dict[str, Any] = {"instance": 1, "rival_fields": 0, **dict.fromkeys(EMPTY, "")}
 
 
@@ -258,6 +263,34 @@ def test_at_a_province_the_logs_of_its_communes_wait_too(db: sqlite3.Connection)
     log(db, 1, "province", 3, centre=3)
     log(db, 2, "commune", 9, province=9, centre=7)
     assert waiting(db, Tier.PROVINCE).records == 2
+
+
+def test_files_wait_until_they_went_up(db: sqlite3.Connection) -> None:
+    config, noon_ms = Config(bulk_hours="20:00-06:00"), NOON_MS
+    db.execute("INSERT INTO peer VALUES (x'0a', 'province', '40', 'Tỉnh', x'', x'', 0)")
+    for name, complete, source in (("01", 1, None), ("02", 1, None), ("03", 0, None)):
+        db.execute(
+            "INSERT INTO blob VALUES (?, 700, ?, ?)", (bytes.fromhex(name), complete, source)
+        )
+    db.execute("INSERT INTO blob VALUES (x'04', 700, 1, x'0a')")
+    db.execute("INSERT INTO blob_above VALUES (x'01', 700), (x'02', 100)")
+    found = waiting_files(db, Tier.COMMUNE, config, noon_ms)
+    assert (found.count, found.bytes) == (1, 600)
+    assert found.opens_ms == noon_ms + 8 * 3_600_000
+    assert waiting_files(db, Tier.COMMUNE, Config(), noon_ms).opens_ms is None
+    assert waiting_files(db, Tier.CENTRE, config, noon_ms).count == 0
+
+
+def test_files_go_at_once_if_somebody_says_so(db: sqlite3.Connection) -> None:
+    config, store = Config(bulk_hours="20:00-06:00"), Store(db)
+    noon_ms = NOON_MS
+    send_now(store, config, noon_ms, now=True)
+    assert file_times(db, config, noon_ms + 7 * 3_600_000).is_early
+    morning_ms = noon_ms + 18 * 3_600_000
+    assert file_times(db, config, morning_ms).opens_ms, "not on the next day"
+    send_now(store, config, morning_ms, now=True)
+    send_now(store, config, morning_ms, now=False)
+    assert file_times(db, config, morning_ms).opens_ms is not None
 
 
 def test_nothing_waits_at_the_centre(db: sqlite3.Connection) -> None:

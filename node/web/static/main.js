@@ -1,4 +1,4 @@
-// Runs on every page, before the page's own script: the live bar, signing out, the demo's switch.
+// Runs on every page, before the page's own script: the live bar, signing out, when files go, the demo's switch.
 
 import { send, user } from "./api.js";
 import { dress } from "./fields.js";
@@ -17,6 +17,10 @@ document.addEventListener("click", async (event) => {
       button.disabled = true;
       const link = await send("POST", "/link/cut", { cut: button.dataset.cut === "true" });
       say(link.state === "cut" ? t("Đã ngắt liên kết.") : t("Đã nối lại liên kết."));
+    } else if ("files" in button.dataset) {
+      button.disabled = true;
+      const link = await send("POST", "/link/files", { now: button.dataset.files === "true" });
+      say(link.files.is_early ? t("Tệp được gửi ngay.") : t("Tệp sẽ gửi theo giờ đã đặt."));
     } else if ("print" in button.dataset) window.print();
   } catch (problem) {
     button.disabled = false;

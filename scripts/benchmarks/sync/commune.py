@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.app import Node
-from node.link import _transport
+from node.choice import Choice, Losses, Reason, Way
 from node.station import Station
 from schemas.codes import Role
 from schemas.wire import Frame, Message, encode_message
@@ -35,6 +35,23 @@ from sync.framing import past_needed
 from sync.session import Session
 
 _DAY_MS: Final = 86_400_000
+
+
+class ForcedChoice(Choice):
+    """A choice that was made: for measuring one way."""
+
+    def __init__(self, way: str) -> None:
+        """Take this way alone."""
+        super().__init__(may_datagrams=True)
+        self._forced: Way = "datagrams" if way == "datagrams" else "websocket"
+
+    def only(self, now_s: float) -> Way | None:
+        """Return the way."""
+        return self._forced
+
+    def wants_other(self, losses: Losses, now_s: float) -> Reason | None:
+        """Stay."""
+        return None
 
 
 class CountingNode(Node):
@@ -86,6 +103,7 @@ class Worker(Commune):
         super().__init__(node, station)
         self._next_acts: deque[tuple[str, dict[str, Any]]] = deque()
         self._seed = 1_000_000
+        self._chosen: Choice | None = None
 
     def orders(self) -> dict[str, Order]:
         """Return what can be ordered."""
@@ -100,6 +118,8 @@ class Worker(Commune):
             "rest": self._rest,
             "algorithm": self._algorithm,
             "sent": self._sent,
+            "way": self._way,
+            "force": self._force,
             "open": self._open,
         }
 
@@ -185,10 +205,19 @@ class Worker(Commune):
 
     def _socket(self) -> socket.socket | None:
         assert self.node.uplink is not None
-        opened = self.node.uplink._socket
-        transport = _transport(opened) if opened is not None else None
-        found: socket.socket | None = transport.get_extra_info("socket") if transport else None
-        return found
+        opened = self.node.uplink._opened
+        return opened.tcp if opened is not None else None
+
+    async def _way(self, _: Any) -> list[str]:
+        """Return the way that the link takes, and why."""
+        return [self.node.link.way, self.node.link.way_reason]
+
+    async def _force(self, way: str) -> None:
+        """Let links from now on take this way alone; empty: the node chooses, as it did before."""
+        assert self.node.uplink is not None
+        dialler = self.node.uplink._dialler
+        self._chosen = self._chosen or dialler.choice
+        dialler.choice = ForcedChoice(way) if way else self._chosen
 
     async def _sent(self, _: Any) -> list[int]:
         """Return bytes of frames handed to the link so far, and of those handed out again."""

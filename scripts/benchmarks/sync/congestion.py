@@ -1,6 +1,6 @@
-"""The same over lossier and lossier lines with either algorithm of TCP's congestion control.
+"""The same over lossier and lossier lines: TCP with either congestion control, and datagrams.
 
-The algorithm is set on the commune's socket, which sends nearly all; the province keeps its own.
+TCP's algorithm is set on the commune's socket, which sends nearly all; the province keeps its own.
 """
 
 import json
@@ -16,7 +16,9 @@ from scripts.lab.lab import FAR_ADDRESS
 from scripts.lab.line import Shape
 
 ALGORITHMS: Final = ("bbr", "cubic")
-_LOSSES: Final = (0.0, 0.05, 0.1, 0.2, 0.3)
+DATAGRAMS: Final = "datagrams"
+# Share lost, and mean length of a run of losses.
+_LINES: Final = ((0.0, 1.0), (0.05, 1.0), (0.1, 1.0), (0.2, 1.0), (0.3, 1.0), (0.2, 3.0))
 _CHANGES: Final = 500
 _PIPE_BYTES: Final = 64 << 10
 _FIRST_PORT: Final = 9_000
@@ -24,41 +26,40 @@ _LOOK_S: Final = 0.1
 
 
 def measure_congestion(stages: Sequence[Stage], runs: int, progress: Progress) -> dict[str, Any]:
-    """Return medians of seconds by algorithm and loss; None where the system has no such one."""
-    cases = [
-        (algorithm, loss, run)
-        for algorithm in ALGORITHMS
-        for loss in _LOSSES
-        for run in range(runs)
+    """Return seconds by way and line, lowest first; None where the system has no such way."""
+    piped = [(name, line) for name in ALGORITHMS for line in _LINES for _ in range(runs)]
+    sent = [
+        (name, line) for name in (*ALGORITHMS, DATAGRAMS) for line in _LINES for _ in range(runs)
     ]
     jobs: list[Job[float | None]] = [
-        _piping(slow(loss), algorithm, _FIRST_PORT + number)
-        for number, (algorithm, loss, _) in enumerate(cases)
+        _piping(slow(*line), name, _FIRST_PORT + number)
+        for number, (name, line) in enumerate(piped)
     ]
     jobs += [
-        sending(slow(loss), _CHANGES, 50_000 + number * 1_000, algorithm)
-        for number, (algorithm, loss, _) in enumerate(cases)
+        sending(slow(*line), _CHANGES, 50_000 + number * 1_000, name)
+        for number, (name, line) in enumerate(sent)
     ]
     took = [seconds for _, seconds in sorted(do_jobs(stages, jobs, progress))]
     return {
-        "congestion_64k_s": _by_algorithm(cases, took[: len(cases)]),
-        "congestion_500_s": _by_algorithm(cases, took[len(cases) :]),
+        "congestion_64k_s": _by_way(piped, took[: len(piped)]),
+        "congestion_500_s": _by_way(sent, took[len(piped) :]),
     }
 
 
-def _by_algorithm(
-    cases: Sequence[tuple[str, float, int]], took: Sequence[float | None]
-) -> dict[str, dict[str, float | None]]:
-    found: dict[str, dict[str, float | None]] = {}
-    for algorithm in ALGORITHMS:
-        found[algorithm] = {}
-        for loss in _LOSSES:
-            values = [
-                seconds
-                for case, seconds in zip(cases, took, strict=True)
-                if case[:2] == (algorithm, loss) and seconds is not None
-            ]
-            found[algorithm][f"{loss:.0%}"] = round(median(values), 2) if values else None
+def _by_way(
+    cases: Sequence[tuple[str, tuple[float, float]]], took: Sequence[float | None]
+) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, line in dict.fromkeys(cases):
+        values = sorted(
+            seconds
+            for case, seconds in zip(cases, took, strict=True)
+            if case == (name, line) and seconds is not None
+        )
+        said = f"{line[0]:.0%}" + (f" in runs of {line[1]:.0f}" if line[1] > 1 else "")
+        found.setdefault(name, {})[said] = (
+            {"median": round(median(values), 1), "max": round(values[-1], 1)} if values else None
+        )
     return found
 
 

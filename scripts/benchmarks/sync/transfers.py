@@ -35,9 +35,17 @@ def slow(loss: float = 0.0, burst: float = 1.0) -> Shape:
     return Shape(rate_bps=64_000, delay_ms=300, loss=loss, burst=burst)
 
 
-def connected(stage: Stage, shape: Shape, algorithm: str = "") -> Steps[bool]:
-    """Connect anew over a line of this shape; return whether there is such an algorithm."""
+def connected(stage: Stage, shape: Shape, way: str = "") -> Steps[bool]:
+    """Connect anew over a line of this shape; return whether there is such a way.
+
+    Args:
+        stage: where.
+        shape: of the line.
+        way: `datagrams`, an algorithm of TCP, or empty: what the node chooses.
+    """
     yield "disconnect", None
+    algorithm = "" if way == "datagrams" else way
+    yield "force", "websocket" if algorithm else way
     stage.lab.shape(shape)
     yield "connect", None
     if not (yield "up", WITHIN_S):
@@ -53,14 +61,14 @@ def _left(stage: Stage) -> Steps[None]:
     yield "known", {"within_s": WITHIN_S}
 
 
-def sending(shape: Shape, count: int, seed: int, algorithm: str = "") -> Job[float | None]:
+def sending(shape: Shape, count: int, seed: int, way: str = "") -> Job[float | None]:
     """Return a job: seconds from the commit of changes until they are known to be countersigned.
 
-    It returns None without such an algorithm.
+    It returns None without such a way.
     """
 
     def job(stage: Stage) -> Steps[float | None]:
-        if not (yield from connected(stage, shape, algorithm)):
+        if not (yield from connected(stage, shape, way)):
             return None
         begun_s = yield "change", {"seed": seed, "count": count}
         known_s = yield "known", {"within_s": WITHIN_S}
@@ -140,7 +148,7 @@ def cutting(count: int, seed: int) -> Job[Cut]:
         yield "known", {"within_s": WITHIN_S}
         yield from _left(stage)
         after = yield "sent", None
-        return Cut(after[1] - before[1], *_compare(stage))
+        return Cut(after[1] - before[1], *compare(stage))
 
     return job
 
@@ -201,7 +209,7 @@ def copying(cases: int, contact_s: float, within_s: float) -> Job[Contacts]:
     return job
 
 
-def _compare(stage: Stage) -> tuple[int, int]:
+def compare(stage: Stage) -> tuple[int, int]:
     """Return how many leaves the province lacks, and how many changes it holds twice."""
     with _opened(stage, communes()[0].folder) as near, _opened(stage, PROVINCE.folder) as far:
         log_id = near.execute("SELECT log_id FROM log WHERE purpose = 'up'").fetchone()[0]

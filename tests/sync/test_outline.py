@@ -1,0 +1,187 @@
+"""Goal: an outline gives back the very change, is short, and a peer's nonsense is refused in order.
+
+Method: changes that the binding makes, of texts that hypothesis edits; outlines that are altered or
+invented; leaves of every kind, whose traces must not depend on how they came.
+"""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.limits import CHANGE_OPS_MAX
+from schemas.record import decode_leaf
+from sync.change import parse_change
+from sync.cursor import Cursor
+from sync.document import Edit
+from sync.errors import FrameError
+from sync.outline import Outline, Put, Removed, Step, Typed, read_outlines, write_outline
+from sync.outlining import contents_of, known_of, outline_of
+from sync.past import PAST_LEAVES_MAX, Past
+from sync.stripping import read_whole
+from tests.sync.builders import CASE, COMMUNE, LogBuilder, Pen, actor_of, noise, place, writer_of
+
+LAN = writer_of(place(COMMUNE))
+DUNG = writer_of(place(COMMUNE), device=b"d" * 16, user="dung")
+
+
+def log_of(*edits: Edit) -> list[bytes]:
+    """Return a log in which two people make these edits of one case in turn."""
+    builder = LogBuilder(place(COMMUNE)).declare(1, LAN).declare(2, DUNG)
+    pen = Pen()
+    for number, edit in enumerate((CASE, *edits)):
+        writer = (LAN, DUNG)[number % 2]
+        change = pen.write(actor_of(writer), edit)
+        builder.change(change.raw, writer=1 + number % 2, hlc=(1 << 40) + number)
+    return builder.leaves
+
+
+def as_sent(outline: Outline) -> Outline:
+    """Return an outline after its way through a frame."""
+    written, behind = write_outline(outline, lambda text: text)
+    (bare,) = read_outlines(Cursor(written), 1)
+    cursor = Cursor(behind)
+    texts = [cursor.text() for _ in range(bare.texts_behind)]
+    cursor.end()
+    return bare.filled(texts, lambda text: text)
+
+
+def taken(outline: Outline) -> bytes:
+    """Return the change that a receiver makes of an outline."""
+    outline.check()
+    return contents_of(outline)
+
+
+words = st.text(alphabet="aăâđ ếự\n😀0f-", max_size=30)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(words, words), min_size=1, max_size=4))
+def test_every_change_that_we_make_has_an_outline_and_comes_out_the_same(
+    told: list[tuple[str, str]],
+) -> None:
+    edits = [
+        Edit(fields={"title": f"{number} {title}"}, texts={"summary": text})
+        for number, (title, text) in enumerate(told)
+    ]
+    for data in log_of(*edits)[3:]:
+        outline = read_whole(data).outline
+        assert outline is not None
+        change = parse_change(decode_leaf(data).body)
+        rest = contents_of(as_sent(outline))
+        assert change.raw.endswith(rest)
+        assert outline_of(rest) == outline
+        assert known_of(change.actor, rest) == (change.last_op, change.actors)
+        related = outline.related((change.start_op + 5, change.actors))
+        assert related.resolved((change.start_op + 5, change.actors)) == outline
+
+
+def test_letters_that_were_typed_in_a_row_are_one_step() -> None:
+    long, rewritten = noise(400, 1), noise(300, 2)
+    edits = [Edit(texts={"summary": long}), Edit(texts={"summary": long[:100] + rewritten})]
+    first, second = (read_whole(data).outline for data in log_of(*edits)[4:])
+    assert first is not None
+    assert [type(step) for step in first.steps] == [Typed]
+    assert second is not None
+    assert {type(step) for step in second.steps} == {Typed, Removed}
+    assert len(write_outline(first, lambda text: text)[0]) <= 32
+
+
+MAP, TEXT_OF = (0, 3), (0, 9)
+refs = st.tuples(st.integers(0, 3), st.integers(0, 200))
+steps = st.one_of(
+    st.builds(
+        Put,
+        st.none() | refs,
+        st.integers(0, 7),
+        st.sampled_from([b"title", b"", "đơn".encode()]),
+        st.just(6),
+        st.sampled_from([b"", b"a", "ự".encode()]),
+        st.lists(refs, max_size=2).map(tuple),
+    ),
+    st.builds(Typed, refs, st.none() | refs, st.sampled_from([b"a", "ựx".encode(), b"mmm"])),
+    st.builds(Removed, refs, refs, st.integers(1, 300)),
+)
+outlines = st.builds(
+    lambda seq, before, steps: Outline(seq=seq, before=before, actors=(b"a" * 16,), steps=steps),
+    st.integers(1, 300),
+    st.integers(0, 300),
+    st.lists(steps, max_size=8).map(tuple),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(outlines)
+def test_an_outline_that_is_taken_is_the_one_that_its_change_has(outline: Outline) -> None:
+    assert as_sent(outline) == outline
+    try:
+        outline.check()
+    except FrameError:
+        # What could be said in fewer steps: no change has it.
+        assert outline_of(contents_of(outline)) != outline
+        return
+    assert outline_of(contents_of(outline)) == outline
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60), st.integers(0, 59), st.integers(1, 255))
+def test_no_bytes_in_place_of_an_outline_do_more_than_be_refused(
+    tail: bytes, at: int, flip: int
+) -> None:
+    outline = read_whole(log_of(Edit(fields={"title": "Đơn"}))[-1]).outline
+    assert outline is not None
+    written = bytearray(write_outline(outline, lambda text: text)[0] + tail)
+    written[at % len(written)] ^= flip
+    for data in (bytes(written), tail):
+        try:
+            for bare in read_outlines(Cursor(data), 1):
+                whole = bare.filled([b"x"] * bare.texts_behind, lambda text: text).resolved((3, ()))
+                whole.check()
+                contents_of(whole)
+        except FrameError:
+            continue
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Removed(TEXT_OF, (0, 1), CHANGE_OPS_MAX + 1),
+        Typed(TEXT_OF, None, b""),
+        Typed(TEXT_OF, None, b"\x80"),
+        Typed(TEXT_OF, None, b"a\x00b"),
+        Put(MAP, 8, b"k", 6, b"", ()),
+        Put(MAP, 1, b"k", 0x16, b"a", ()),
+        Put(MAP, 1, b"\xc3", 6, b"", ()),
+        Put((300, 1), 1, b"k", 6, b"", ()),
+        Put(MAP, 1, b"k", 6, b"", ((0, -1),)),
+    ],
+)
+def test_a_step_that_no_change_can_have_is_refused(step: Step) -> None:
+    with pytest.raises(FrameError):
+        taken(Outline(seq=1, before=0, actors=(), steps=(step,)))
+
+
+def test_a_trace_does_not_depend_on_how_a_leaf_came() -> None:
+    leaves = log_of(*[Edit(fields={"title": f"Đơn {number}"}) for number in range(300)])
+    reads: list[tuple[int, int]] = []
+
+    def read(start: int, end: int) -> list[bytes]:
+        reads.append((start, end))
+        return leaves[start:end]
+
+    warm, cold = Past(read), Past(lambda start, end: leaves[start:end])
+    warm.before(50)
+    for start in range(50, 300, 10):
+        warm.add(start, [read_whole(leaf) for leaf in leaves[start : start + 10]])
+    assert reads == [(0, 50)]
+    assert warm.before(300, 20) == cold.before(300, 20)
+    assert warm.before(300) == cold.before(300)
+    assert len(cold.before(300)) == PAST_LEAVES_MAX
+    assert reads == [(0, 50)], "what is held is not read again"
+
+
+def test_a_past_that_has_not_come_is_none() -> None:
+    leaves = log_of(Edit(fields={"title": "Đơn"}))
+    past = Past(lambda start, end: leaves[start : min(end, 3)])
+    assert past.before(4) == []
+    past.add(4, [read_whole(leaves[0])])
+    assert past.before(3) == [read_whole(leaf).trace() for leaf in leaves[:3]]
