@@ -39,6 +39,7 @@ from schemas.wire import Frame, Message
 from sync.database import open_checkpointer, open_reader, translated
 from sync.errors import LinkError, StoreError
 from sync.record_file import export_record
+from sync.scrub import SCRUB_STEP_MS
 from sync.session import Kinship, Session
 from sync.store import Peer
 
@@ -51,6 +52,7 @@ _FOLD_S: Final = 1.0
 _FOLD_IDLE_S: Final = 600.0
 # Some milliseconds of work.
 _MERGE_PAGES: Final = 64
+_SCRUB_IDLE_MS: Final = 60_000
 # Should folding not keep up, commits help from this size on: 64 MB.
 _LOG_PAGES_MAX: Final = 16_000
 
@@ -171,6 +173,20 @@ class Node:
                 )
         except StoreError as error:
             log.error("index not merged", extra={"code": error.code})
+
+    async def keep_scrubbed(self) -> None:
+        """Read all that is stored again beside the work, a little at a time, until cancelled."""
+        while True:
+            has_worked = await self._writer.run(self._scrub)
+            await self.clock.sleep((SCRUB_STEP_MS if has_worked else _SCRUB_IDLE_MS) / 1000)
+
+    def _scrub(self) -> bool:
+        try:
+            with self._station.replica.transaction():
+                return self._station.replica.scrub.step(self.clock.now_ms())
+        except StoreError as error:
+            log.error("leaves not read again", extra={"code": error.code})
+            return False
 
     async def fold_log(self) -> None:
         """Bring the database file up to date and empty its log, which keeps what was deleted.
@@ -345,6 +361,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(node.keep_folded(), name="fold"),
+                group.create_task(node.keep_scrubbed(), name="scrub"),
                 group.create_task(node.packs.run(), name="packs"),
                 group.create_task(downlink.run(), name="downlink"),
             ]

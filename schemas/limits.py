@@ -66,6 +66,14 @@ PACK_PARTS_MAX = 9_999
 # Files that a pack asks for; what is not in the first comes by the next.
 PACK_WANTED_MAX = 1_000
 
+# One turn of a reconciliation: less could not hold a range split and the fingerprint of the rest.
+AUDIT_BYTES_MAX = 4_096
+# Turns that a peer may ask for in a day: a peer could find differences for ever.
+AUDIT_TURNS_MAX = 1_024
+# Leaves asked for at a time when what was lost comes back, and given at most.
+REPAIR_LEAVES = 32
+REPAIR_LEAVES_MAX = 256
+
 # A node that opens epoch after epoch has many logs; each is named with its last leaf and its root.
 REVOCATION_LOGS_MAX = 1_024
 REVOCATION_CHARS_MAX = 300

@@ -4,7 +4,7 @@ The set is closed: a kind that is not listed here costs the link. docs/PROTOCOL.
 A log is named by its id, or shorter by a reference: the number of its offer in this session.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -27,16 +27,31 @@ from schemas.limits import (
     PART_BYTES_MIN,
     REVOCATION_BYTES_MAX,
 )
+from schemas.wire_audit import (
+    Reconcile,
+    Repair,
+    audit_items,
+    read_reconcile,
+    read_repair,
+)
+from schemas.wire_items import (
+    SEQ_MAX,
+    read_array,
+    read_blob,
+    read_bytes,
+    read_list,
+    read_reference,
+    read_text,
+    read_uint,
+)
 
 PROTOCOL_VERSION = 1
 # How a frame holds its leaves: one by one; packed; packed with the sender's dictionary n (2 + n).
 PLAIN = 0
 PACKED = 1
 WITH_DICTIONARY = 2
-REFERENCE_BYTES_MAX = 4
 REFERENCES_MAX = 1 << 20
 DICTIONARY_NAME_BYTES = 8
-_SEQ_MAX = 1 << 53
 
 
 class Priority(IntEnum):
@@ -191,14 +206,25 @@ class Revoked:
     statement: bytes
 
 
-Message = Hello | Frame | Head | Ack | Want | Chunk | Problem | Revoked
+Message = Hello | Frame | Head | Ack | Want | Chunk | Problem | Revoked | Reconcile | Repair
 
-_KINDS: tuple[type[Message], ...] = (Hello, Frame, Head, Ack, Want, Chunk, Problem, Revoked)
+_KINDS: dict[type[Message], int] = {
+    Hello: 1,
+    Frame: 2,
+    Head: 3,
+    Ack: 4,
+    Want: 5,
+    Chunk: 6,
+    Problem: 7,
+    Revoked: 8,
+    Reconcile: 9,
+    Repair: 10,
+}
 
 
 def encode_message(message: Message) -> bytes:
     """Return the bytes of one message; several joined make one WebSocket message."""
-    kind = _KINDS.index(type(message)) + 1
+    kind = _KINDS[type(message)]
     match message:
         case Hello():
             offers = [
@@ -208,10 +234,7 @@ def encode_message(message: Message) -> bytes:
             names = list(message.dictionaries)
             body = [message.version, message.now_ms, message.first, offers, names]
         case Frame():
-            body = [message.log, message.priority, message.first_seq, message.coding]
-            body.append(list(message.leaves) if message.coding == PLAIN else message.data)
-            if message.coding != PLAIN and message.total != len(message.data):
-                body += [message.offset, message.total]
+            body = _frame_items(message)
         case Head():
             body = [message.log, message.size, message.root, message.signature]
         case Ack():
@@ -228,7 +251,17 @@ def encode_message(message: Message) -> bytes:
             body = [message.code, message.detail[:500], message.log]
         case Revoked():
             body = [message.statement]
+        case Reconcile() | Repair():
+            body = audit_items(message)
     return cbor2.dumps([kind, *body])
+
+
+def _frame_items(frame: Frame) -> list[Any]:
+    items: list[Any] = [frame.log, frame.priority, frame.first_seq, frame.coding]
+    items.append(list(frame.leaves) if frame.coding == PLAIN else frame.data)
+    if frame.coding != PLAIN and frame.total != len(frame.data):
+        items += [frame.offset, frame.total]
+    return items
 
 
 def decode_messages(data: bytes) -> list[Message]:
@@ -252,32 +285,34 @@ def _message(items: Any) -> Message:
     if not isinstance(items, list) or not items:
         raise MessageError("message_malformed", "a message is an array")
     kind, *body = items
-    if type(kind) is not int or not 1 <= kind <= len(_DECODERS):
+    if type(kind) is not int or kind not in _DECODERS:
         raise MessageError("message_unknown", f"unknown kind of message {kind!r:.40}")
-    return _DECODERS[kind - 1](body)
+    return _DECODERS[kind](body)
 
 
 def _hello(body: list[Any]) -> Hello:
-    version, now_ms, first, offers, dictionaries = _items(body, 5)
+    version, now_ms, first, offers, dictionaries = read_array(body, 5)
     return Hello(
-        version=_uint(version, 255),
-        now_ms=_uint(now_ms, _SEQ_MAX),
-        first=_uint(first, REFERENCES_MAX),
-        offers=tuple(_offer(offer) for offer in _list(offers, OFFERS_MAX)),
-        dictionaries=tuple(_bytes(item, DICTIONARY_NAME_BYTES) for item in _list(dictionaries, 16)),
+        version=read_uint(version, 255),
+        now_ms=read_uint(now_ms, SEQ_MAX),
+        first=read_uint(first, REFERENCES_MAX),
+        offers=tuple(_offer(offer) for offer in read_list(offers, OFFERS_MAX)),
+        dictionaries=tuple(
+            read_bytes(item, DICTIONARY_NAME_BYTES) for item in read_list(dictionaries, 16)
+        ),
     )
 
 
 def _offer(item: Any) -> Offer:
-    owner, purpose, epoch, from_seq, size, cosigned, above = _items(item, 7)
+    owner, purpose, epoch, from_seq, size, cosigned, above = read_array(item, 7)
     offer = Offer(
-        owner=b"" if owner == b"" else _bytes(owner, 32),
-        purpose=_text(purpose, 80),
-        epoch=_uint(epoch, 1 << 32),
-        from_seq=_uint(from_seq),
-        size=_uint(size),
-        cosigned=_uint(cosigned),
-        cosigned_above=_uint(above),
+        owner=b"" if owner == b"" else read_bytes(owner, 32),
+        purpose=read_text(purpose, 80),
+        epoch=read_uint(epoch, 1 << 32),
+        from_seq=read_uint(from_seq),
+        size=read_uint(size),
+        cosigned=read_uint(cosigned),
+        cosigned_above=read_uint(above),
     )
     if offer.from_seq > offer.size:
         raise MessageError("message_malformed", "an offer starts behind its end")
@@ -288,18 +323,20 @@ def _frame(body: list[Any]) -> Frame:
     if len(body) not in (5, 7):
         raise MessageError("message_malformed", "a frame has five items, a part of one has seven")
     frame = Frame(
-        log=_reference(body[0]),
-        priority=_uint(body[1], 3),
-        first_seq=_uint(body[2]),
-        coding=_uint(body[3], WITH_DICTIONARY + 15),
+        log=read_reference(body[0]),
+        priority=read_uint(body[1], 3),
+        first_seq=read_uint(body[2]),
+        coding=read_uint(body[3], WITH_DICTIONARY + 15),
     )
     content = body[4]
     if frame.coding == PLAIN:
-        leaves = tuple(_blob(leaf, LEAF_BYTES_MAX) for leaf in _list(content, FRAME_LEAVES_MAX))
+        leaves = tuple(
+            read_blob(leaf, LEAF_BYTES_MAX) for leaf in read_list(content, FRAME_LEAVES_MAX)
+        )
         if not leaves or len(body) != 5:
             raise MessageError("message_malformed", "a frame holds at least one leaf")
         return replace(frame, leaves=leaves)
-    data = _blob(content, PACKED_BYTES_MAX)
+    data = read_blob(content, PACKED_BYTES_MAX)
     offset, total = (0, len(data)) if len(body) == 5 else map(_packed_size, body[5:])
     behind = total - offset - len(data)
     if not data or behind < 0:
@@ -310,125 +347,83 @@ def _frame(body: list[Any]) -> Frame:
 
 
 def _packed_size(value: Any) -> int:
-    return _uint(value, PACKED_BYTES_MAX)
+    return read_uint(value, PACKED_BYTES_MAX)
 
 
 def _head(body: list[Any]) -> Head:
-    log, size, root, signature = _items(body, 4)
+    log, size, root, signature = read_array(body, 4)
     return Head(
-        log=_reference(log),
-        size=_uint(size),
-        root=b"" if root == b"" else _bytes(root, 32),
-        signature=_bytes(signature, 64),
+        log=read_reference(log),
+        size=read_uint(size),
+        root=b"" if root == b"" else read_bytes(root, 32),
+        signature=read_bytes(signature, 64),
     )
 
 
 def _ack(body: list[Any]) -> Ack:
-    log, have_seq, gaps, cosignatures = _items(body, 4)
+    log, have_seq, gaps, cosignatures = read_array(body, 4)
     return Ack(
-        log=_reference(log),
-        have_seq=_uint(have_seq),
-        gaps=tuple(_gap(gap) for gap in _list(gaps, GAPS_MAX)),
-        cosignatures=tuple(_cosigned(c) for c in _list(cosignatures, COSIGNATURES_MAX)),
+        log=read_reference(log),
+        have_seq=read_uint(have_seq),
+        gaps=tuple(_gap(gap) for gap in read_list(gaps, GAPS_MAX)),
+        cosignatures=tuple(_cosigned(c) for c in read_list(cosignatures, COSIGNATURES_MAX)),
     )
 
 
 def _gap(item: Any) -> tuple[int, int]:
-    first, count = _items(item, 2)
-    return _uint(first), _uint(count)
+    first, count = read_array(item, 2)
+    return read_uint(first), read_uint(count)
 
 
 def _cosigned(item: Any) -> Cosigned:
-    peer_id, size, timestamp_s, signature = _items(item, 4)
+    peer_id, size, timestamp_s, signature = read_array(item, 4)
     return Cosigned(
-        peer_id=b"" if peer_id == b"" else _bytes(peer_id, 32),
-        size=_uint(size),
-        timestamp_s=_uint(timestamp_s),
-        signature=_bytes(signature, 64),
+        peer_id=b"" if peer_id == b"" else read_bytes(peer_id, 32),
+        size=read_uint(size),
+        timestamp_s=read_uint(timestamp_s),
+        signature=read_bytes(signature, 64),
     )
 
 
 def _want(body: list[Any]) -> Want:
-    sha256, offset, length = _items(body, 3)
+    sha256, offset, length = read_array(body, 3)
     return Want(
-        sha256=_bytes(sha256, 32),
-        offset=_uint(offset, ATTACHMENT_BYTES_MAX),
-        length=_uint(length, ATTACHMENT_BYTES_MAX),
+        sha256=read_bytes(sha256, 32),
+        offset=read_uint(offset, ATTACHMENT_BYTES_MAX),
+        length=read_uint(length, ATTACHMENT_BYTES_MAX),
     )
 
 
 def _chunk(body: list[Any]) -> Chunk:
-    sha256, offset, total, data = _items(body, 4)
+    sha256, offset, total, data = read_array(body, 4)
     return Chunk(
-        sha256=_bytes(sha256, CHUNK_NAME_BYTES),
-        offset=_uint(offset, ATTACHMENT_BYTES_MAX),
-        total=_uint(total, ATTACHMENT_BYTES_MAX),
-        data=_blob(data, CHUNK_BYTES),
+        sha256=read_bytes(sha256, CHUNK_NAME_BYTES),
+        offset=read_uint(offset, ATTACHMENT_BYTES_MAX),
+        total=read_uint(total, ATTACHMENT_BYTES_MAX),
+        data=read_blob(data, CHUNK_BYTES),
     )
 
 
 def _problem(body: list[Any]) -> Problem:
-    code, detail, log = _items(body, 3)
-    named = b"" if log == b"" else _reference(log)
-    return Problem(code=_text(code, 60), detail=_text(detail, 500), log=named)
+    code, detail, log = read_array(body, 3)
+    named = b"" if log == b"" else read_reference(log)
+    return Problem(code=read_text(code, 60), detail=read_text(detail, 500), log=named)
 
 
 def _revoked(body: list[Any]) -> Revoked:
-    (statement,) = _items(body, 1)
-    return Revoked(statement=_blob(statement, REVOCATION_BYTES_MAX))
+    (statement,) = read_array(body, 1)
+    return Revoked(statement=read_blob(statement, REVOCATION_BYTES_MAX))
 
 
-_DECODERS: tuple[Callable[[list[Any]], Message], ...] = (
-    _hello,
-    _frame,
-    _head,
-    _ack,
-    _want,
-    _chunk,
-    _problem,
-    _revoked,
-)
-
-
-def _items(value: object, count: int) -> Sequence[Any]:
-    if not isinstance(value, list) or len(value) != count:
-        raise MessageError("message_malformed", f"expected an array of {count} items")
-    return value
-
-
-def _reference(value: object) -> bytes:
-    if isinstance(value, bytes) and (len(value) == 16 or 1 <= len(value) <= REFERENCE_BYTES_MAX):
-        return value
-    raise MessageError("message_malformed", "expected the id of a log or the number of its offer")
-
-
-def _list(value: object, count_max: int) -> list[Any]:
-    if not isinstance(value, list):
-        raise MessageError("message_malformed", "expected an array")
-    if len(value) > count_max:
-        raise MessageError("message_too_long", f"{len(value)} items where {count_max} are allowed")
-    return value
-
-
-def _uint(value: object, maximum: int = _SEQ_MAX) -> int:
-    if type(value) is not int or not 0 <= value <= maximum:
-        raise MessageError("message_malformed", f"expected a number from 0 to {maximum}")
-    return value
-
-
-def _bytes(value: object, size: int) -> bytes:
-    if not isinstance(value, bytes) or len(value) != size:
-        raise MessageError("message_malformed", f"expected {size} bytes")
-    return value
-
-
-def _blob(value: object, size_max: int) -> bytes:
-    if not isinstance(value, bytes) or len(value) > size_max:
-        raise MessageError("message_malformed", f"expected at most {size_max} bytes")
-    return value
-
-
-def _text(value: object, chars_max: int) -> str:
-    if not isinstance(value, str) or len(value) > chars_max:
-        raise MessageError("message_malformed", f"expected a text of at most {chars_max} letters")
-    return value
+_DECODERS: dict[int, Callable[[list[Any]], Message]] = {
+    1: _hello,
+    2: _frame,
+    3: _head,
+    4: _ack,
+    5: _want,
+    6: _chunk,
+    7: _problem,
+    8: _revoked,
+    9: read_reconcile,
+    10: read_repair,
+}

@@ -12,16 +12,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.codes import Tier
-from schemas.errors import SchemaError
+from schemas.errors import RecordError, SchemaError
 from schemas.ids import DocumentId, event_hlc, event_id
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, decode_writer
 from sync.apart import IN_TURN, cut, in_turn
 from sync.change import Change, parse_change
 from sync.document import Documents, Edit
 from sync.errors import ChangeError, LogError
-from sync.log import UP, Log
+from sync.history import is_certificates
+from sync.log import SUBTREE_LEVEL, UP, Log
 from sync.registers import Effect, Registers, absorb, judge, kind_of
 from sync.replica import Author, Replica
+from sync.scrub import look
 
 _ABOVE: Final = {Tier.COMMUNE: Tier.PROVINCE, Tier.PROVINCE: Tier.CENTRE}
 
@@ -40,15 +42,14 @@ def open_epoch(
         cuts: something may have been written since the copy was put in place.
     """
     store = replica.store
-    above = _ABOVE.get(replica.subject.tier)
     for log in store.logs():
         is_open = log.epoch == replica.epoch or log.fault
-        if log.owner != replica.subject.peer_id or log.purpose != UP or not (cuts and is_open):
+        if log.owner != replica.subject.peer_id or not (cuts and is_open):
             continue
-        if above is None:
-            # Nobody could give anything back.
+        certain = _certain_size(replica, log)
+        if certain is None:
             continue
-        documents = cut(store, log, min(log.size, store.cosigned_size(log, above)))
+        documents = cut(store, log, min(log.size, certain))
         log.fault, log.dirty = code, True
         replica.intake.redo(documents, now_ms)
     replica.begin_epoch(epoch)
@@ -64,10 +65,39 @@ def open_epoch(
     )
 
 
+def _certain_size(replica: Replica, log: Log) -> int | None:
+    """Return how many leaves of an own log its reader countersigned; None if it has no reader."""
+    if log.purpose != UP:
+        return replica.store.cosigned_by(log, bytes.fromhex(log.purpose.removeprefix("down/")))
+    above = _ABOVE.get(replica.subject.tier)
+    # Nobody could give back what the centre wrote.
+    return None if above is None else replica.store.cosigned_size(log, above)
+
+
+def give_up(replica: Replica, log: Log, now_ms: int) -> None:
+    """Go on in a new epoch after the disk lost leaves of the up log that nobody else holds.
+
+    What was written behind them and is whole is written again there.
+    """
+    store, detail = replica.store, "the disk lost leaves that nobody else holds"
+    open_epoch(replica, replica.epoch + 1, now_ms, "log_damaged", detail)
+    take_back(replica, log, now_ms)
+    for position in store.damage.blocks(log):
+        if position << SUBTREE_LEVEL >= log.size:
+            store.damage.remove(log, position)
+        else:
+            look(store, log, position, now_ms)
+
+
 def take_back(replica: Replica, log: Log, now_ms: int) -> None:
-    """Judge what was cut off an own log, once all that the tier above holds of it is back."""
+    """Judge what was cut off an own log, once all that its reader holds of it is back.
+
+    What was written here is written again. A log downwards holds copies, and the new epoch's log
+    has them already.
+    """
     store = replica.store
     lost: list[tuple[int, Leaf]] = []
+    unreadable = 0
     for number, seq, data in store.db.execute(
         "SELECT number, seq, data FROM apart_leaf WHERE log = ? AND is_judged = 0 ORDER BY seq",
         (log.number,),
@@ -77,21 +107,58 @@ def take_back(replica: Replica, log: Log, now_ms: int) -> None:
             store.db.execute("DELETE FROM apart_leaf WHERE number = ?", (number,))
         else:
             store.db.execute("UPDATE apart_leaf SET is_judged = 1 WHERE number = ?", (number,))
-            lost.append((seq, decode_leaf(data)))
+            try:
+                lost.append((seq, decode_leaf(data)))
+            except RecordError:
+                unreadable += 1
     log.fault, log.dirty = "", True
-    if not lost:
+    if not lost and not unreadable:
         return
-    writing = _Rewriting(replica, log, [leaf for _, leaf in lost], now_ms)
-    for leaf in writing.leaves:
-        writing.write(leaf)
+    detail = f"{len(lost) + unreadable} leaves differ from what its reader holds"
+    if log.purpose == UP:
+        writing = _Rewriting(replica, log, [leaf for _, leaf in lost], now_ms)
+        for leaf in writing.leaves:
+            writing.write(leaf)
+        refused = writing.refused + unreadable
+        detail += f"; {len(writing.made)} changes were written again, {refused} could not be"
     store.raise_alarm(
-        now_ms=now_ms,
-        code="log_forked",
-        log_id=log.log_id,
-        detail=f"{len(lost)} leaves from {lost[0][0]} on differ from what the tier above holds;"
-        f" {len(writing.made)} changes were written again, {writing.refused} could not be",
-        evidence="",
+        now_ms=now_ms, code="log_forked", log_id=log.log_id, detail=detail, evidence=""
     )
+
+
+def pass_up(replica: Replica, log: Log, start: int) -> None:
+    """Send on upwards what was written here and came back in a log downwards alone.
+
+    Args:
+        replica: of this node, in a transaction.
+        log: own, given back by its reader.
+        start: first leaf that came back now.
+    """
+    if replica.subject.tier not in _ABOVE:
+        return
+    db = replica.store.db
+    for seq, data in enumerate(replica.store.leaves(log, start, log.size - start), start):
+        row = db.execute(
+            "SELECT document, hash FROM change WHERE log = ?1 AND seq = ?2 UNION"
+            " SELECT document, hash FROM waiting_change WHERE log = ?1 AND seq = ?2",
+            (log.number, seq),
+        ).fetchone()
+        if row is None:
+            if seq and is_certificates(data):
+                # Whom it names may be news here, and to the other readers.
+                replica.announce_superiors()
+            continue
+        leaf = decode_leaf(data)
+        writer = replica.intake.writer(log.number, leaf.writer)
+        known = db.execute(
+            "SELECT 1 FROM change c JOIN log l ON l.number = c.log"
+            " WHERE document = ?1 AND hash = ?2 AND l.purpose = ?3 UNION"
+            " SELECT 1 FROM waiting_change c JOIN log l ON l.number = c.log"
+            " WHERE document = ?1 AND hash = ?2 AND l.purpose = ?3",
+            (*row, UP),
+        ).fetchone()
+        if writer.node == replica.subject.peer_id and known is None:
+            replica.repeat(leaf, writer)
 
 
 @dataclass(slots=True)
@@ -116,14 +183,14 @@ class _Rewriting:
 
     def write(self, leaf: Leaf) -> None:
         """Write one again, if it is a change."""
-        if leaf.type == LeafType.WRITER:
-            self._writers[leaf.writer] = decode_writer(leaf.body)
-        if leaf.type != LeafType.CHANGE:
-            return
         document = DocumentId(leaf.document)
-        old = parse_change(leaf.body)
-        self._changes[old.hash] = old
         try:
+            if leaf.type == LeafType.WRITER:
+                self._writers[leaf.writer] = decode_writer(leaf.body)
+            if leaf.type != LeafType.CHANGE:
+                return
+            old = parse_change(leaf.body)
+            self._changes[old.hash] = old
             edit, writer = self._edit(document, old, leaf), self._writer(leaf.writer)
             author = Author(
                 user=writer.user, name=writer.name, role=writer.role, device=writer.device

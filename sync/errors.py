@@ -6,6 +6,7 @@ SyncError
 ├── LinkError        the peer broke the protocol: costs the link, never the node
 ├── FrameError       leaves on their way that cannot be read
 ├── PackError        a pack cannot be made, read or taken in
+├── NegentropyError  a reconciliation message that cannot be read
 ├── StoreError       the database or a file cannot do what was asked
 └── RecordFileError  an exported record does not verify
 """
@@ -52,3 +53,7 @@ class FrameError(SyncError):
 
 class PackError(SyncError):
     """A pack cannot be made, read or taken in."""
+
+
+class NegentropyError(SyncError):
+    """A reconciliation message is malformed or of a version we do not speak."""

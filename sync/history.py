@@ -88,6 +88,12 @@ def read_leaf(data: bytes) -> Leaf | None:
         return None
 
 
+def is_certificates(data: bytes) -> bool:
+    """Tell whether a leaf holds certificates."""
+    leaf = read_leaf(data)
+    return leaf is not None and leaf.type == LeafType.CERTIFICATES
+
+
 def read_writer(leaf: Leaf) -> Writer | None:
     """Return the writer that a leaf declares, None if it does not."""
     try:

@@ -24,8 +24,9 @@ from schemas.wire import Head
 from sync.apart import IN_TURN, in_turn, keep_apart
 from sync.errors import LinkError, LogError
 from sync.intake import Intake
-from sync.log import HEAD_STEP, UP, Log
+from sync.log import HEAD_STEP, SUBTREE_LEVEL, UP, Log
 from sync.scope import is_within
+from sync.scrub import has_damage
 from sync.store import Store
 
 # What contradicts a log, and may be damage, must come twice before the log is stopped.
@@ -70,7 +71,9 @@ class Inbound:
         log = self._store.find_log(named)
         if owner == self._subject.peer_id:
             return log or self._lost_log(named, purpose, epoch)
-        if not self._may_send(peer, owner, purpose) or (log is not None and log.source is None):
+        is_return = self._may_return(peer, owner, purpose)
+        may = is_return or self._may_send(peer, owner, purpose)
+        if not may or (log is not None and log.source is None):
             raise LinkError("offer_foreign", "the peer may not send this log")
         if log is None:
             if self._unproved_logs(peer.peer_id) >= OFFERS_MAX:
@@ -84,22 +87,48 @@ class Inbound:
             )
             if epoch and owner == peer.peer_id:
                 self._close_earlier(log, now_ms)
-        elif log.source != peer.peer_id:
-            # A place has a new node, or somebody offered the log before its owner came. What the
-            # earlier sender left unproved must not stand in the way.
-            self._store.drop_pending(log)
-            log.source, log.awaited, log.dirty = peer.peer_id, None, True
+        elif log.source != peer.peer_id and not is_return:
+            self._change_source(log, peer)
         return log
 
     def check_returner(self, purpose: str, peer: Subject) -> None:
-        """Refuse a log of our own, except what was written here and the tier above gives back.
+        """Refuse a log of our own, except from those who read it: the tier above, or the child.
 
         Raises:
             LinkError: the peer may not give it back.
         """
         here, there = self._subject.code, peer.code
-        if purpose != UP or here == there or not is_within(here, there):
+        is_reader = is_within(here, there) if purpose == UP else is_within(there, here)
+        if here == there or purpose not in (UP, "down") or not is_reader:
             raise LinkError("offer_foreign", "the peer may not give this log back")
+
+    def _change_source(self, log: Log, peer: Subject) -> None:
+        """Let a log come from another peer than before.
+
+        A place has a new node, or somebody offered the log before its owner came. What that sender
+        left unproved must not stand in the way; the tier above may have given it back.
+        """
+        before = self._store.peer(log.source) if log.source else None
+        if before is None or not is_within(self._subject.code, before.code):
+            self._store.drop_pending(log)
+            log.awaited = None
+        log.source, log.dirty = peer.peer_id, True
+
+    def comes_from(self, log: Log, peer: Subject) -> bool:
+        """Tell whether a peer sends a log, or gives back an own one or one that went through us."""
+        if log.source in (None, peer.peer_id):
+            return True
+        return self._may_return(peer, log.owner, log.purpose)
+
+    def _may_return(self, peer: Subject, owner_id: bytes, purpose: str) -> bool:
+        """Tell whether a log is of a place below us, and the peer the tier above that read it."""
+        here = self._subject.code
+        is_above = is_within(here, peer.code) and here != peer.code
+        if not is_above or purpose != UP or owner_id == peer.peer_id:
+            return False
+        owner = self._store.peer(owner_id)
+        is_below = owner is None or (is_within(owner.code, here) and owner.code != here)
+        return is_below and self._subject.tier is not Tier.COMMUNE
 
     def _lost_log(self, named: bytes, purpose: str, epoch: int) -> Log:
         log = self._store.create_log(
@@ -129,7 +158,7 @@ class Inbound:
             if is_same and earlier.epoch < log.epoch:
                 keep_apart(self._store, earlier)
 
-    def proves(self, epoch: int, purpose: str, head: Head) -> bool:
+    def proves(self, epoch: int, purpose: str, head: Head, now_ms: int) -> bool:
         """Tell whether a head that we once signed, of a log that we write now, is not in it.
 
         Then our database is an older copy of another that went on.
@@ -148,7 +177,9 @@ class Inbound:
         log = self._store.find_log(named)
         if log is None or head.size > log.size:
             return True
-        return self._store.root_at(log, head.size) != head.root
+        if self._store.root_at(log, head.size) == head.root:
+            return False
+        return not has_damage(self._store, log, now_ms)
 
     def _may_send(self, peer: Subject, owner_id: bytes, purpose: str) -> bool:
         """Tell whether the log comes from where it must.
@@ -314,7 +345,8 @@ class Inbound:
         if owner.peer_id != log.owner:
             raise LinkError("log_unnamed", "the log's certificate belongs to somebody else")
         source = self._store.peer(log.source) if log.source else None
-        if log.purpose == UP and source and not is_within(owner.code, source.code):
+        places = [self._subject.code, *([source.code] if source else [])]
+        if log.purpose == UP and not all(is_within(owner.code, place) for place in places):
             raise LinkError("offer_foreign", "the peer may not send logs of that place")
         return owner
 
@@ -322,7 +354,7 @@ class Inbound:
         if _extended(log, leaves).root() == root:
             return
         log.doubts, log.dirty = log.doubts + 1, True
-        if log.doubts < DOUBTS_MAX:
+        if log.doubts < DOUBTS_MAX and not self._store.damage.blocks(log):
             # No leaf is signed by itself: damage on the way looks like a log with two stories.
             self._store.drop_pending(log)
             log.awaited = None
@@ -339,6 +371,10 @@ class Inbound:
     def _cosign(self, log: Log, now_ms: int) -> None:
         size = log.counted
         if size == 0:
+            return
+        first = size >> SUBTREE_LEVEL << SUBTREE_LEVEL
+        if size < log.size and has_damage(self._store, log, now_ms, first):
+            # Its root cannot be told.
             return
         # Of a revoked key's log, what counts: who passes it on must learn that it is here.
         head = TreeHead(origin=log.origin, size=size, root=self._store.root_at(log, size))

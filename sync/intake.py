@@ -21,7 +21,7 @@ from schemas.ids import DocumentId
 from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
 from sync.change import Change, parse_change
 from sync.document import Documents
-from sync.errors import ChangeError
+from sync.errors import ChangeError, LogError
 from sync.log import UP, Log
 from sync.plain import texts_after
 from sync.registers import (
@@ -125,7 +125,7 @@ class Intake:
                     self.revocations.take(log, seq, leaf, now_ms)
                 case _:
                     raise RecordError("leaf_type_unknown", f"leaf of unknown type {leaf.type}")
-        except (SchemaError, ChangeError, CryptoError) as error:
+        except (SchemaError, ChangeError, CryptoError, LogError) as error:
             self._set_aside(log, seq, data, error.code, str(error))
 
     def save(self) -> None:
@@ -149,9 +149,21 @@ class Intake:
             for number, seq in rows:
                 log = self._store.log_by_number(number)
                 if seq < log.size:
-                    self.take(log, seq, self._store.leaves(log, seq, 1)[0], now_ms)
+                    self._take_again(log, seq, document, now_ms)
             self.changed.setdefault(document, set()).add(None)
             self.redone.add(document)
+
+    def _take_again(self, log: Log, seq: int, document: DocumentId, now_ms: int) -> None:
+        """Take a leaf that was taken before; one that the disk lost waits as a dead letter."""
+        try:
+            (data,) = self._store.leaves(log, seq, 1)
+        except LogError as error:
+            self._store.db.execute(
+                "INSERT OR REPLACE INTO dead_letter VALUES (?, ?, ?, ?, ?)",
+                (log.number, seq, document, error.code, str(error)),
+            )
+            return
+        self.take(log, seq, data, now_ms)
 
     # Reading back
 
@@ -348,12 +360,14 @@ class Intake:
         """Return an applied change as a step into the past."""
         step = self._steps.get(change_hash)
         if step is None:
-            (data,) = self._store.db.execute(
+            row = self._store.db.execute(
                 "SELECT leaf.data FROM change JOIN leaf ON leaf.log = change.log"
                 " AND leaf.seq = change.seq WHERE document = ? AND hash = ?",
                 (document, change_hash),
             ).fetchone()
-            change = parse_change(decode_leaf(data).body)
+            if row is None:
+                raise LogError("leaf_missing", "what the change builds on is gone from the disk")
+            change = parse_change(decode_leaf(row[0]).body)
             if len(self._steps) >= _STEPS_MAX:
                 self._steps.clear()
             step = self._steps[change_hash] = Step(change.actor, change.last_op, change.deps)
@@ -456,7 +470,7 @@ class Intake:
         try:
             writer = self.writer(log_number, leaf.writer)
             self._apply(registers, change, log, seq, leaf, writer)
-        except (SchemaError, ChangeError) as error:
+        except (SchemaError, ChangeError, LogError) as error:
             self._set_aside(log, seq, data, error.code, str(error))
         return True
 

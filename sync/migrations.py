@@ -45,6 +45,13 @@ def blob_above_table(db: Database) -> None:
     db.execute("INSERT INTO blob_above SELECT sha256, size_bytes FROM blob WHERE complete = 1")
 
 
+@migrations(name="0006_audit")
+def audit_tables(db: Database) -> None:
+    """What the disk lost, and what comparing with other nodes showed."""
+    for statement in _AUDIT_TABLES:
+        db.execute(statement)
+
+
 _LOG_TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
     # Always at a signed head: size, frontier and head_signature belong together.
@@ -275,3 +282,23 @@ _BLOB_ABOVE = """CREATE TABLE blob_above (
     sha256 BLOB PRIMARY KEY,
     sent_bytes INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID"""
+
+_AUDIT_TABLES = (
+    # Blocks of 2^8 leaves that do not add up to their log's head.
+    """CREATE TABLE damage (
+        log INTEGER NOT NULL REFERENCES log(number),
+        position INTEGER NOT NULL,
+        found_ms INTEGER NOT NULL,
+        PRIMARY KEY (log, position)
+    ) STRICT, WITHOUT ROWID""",
+    # The last comparison with each peer, 0 before the first; the next is due a day after since_ms.
+    """CREATE TABLE peer_audit (
+        peer BLOB PRIMARY KEY,
+        since_ms INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL DEFAULT 0,
+        logs INTEGER NOT NULL DEFAULT 0,
+        lacked INTEGER NOT NULL DEFAULT 0,
+        came_back INTEGER NOT NULL DEFAULT 0,
+        lacked_there INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID""",
+)

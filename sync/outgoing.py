@@ -1,4 +1,4 @@
-"""What a session knows about a log that it sends, and what of it is on its way."""
+"""One log that goes out over a session."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -30,6 +30,7 @@ class Outgoing:
         confirmed: an acknowledgement came in this session.
         is_rooted: a head with its root was sent in this session.
         is_doubtful: the peer said of it what cannot be; nothing more of it goes out.
+        evidence: what it said, with its signature; empty if it signed nothing.
         likely: leaves that the last frame held.
     """
 
@@ -41,6 +42,7 @@ class Outgoing:
     confirmed: bool = False
     is_rooted: bool = False
     is_doubtful: bool = False
+    evidence: str = ""
     head_sent_at_ms: int = 0
     likely: int = LEAVES_FIRST // 2
     flights: list[Flight] = field(default_factory=list)

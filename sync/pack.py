@@ -40,12 +40,13 @@ from schemas.wire import (
 )
 from sync.blobs import BlobFiles
 from sync.errors import LinkError, LogError
+from sync.kinship import Kinship, logs_for
 from sync.log import Log
 from sync.pace import Pace
 from sync.pack_entries import About, End, Entry, Messages, Piece
 from sync.receiver import Receiver
 from sync.replica import Replica
-from sync.sender import Kinship, Sender, logs_for
+from sync.sender import Sender
 
 # Messages of a few hundred bytes that share an entry.
 _TOGETHER: Final = 500

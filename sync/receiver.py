@@ -6,7 +6,7 @@ from typing import Final
 
 from crypto.certificates import Subject
 from crypto.identity import log_id
-from schemas.limits import COSIGNATURES_MAX, EARLY_FRAMES_MAX, GAPS_MAX
+from schemas.limits import COSIGNATURES_MAX, EARLY_FRAMES_MAX
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
     PACKED,
@@ -22,14 +22,15 @@ from schemas.wire import (
     Problem,
 )
 from sync.apart import keep_apart
-from sync.epochs import open_epoch, take_back
+from sync.epochs import open_epoch, pass_up, take_back
 from sync.errors import FrameError, LinkError, LogError
 from sync.framing import dictionaries, past_needed, read_frame, restore
 from sync.history import LogHistory
-from sync.incoming import Incoming
+from sync.incoming import Incoming, came_of
 from sync.log import HEAD_STEP, UP, Log
-from sync.ranges import Ranges
+from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
+from sync.scrub import has_damage
 from sync.stripping import Stripped
 
 _REFERENCES_MAX: Final = 1 << 16
@@ -51,9 +52,12 @@ class Receiver:
         self._dictionaries: list[bytes | None] = []
         self._cosignature_news = 0
         self._news = replica.store.news[peer.peer_id]
-        # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs.
-        self._ahead: dict[int, int] = {}
-        # Leaves of each own log that the peer offered; None before its first word.
+        # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs
+        # and purposes.
+        self._ahead: dict[int, tuple[int, str]] = {}
+        # Offers of logs that are stopped here: what comes of them is left alone.
+        self._ignored: set[int] = set()
+        # Leaves of each log that the peer offered; None before its first word.
         self.offered: dict[bytes, int] | None = None
 
     # Offers
@@ -77,6 +81,11 @@ class Receiver:
                 answers += self._on_offer(number, offer, log, now_ms)
         return answers
 
+    def _is_set_aside(self, named: bytes) -> bool:
+        """Tell whether the peer offered a log of which no leaves are taken."""
+        number = int.from_bytes(named, "big") if len(named) != 16 else -1
+        return number in self._ahead or number in self._ignored
+
     def _is_own(self, offer: Offer) -> bool:
         return (offer.owner or self._peer.peer_id) == self._replica.subject.peer_id
 
@@ -86,13 +95,19 @@ class Receiver:
             self._replica.inbound.check_returner(offer.purpose, self._peer)
             if offer.epoch >= self._replica.epoch:
                 # Its head must show that we signed it, before we believe that we are a copy.
-                self._ahead[number] = offer.epoch
+                self._ahead[number] = offer.epoch, self._purpose(offer)
                 return None
-        return self._accept(offer, now_ms)
+            return self._accept(offer, now_ms)
+        log = self._accept(offer, now_ms)
+        if log.fault and log.source != self._peer.peer_id:
+            # The tier above gives back what came through us, and ours contradicts something.
+            self._ignored.add(number)
+            return None
+        return log
 
     def _on_offer(self, number: int, offer: Offer, log: Log, now_ms: int) -> list[Message]:
         is_own = self._is_own(offer)
-        if not offer.owner and self.offered is not None:
+        if self.offered is not None:
             self.offered[log.log_id] = offer.size
         if len(self._incoming) >= _REFERENCES_MAX:
             raise LinkError("offers_too_many", "too many logs were offered in one session")
@@ -113,7 +128,7 @@ class Receiver:
     def _greet(self, log: Log, offer: Offer) -> Incoming:
         if not offer.owner and self._is_fresh:
             self._forget_lost(log, offer.size)
-        incoming = self._by_id[log.log_id] = self._open(log)
+        incoming = self._by_id[log.log_id] = Incoming.of(self._store, log)
         return incoming
 
     def _forget_lost(self, log: Log, size: int) -> None:
@@ -128,24 +143,15 @@ class Receiver:
             take_back(self._replica, log, now_ms)
 
     def _accept(self, offer: Offer, now_ms: int) -> Log:
-        purpose = offer.purpose
-        if purpose != UP:
-            purpose = f"{purpose}/{self._replica.subject.peer_id.hex()}"
-        owner = offer.owner or self._peer.peer_id
+        owner, purpose = offer.owner or self._peer.peer_id, self._purpose(offer)
         return self._replica.inbound.accept_offer(owner, purpose, offer.epoch, self._peer, now_ms)
 
-    def _open(self, log: Log) -> Incoming:
-        read = Ranges(self._store.pending_numbers(log))
-        read.add(0, log.size)
-        arrived = self._arrived(log, read)
-        history = LogHistory(self._store, log)
-        return Incoming(log.log_id, b"", arrived, read, history, (log, log.arrivals))
-
-    def _arrived(self, log: Log, read: Ranges) -> Ranges:
-        arrived = read.copy()
-        for first, count in self._store.early.ranges(log):
-            arrived.add(first, first + count)
-        return arrived
+    def _purpose(self, offer: Offer) -> str:
+        """Return the purpose in full: a log downwards has the other side as its reader."""
+        if offer.purpose == UP:
+            return UP
+        reader = self._peer.peer_id if self._is_own(offer) else self._replica.subject.peer_id
+        return f"{offer.purpose}/{reader.hex()}"
 
     def holds_what_was_offered(self) -> bool:
         """Tell whether all leaves that were offered are in use, but for those of stopped logs."""
@@ -163,7 +169,7 @@ class Receiver:
         Raises:
             LinkError: it is nothing that this peer may send.
         """
-        if len(frame.log) != 16 and int.from_bytes(frame.log, "big") in self._ahead:
+        if self._is_set_aside(frame.log):
             return []
         incoming, log = self._find(frame.log)
         if incoming.is_damaged or (log.fault and log.source is not None):
@@ -192,6 +198,10 @@ class Receiver:
         try:
             self._take(incoming, log, frame.first_seq, data, dictionary)
         except (FrameError, LinkError) as error:
+            first = max(0, log.size - PAST_LEAVES_MAX)
+            if isinstance(error, FrameError) and has_damage(self._store, log, now_ms, first):
+                # As if the line had lost it: what it was packed with comes back first.
+                return []
             if frame.total != len(frame.data):
                 # They are forgotten, else a damaged one would keep the true one out.
                 return [Problem(code="leaves_damaged", detail=str(error))]
@@ -233,7 +243,7 @@ class Receiver:
                 return
             self._store.early.put(log, first_seq, count, dictionary, data)
             # Anew, because it may have taken the place of a longer one.
-            incoming.arrived = self._arrived(log, incoming.read)
+            incoming.arrived = came_of(self._store, log, incoming.read)
             incoming.is_news = True
             return
         self._keep(incoming, log, first_seq, [whole.data for whole in wholes])
@@ -270,11 +280,8 @@ class Receiver:
     def _drop(self, incoming: Incoming, log: Log, detail: str) -> Problem:
         """Forget what no head covers; the peer ends the link and sends it in another."""
         self._store.drop_pending(log)
-        incoming.history = LogHistory(self._store, log)
-        incoming.arrived, incoming.read, incoming.is_news = Ranges(), Ranges(), False
+        incoming.forget(self._store, log)
         incoming.is_damaged = True
-        incoming.arrived.add(0, log.size)
-        incoming.read.add(0, log.size)
         return Problem(code="leaves_damaged", detail=detail)
 
     # Heads
@@ -285,7 +292,7 @@ class Receiver:
         Raises:
             LinkError: its signature or its owner's certificate is not acceptable.
         """
-        if len(head.log) != 16 and int.from_bytes(head.log, "big") in self._ahead:
+        if self._is_set_aside(head.log):
             return self._on_head_ahead(head, now_ms)
         incoming, log = self._find(head.log)
         if incoming.is_damaged:
@@ -317,11 +324,15 @@ class Receiver:
 
     def _on_head_ahead(self, head: Head, now_ms: int) -> list[Message]:
         """Go on in the next epoch if the peer holds leaves that we signed and do not have."""
-        epoch = self._ahead[int.from_bytes(head.log, "big")]
-        if epoch < self._replica.epoch or not self._replica.inbound.proves(epoch, UP, head):
+        number = int.from_bytes(head.log, "big")
+        if number in self._ignored:
+            return []
+        epoch, purpose = self._ahead[number]
+        proves = self._replica.inbound.proves
+        if epoch < self._replica.epoch or not proves(epoch, purpose, head, now_ms):
             # It missed what we offered, and means well.
             return []
-        log = self._store.find_log(log_id(self._replica.subject.peer_id, UP, epoch))
+        log = self._store.find_log(log_id(self._replica.subject.peer_id, purpose, epoch))
         is_behind = log is None or head.size > log.size
         open_epoch(
             self._replica,
@@ -337,10 +348,13 @@ class Receiver:
         if problems := self._read_early(incoming, log):
             return problems
         size, root, signature = log.awaited or (0, b"", b"")
+        start = log.size
         try:
             if self._replica.inbound.settle(log, incoming.read.contiguous_end(0), now_ms):
                 if log.source is None:
                     self._store.seek_blobs(self._peer.peer_id)
+                    if log.purpose != UP:
+                        pass_up(self._replica, log, start)
                 self._take_back(incoming, log, now_ms)
         except LogError as error:
             if error.code == "leaves_damaged":
@@ -351,8 +365,18 @@ class Receiver:
 
     def _fault(
         self, incoming: Incoming, log: Log, head: Head, error: LogError, now_ms: int
-    ) -> Problem:
-        """Stop a log that tells two stories, and keep both."""
+    ) -> Message:
+        """Stop a log that tells two stories, and keep both; not if ours is the damaged one.
+
+        Raises:
+            LogError: the disk lost a leaf that would tell.
+        """
+        if error.code == "leaf_missing":
+            raise error
+        if has_damage(self._store, log, now_ms):
+            self._store.drop_pending(log)
+            incoming.forget(self._store, log)
+            return self._ack(incoming, log)
         log.fault, log.dirty = error.code, True
         evidence = f"{log.origin} {head.size} {head.root.hex()} {head.signature.hex()}"
         self._store.raise_alarm(
@@ -406,10 +430,12 @@ class Receiver:
                         signature=made.signature,
                     )
                 )
+        # It may have grown by another link.
+        incoming.arrived.add(0, log.size)
         ack = Ack(
             log=incoming.reference,
             have_seq=incoming.arrived.contiguous_end(0),
-            gaps=_gaps(incoming.arrived),
+            gaps=incoming.gaps(),
             cosignatures=tuple(cosignatures),
         )
         incoming.told, incoming.is_news = (ack.have_seq, ack.gaps), False
@@ -428,7 +454,8 @@ class Receiver:
         if len(named) != 16:
             incoming = self._incoming.get(int.from_bytes(named, "big"))
         log = self._store.find_log(incoming.log_id) if incoming else None
-        if incoming is None or log is None or log.source not in (None, self._peer.peer_id):
+        is_here = log is not None and self._replica.inbound.comes_from(log, self._peer)
+        if incoming is None or log is None or not is_here:
             raise LinkError("frame_foreign", "leaves of a log that was not offered")
         self._look_again(incoming, log)
         return incoming, log
@@ -437,7 +464,7 @@ class Receiver:
         """Take notice of what came of a log by a stick, or another link."""
         seen, arrivals = incoming.seen
         if seen is not log or arrivals != log.arrivals:
-            fresh = self._open(log)
+            fresh = Incoming.of(self._store, log)
             incoming.arrived, incoming.read, incoming.history = (
                 fresh.arrived,
                 fresh.read,
@@ -450,14 +477,6 @@ class Receiver:
         if log is None:
             raise LogError("log_unknown", "the log is not in the store")
         return log
-
-
-def _gaps(arrived: Ranges) -> tuple[tuple[int, int], ...]:
-    """Return what is missing, and where what is here ends: what came behind a gap counts, too."""
-    gaps = arrived.gaps(0)
-    if len(gaps) >= GAPS_MAX:
-        return tuple(gaps[:GAPS_MAX])
-    return (*gaps, (arrived.end, 0)) if gaps else ()
 
 
 def _entries(history: LogHistory, first_seq: int, data: bytes, dictionary: bytes) -> list[Stripped]:

@@ -5,8 +5,8 @@ no network: the program and the simulation drive the same code.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -18,17 +18,20 @@ from crypto.certificates import Subject, chain_from_der, chain_to_der, verify_ch
 from crypto.identity import NodeKey, actor_id, device_id, log_id
 from crypto.note import sign_head
 from schemas.codes import Tier
+from schemas.errors import RecordError
 from schemas.events import Event
 from schemas.hlc import tick
 from schemas.ids import DocumentId, EventId, event_hlc, event_id
 from schemas.record import Leaf, LeafType, Writer, decode_leaf, encode_certificates
 from sync.audience import Audience
+from sync.copies import lacking
 from sync.document import Edit
 from sync.errors import LogError
 from sync.inbound import Inbound
 from sync.intake import Admission, Intake
 from sync.log import HEAD_STEP, UP, Log
 from sync.scope import containing
+from sync.scrub import Scrub
 from sync.store import Peer, Store
 
 # Each log starts with a chain, and many start with the same: checking one takes 0.5 ms.
@@ -104,6 +107,7 @@ class Replica:
         self.inbound = Inbound(
             store, self.intake, key=key, subject=self.subject, verify_chain=self.verify_chain
         )
+        self.scrub = Scrub(store)
         self._audience = Audience(store, self.intake)
         self._writer_numbers: dict[tuple[int, bytes], int] = {}
         # The clock reading on the disk; None when it was not read yet.
@@ -268,6 +272,12 @@ class Replica:
             role=author.role,
         )
 
+    def repeat(self, leaf: Leaf, writer: Writer) -> None:
+        """Put a change that was written here in an earlier epoch into the present up log too."""
+        log = self.up_log()
+        number = self._writer_number(log, writer, leaf.hlc)
+        self._append(log, replace(leaf, writer=number).encode(), 0)
+
     def _own_log(self, purpose: str) -> Log:
         own_id = log_id(self.key.peer_id, purpose, self.epoch)
         log = self.store.find_log(own_id)
@@ -386,8 +396,12 @@ class Replica:
         if is_news and peer.is_child:
             self._fill_for(peer)
         if is_news and peer.tier == Tier.CENTRE.value and not peer.is_child:
-            for child in self.store.children():
-                self._announce_superiors(child)
+            self.announce_superiors()
+
+    def announce_superiors(self) -> None:
+        """Give all children the certificates of those above us, where they lack them."""
+        for child in self.store.children():
+            self._announce_superiors(child)
 
     def _fill_for(self, child: Peer) -> None:
         """Let a child's log hold all that concerns its place."""
@@ -417,9 +431,14 @@ class Replica:
 
     def _certificate_leaves(self, log: Log) -> Iterator[bytes]:
         # Certificates are few and stand early; a type column would cost every leaf.
-        for leaf in self.store.leaves(log, 0, log.size):
-            if decode_leaf(leaf).type == LeafType.CERTIFICATES:
-                yield leaf
+        rows = self.store.db.execute(
+            "SELECT data FROM leaf WHERE log = ? ORDER BY seq", (log.number,)
+        )
+        for (data,) in rows.fetchall():
+            # One that the disk altered is announced again.
+            with suppress(RecordError):
+                if decode_leaf(data).type == LeafType.CERTIFICATES:
+                    yield data
 
     def _pass_on(self, changed: Mapping[DocumentId, set[bytes | None]]) -> None:
         """Send on what changed, to each child that it concerns and that did not send it."""
@@ -449,18 +468,11 @@ class Replica:
     def _fill_down_log(self, child: Peer, document: DocumentId) -> None:
         """Append to the child's log each change of the document that it does not hold yet."""
         log = self.down_log(child)
-        rows = self.store.db.execute(
-            "SELECT min(c.log), c.seq, c.hash FROM change c WHERE c.document = ?4"
-            " AND NOT EXISTS (SELECT 1 FROM change o JOIN log l ON l.number = o.log"
-            " LEFT JOIN cosignature s ON s.log = l.number AND s.peer = ?1"
-            " WHERE o.document = c.document AND o.hash = c.hash AND (l.source = ?1"
-            # Of an earlier epoch's log it holds what it countersigned.
-            " OR l.number = ?2 OR (l.purpose = ?3 AND o.seq < s.size))) GROUP BY c.hash",
-            (child.peer_id, log.number, log.purpose, document),
-        ).fetchall()
-        found = [(decode_leaf(self.store.leaf(row[0], row[1])), row[0]) for row in rows]
-        for leaf, source in sorted(found, key=lambda item: (item[0].hlc, item[0].body)):
+        for leaf, source in lacking(self.store, child, log, document):
             writer = self.intake.writer(source, leaf.writer)
+            if writer.node == child.peer_id:
+                # It has its own words, and takes them from nobody.
+                continue
             number = self._writer_number(log, writer, leaf.hlc)
             copy = Leaf(
                 type=leaf.type, writer=number, document=document, hlc=leaf.hlc, body=leaf.body

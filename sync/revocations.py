@@ -26,10 +26,11 @@ from schemas.revocation import (
     decode_statement,
 )
 from sync.database import Connection
-from sync.errors import ChangeError, LinkError
+from sync.errors import ChangeError, LinkError, LogError
 from sync.history import read_leaf
 from sync.log import UP, Log
 from sync.scope import is_within
+from sync.scrub import is_whole
 from sync.store import Peer, Store
 
 _AT_ONCE = 1_000
@@ -197,10 +198,17 @@ class Revocations:
                 self._documents.add(DocumentId(leaf.document))
             elif leaf.type == LeafType.REVOCATION:
                 self._documents |= _voided_by(leaf)
+        # Of leaves that the disk lost or altered, what they said when they came.
+        rows = self._store.db.execute(_TAKEN, (log.number, start)).fetchall()
+        self._documents |= {DocumentId(bytes(row[0])) for row in rows if row[0]}
 
     def _leaves(self, log: Log, start: int) -> Iterator[Leaf]:
         for at in range(start, log.size, _AT_ONCE):
-            for data in self._store.leaves(log, at, _AT_ONCE):
+            rows = self._store.db.execute(
+                "SELECT data FROM leaf WHERE log = ? AND seq >= ? AND seq < ? ORDER BY seq",
+                (log.number, at, at + _AT_ONCE),
+            )
+            for (data,) in rows.fetchall():
                 leaf = read_leaf(data)
                 if leaf is not None:
                     yield leaf
@@ -215,9 +223,20 @@ class Revocations:
             return 0
         key = (log.log_id, known.id, log.size >= mark.size)
         if key not in self._sizes:
-            is_same = not key[2] or self._store.root_at(log, mark.size) == mark.root
+            is_same = not key[2] or self._root_at(log, mark.size) == mark.root
+            if not is_same and not is_whole(self._store, log):
+                # Our disk may be why: it is judged again when the leaves are back.
+                self._store.damage.suspect(log.number, 0)
+                return mark.size
             self._sizes[key] = mark.size if is_same else 0
         return self._sizes[key]
+
+    def _root_at(self, log: Log, size: int) -> bytes:
+        try:
+            return self._store.root_at(log, size)
+        except LogError:
+            # A leaf is lost.
+            return b""
 
     def check(
         self, log: Log, seq: int, document: DocumentId, change_hash: bytes, writer: Writer
@@ -302,6 +321,13 @@ class Revocations:
         )
         return [(bytes(row[0]), row[1], bytes(row[2])) for row in rows]
 
+
+_TAKEN = """
+SELECT document FROM change WHERE log = ?1 AND seq >= ?2
+UNION SELECT document FROM waiting_change WHERE log = ?1 AND seq >= ?2
+UNION SELECT document FROM dead_letter WHERE log = ?1 AND seq >= ?2
+UNION SELECT document FROM void_change WHERE log = ?1 AND seq >= ?2
+"""
 
 # Of changes that stand elsewhere than in our copies, and do not count there: those that were copied
 # for this reader, stand nowhere where they count, and are not named in this log yet.

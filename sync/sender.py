@@ -1,7 +1,7 @@
 """The sending half of a session: logs on their way to the peer, and what it says of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
@@ -10,9 +10,6 @@ from schemas.codes import Tier
 from schemas.hlc import has_passed
 from schemas.limits import FRAME_BYTES_MAX, FRAME_LEAVES_MAX, OFFERS_MAX
 from schemas.wire import (
-    DICTIONARY_NAME_BYTES,
-    PACKED,
-    WITH_DICTIONARY,
     Ack,
     Cosigned,
     Frame,
@@ -23,14 +20,18 @@ from schemas.wire import (
     Problem,
     Revoked,
 )
+from sync.coding import Coding
 from sync.errors import LinkError, LogError
-from sync.framing import dictionaries, pack
+from sync.framing import pack
 from sync.history import LogHistory
 from sync.inbound import DOUBTS_MAX
-from sync.log import UP, Log
+from sync.kinship import Kinship, is_theirs, logs_for
+from sync.log import Log
 from sync.outgoing import LEAVES_FIRST, Flight, Outgoing
 from sync.pace import Pace
+from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
+from sync.scrub import has_damage
 from sync.stripping import Whole
 
 # A reliable link answers within this time; a lossy one is asked again after it.
@@ -40,22 +41,13 @@ POLL_MS: Final = 300_000
 # From so many on, leaves are packed with the help of those before them; a lone one needs none.
 _LEAVES_MANY: Final = 8
 
-Kinship = Literal["parent", "child"]
-
-
-def logs_for(replica: Replica, peer: Subject, kinship: Kinship) -> list[Log]:
-    """Return the logs that a peer reads: what is below goes up, what concerns a child goes down."""
-    mine, reads = replica.subject.peer_id, f"down/{peer.peer_id.hex()}"
-    if kinship == "child":
-        return [log for log in replica.store.logs() if log.owner == mine and log.purpose == reads]
-    return [log for log in replica.store.logs() if log.purpose == UP]
-
 
 class Sender:
     """All logs that go to one peer.
 
     Attributes:
         pace: what the line carries.
+        coding: how frames are packed.
         doubt: what the peer said that cannot be, for which the link must end; None: nothing.
     """
 
@@ -78,39 +70,12 @@ class Sender:
         self.doubt: Problem | None = None
         self._outgoing: list[Outgoing] = []
         self._by_id: dict[bytes, Outgoing] = {}
-        self._coding, self._dictionary = PACKED, b""
-        # What the peer understands, as it said in this or an earlier session; None: not looked up.
-        self._understood: bytes | None = None
+        self.coding = Coding(replica.store, peer.peer_id)
         # Logs of the peer of which we hold more than it does; None before it said what it has.
         self._owed: set[bytes] | None = None
         # How many statements and logs there were when it was looked for what to tell.
         self._looked_at: tuple[int, int] = (0, 0)
         self._told: set[bytes] = set()
-
-    @property
-    def _meta_key(self) -> str:
-        return f"dictionaries {self._peer.peer_id.hex()}"
-
-    def learn_dictionaries(self, names: Sequence[bytes]) -> None:
-        """Remember which dictionaries the peer understands, for now and for the next session."""
-        known = b"".join(names)
-        if known != self._recall_dictionaries():
-            self._store.set_meta(self._meta_key, known)
-            self._choose_dictionary(known)
-
-    def _recall_dictionaries(self) -> bytes:
-        if self._understood is None:
-            self._choose_dictionary(self._store.meta(self._meta_key) or b"")
-        return self._understood or b""
-
-    def _choose_dictionary(self, known: bytes) -> None:
-        self._understood, size = known, DICTIONARY_NAME_BYTES
-        names = {known[at : at + size] for at in range(0, len(known), size)}
-        for number, (digest, data) in enumerate(dictionaries().items()):
-            if digest[:size] in names:
-                self._coding, self._dictionary = WITH_DICTIONARY + number, data
-                return
-        self._coding, self._dictionary = PACKED, b""
 
     def learn_offers(self, sizes: Mapping[bytes, int] | None) -> None:
         """Learn from its first word how many leaves of its own logs the peer has."""
@@ -118,9 +83,11 @@ class Sender:
             self._owed = {
                 log.log_id
                 for log in self._store.logs()
-                if (log.owner, log.purpose) == (self._peer.peer_id, UP)
-                and log.size > sizes.get(log.log_id, -1)
+                if self._is_theirs(log) and log.size > sizes.get(log.log_id, -1)
             }
+
+    def _is_theirs(self, log: Log) -> bool:
+        return is_theirs(self._replica, self._peer, self._kinship, log)
 
     @property
     def offered(self) -> int:
@@ -136,14 +103,14 @@ class Sender:
 
     def offers(self, now_ms: int) -> tuple[Offer, ...]:
         """Return offers of the logs that appeared since the last time."""
-        self._recall_dictionaries()
+        self.coding.recall()
         offers: list[Offer] = []
         for log in self._logs_to_send():
             if log.log_id in self._by_id or log.size == 0 or self._is_stopped(log):
                 continue
             if len(offers) == OFFERS_MAX:
                 break
-            is_return = log.owner == self._peer.peer_id
+            is_return = self._is_theirs(log)
             acked = min(self._store.cursor(log, self._peer.peer_id), log.size)
             if is_return:
                 # Its head comes first; what the peer lacks follows when it says so.
@@ -176,9 +143,7 @@ class Sender:
 
     def _logs_to_send(self) -> list[Log]:
         logs = logs_for(self._replica, self._peer, self._kinship)
-        if self._kinship == "child":
-            logs += [log for log in self._store.logs() if self._is_to_return(log)]
-        return logs
+        return logs + [log for log in self._store.logs() if self._is_to_return(log)]
 
     def has_offered(self, log_id: bytes) -> bool:
         """Tell whether a log was offered in this session."""
@@ -186,9 +151,10 @@ class Sender:
 
     def _is_to_return(self, log: Log) -> bool:
         """Tell whether the peer lacks leaves of an own log, or holds others in it."""
-        if self._owed is None or (log.owner, log.purpose) != (self._peer.peer_id, UP):
+        if self._owed is None or not self._is_theirs(log):
             return False
-        return log.log_id in self._owed or log.fault == "log_forked"
+        is_forked = log.fault == "log_forked" and log.owner == self._peer.peer_id
+        return log.log_id in self._owed or is_forked
 
     def revocations(self) -> list[Message]:
         """Return statements that stand in leaves which the peer has not acknowledged.
@@ -215,9 +181,8 @@ class Sender:
         messages: list[Message] = []
         for outgoing in self._outgoing:
             log = self._log(outgoing.log_id)
-            is_held = log.unsigned or self._is_stopped(log) or outgoing.is_doubtful
             # What this very transaction wrote is signed at its end, and goes with the next one.
-            if not is_held:
+            if not (log.unsigned or self._is_held(outgoing, log)):
                 room_bytes -= self._new_leaves(messages, outgoing, log, now_ms, room_bytes)
                 self._again(messages, outgoing, log, now_ms)
         return messages
@@ -225,7 +190,7 @@ class Sender:
     def has_unsent(self) -> bool:
         """Tell whether leaves wait for their first sending."""
         return any(
-            not (self._is_stopped(log) or out.is_doubtful) and out.sent < log.size
+            not self._is_held(out, log) and out.sent < log.size
             for out in self._outgoing
             for log in (self._log(out.log_id),)
         )
@@ -276,7 +241,7 @@ class Sender:
                 log=outgoing.reference,
                 priority=Priority.RECORDS,
                 first_seq=start,
-                coding=self._coding,
+                coding=self.coding.number,
                 data=data[at : at + FRAME_BYTES_MAX],
                 offset=at,
                 total=len(data),
@@ -292,7 +257,7 @@ class Sender:
             start,
             leaves,
             outgoing.history,
-            dictionary=self._dictionary,
+            dictionary=self.coding.dictionary,
             past=past,
             likely=outgoing.likely,
             size_max=FRAME_BYTES_MAX,
@@ -320,8 +285,14 @@ class Sender:
         """Tell whether nothing of a log may go out; its owner may see what we hold."""
         return bool(log.fault) and log.owner != self._peer.peer_id
 
+    def _is_held(self, outgoing: Outgoing, log: Log) -> bool:
+        """Tell whether a log must not go on: stopped, or what is to be sent is damaged here."""
+        if self._is_stopped(log) or outgoing.is_doubtful:
+            return True
+        return self._store.damage.holds_back(log, max(0, outgoing.acked - PAST_LEAVES_MAX))
+
     def _lacks_cosignature(self, outgoing: Outgoing, log: Log) -> bool:
-        if log.owner == self._peer.peer_id:
+        if self._is_theirs(log):
             return False
         if log.counted < log.size and not outgoing.head_sent_at_ms:
             # Nobody countersigns the rest; once on a link its head is enough.
@@ -432,7 +403,11 @@ class Sender:
             except CryptoError as error:
                 if peer_id != self._peer.peer_id:
                     raise LinkError("cosignature_forged", "a cosignature is wrong") from error
+                if has_damage(self._store, log, now_ms):
+                    return
                 # It stores another log under this name: one of us was restored or cloned.
+                said = f"{cosigned.size} {cosigned.timestamp_s} {cosigned.signature.hex()}"
+                outgoing.evidence = said
                 detail = "the peer cosigned another version"
                 self._doubt(outgoing, log, "log_forked", detail, now_ms)
                 return
@@ -444,10 +419,24 @@ class Sender:
             LinkError: the problem is with the whole link.
         """
         outgoing = self._find(problem.log) if problem.log else None
+        if problem.code == "leaves_damaged":
+            # Perhaps not on the way, but on our disk.
+            self._suspect(now_ms)
         if outgoing is None:
             raise LinkError(problem.code, f"the peer reports: {problem.detail}")
         log = self._log(outgoing.log_id)
-        self._stop(log, problem.code, f"the peer reports: {problem.detail}", now_ms)
+        if self._is_theirs(log) and log.owner != self._peer.peer_id:
+            # It stopped its own copy, and says so there.
+            return
+        detail = f"the peer reports: {problem.detail}"
+        self._stop(log, problem.code, detail, now_ms, outgoing.evidence)
+
+    def _suspect(self, now_ms: int) -> None:
+        """Look whether what is on its way is damaged here; this transaction will not stand."""
+        for out in self._outgoing:
+            log, first = self._log(out.log_id), max(0, out.acked - PAST_LEAVES_MAX)
+            if out.sent > out.acked and has_damage(self._store, log, now_ms, first):
+                self._store.damage.suspect(log.number, first)
 
     def _doubt(self, outgoing: Outgoing, log: Log, code: str, detail: str, now_ms: int) -> None:
         """End the link; stop the log if the peer says the same on the next one.
@@ -458,17 +447,20 @@ class Sender:
         outgoing.flights.clear()
         log.doubts, log.dirty = log.doubts + 1, True
         if log.doubts >= DOUBTS_MAX or not self._is_fresh:
-            self._stop(log, code, detail, now_ms)
+            self._stop(log, code, detail, now_ms, outgoing.evidence)
         else:
             self.doubt = Problem(code=code, detail=detail)
 
-    def _stop(self, log: Log, code: str, detail: str, now_ms: int) -> None:
+    def _stop(self, log: Log, code: str, detail: str, now_ms: int, other: str = "") -> None:
+        """Stop a log, and keep our head of it and what else contradicts it as evidence."""
         if log.fault:
             # Stopped already: each further sign of it says nothing new.
             return
         code = code or "problem"
+        root, signature = log.frontier.root().hex(), log.head_signature.hex()
+        evidence = f"{log.origin} {log.size} {root} {signature} {other}".rstrip()
         self._store.raise_alarm(
-            now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=""
+            now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=evidence
         )
         log.fault, log.dirty = code, True
 

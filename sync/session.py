@@ -12,6 +12,7 @@ from typing import Final
 import cbor2
 
 from crypto.certificates import Subject, chain_from_der, subject_of
+from schemas.hlc import has_passed
 from schemas.limits import OFFERS_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN, WINDOW_BYTES_PACED
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
@@ -26,14 +27,17 @@ from schemas.wire import (
     Revoked,
     Want,
 )
+from schemas.wire_audit import Reconcile, Repair
+from sync.audit import QUIET_MS, Audit
 from sync.blobs import BlobExchange, BlobFiles
-from sync.errors import LinkError
+from sync.errors import LinkError, LogError
 from sync.framing import dictionaries
+from sync.kinship import Kinship
 from sync.log import UP
 from sync.pace import Pace
 from sync.receiver import Receiver
 from sync.replica import Replica
-from sync.sender import POLL_MS, RETRY_MS, Kinship, Sender
+from sync.sender import POLL_MS, RETRY_MS, Sender
 
 __all__ = ["POLL_MS", "RETRY_MS", "Kinship", "Session"]
 
@@ -69,6 +73,8 @@ class Session:
         self._sender = Sender(replica, peer, kinship, Pace(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX))
         self._receiver = Receiver(replica, peer)
         self._blobs = BlobExchange(replica.store, files, peer.peer_id, kinship, is_file_time)
+        self._audit = Audit(replica, peer, kinship)
+        self._heard_at_ms: int | None = None
         self._kinship = kinship
         self._greeted = False
         self._replica = replica
@@ -121,13 +127,22 @@ class Session:
         """
         if self._why_over() is not None:
             return []
-        answers = self._answers(message, now_ms)
+        try:
+            answers = self._answers(message, now_ms)
+        except LogError as error:
+            if error.code != "leaf_missing":
+                raise
+            # The disk lost a leaf that this builds on: the peer says it again when it is back.
+            return []
         for answer in answers:
             if isinstance(answer, Problem) and not answer.log:
                 self._told = answer
         return answers
 
     def _answers(self, message: Message, now_ms: int) -> list[Message]:
+        if isinstance(message, Reconcile | Repair):
+            return self._audit.on_message(message, now_ms)
+        self._heard_at_ms = now_ms
         match message:
             case Hello():
                 return self._on_hello(message, now_ms)
@@ -160,7 +175,7 @@ class Session:
         self._ended_by = self._why_over() or self._told
         if self._told is not None:
             return []
-        self._ended_by = self._ended_by or self._sender.doubt
+        self._ended_by = self._ended_by or self._sender.doubt or self._why_anew()
         if self._ended_by is not None:
             return [self._ended_by]
         messages = self._receiver.acks()
@@ -182,7 +197,7 @@ class Session:
             messages.insert(0, hello)
         at = int(bool(messages) and isinstance(messages[0], Hello))
         messages[at:at] = self._sender.revocations()
-        leaves = self._sender.pump(now_ms, room_bytes)
+        leaves = self._leaves(now_ms, room_bytes)
         messages += leaves
         self.waits = self._sender.waits
         if self.peer_clock_ms is not None and not self.has_caught_up:
@@ -190,17 +205,43 @@ class Session:
         room_bytes -= sum(len(frame.data) for frame in leaves if isinstance(frame, Frame))
         if room_bytes > 0 and not self._sender.has_unsent():
             messages += self._blobs.pump(now_ms, room_bytes)
+            messages += self._audit.pump(
+                now_ms, room_bytes, is_quiet=self._is_quiet(messages, now_ms)
+            )
         return messages
+
+    def _is_quiet(self, messages: list[Message], now_ms: int) -> bool:
+        """Tell whether nothing went over the link for a while, and nothing waits."""
+        if messages or self.waits or self._heard_at_ms is None:
+            self._heard_at_ms = now_ms if messages else self._heard_at_ms
+            return False
+        return has_passed(QUIET_MS, self._heard_at_ms, now_ms)
 
     def _on_hello(self, hello: Hello, now_ms: int) -> list[Message]:
         if hello.version != PROTOCOL_VERSION:
             raise LinkError("version_unknown", f"the peer speaks version {hello.version}")
         self.peer_clock_ms = hello.now_ms - now_ms
-        self._sender.learn_dictionaries(hello.dictionaries)
+        self._sender.coding.learn(hello.dictionaries)
         answers = self._receiver.on_hello(hello, now_ms)
         self._sender.learn_offers(self._receiver.offered)
         self._seen = None
         return answers
+
+    def _leaves(self, now_ms: int, room_bytes: int) -> list[Message]:
+        try:
+            return self._sender.pump(now_ms, room_bytes)
+        except LogError as error:
+            if error.code != "leaf_missing":
+                raise
+            # From now on the sender leaves that log out.
+            return []
+
+    def _why_anew(self) -> Problem | None:
+        """Return why this link must begin anew: leaves came back."""
+        if not self._audit.has_mended:
+            return None
+        # What was sent or refused while they lacked is sent anew.
+        return Problem(code="leaves_mended", detail="this link knows of logs what is not so")
 
     def _why_over(self) -> Problem | None:
         """Return why this link must end: the node went on in a new epoch, or a key was revoked.

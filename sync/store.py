@@ -8,29 +8,17 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 from crypto.merkle import inclusion_proof, leaf_hash, parent_hash, root_at
 from crypto.note import Cosignature, key_name
 from schemas.codes import Tier
+from sync.damage import Damage
 from sync.database import Connection, translated
 from sync.early import EarlyFrames
 from sync.errors import LogError, StoreError
 from sync.log import SELECT_LOG, SUBTREE_LEVEL, UPDATE_LOG, Log, log_of, row_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """A node that this one knows by its certificate."""
-
-    peer_id: bytes
-    tier: str
-    code: str
-    name: str
-    office_key: bytes
-    chain: bytes
-    is_child: bool
+from sync.peers import SELECT_PEER, peer_of
+from sync.peers import Peer as Peer
 
 
 class Store:
@@ -40,6 +28,7 @@ class Store:
         """Work on a connection that open_database returned."""
         self.db = connection
         self.early = EarlyFrames(connection)
+        self.damage = Damage(connection)
         self._logs: dict[bytes, Log] = {}
         self._log_ids: list[bytes] | None = None
         self._children: list[Peer] | None = None
@@ -71,6 +60,7 @@ class Store:
     def _roll_back(self) -> None:
         self._logs.clear()
         self._log_ids = self._children = None
+        self.damage.forget()
         if self.db.in_transaction:
             self.db.execute("ROLLBACK")
 
@@ -186,16 +176,27 @@ class Store:
             "SELECT data FROM leaf WHERE log = ? AND seq = ?", (log_number, seq)
         ).fetchone()
         if row is None:
-            raise LogError("leaf_missing", f"leaf {seq} is not in log {log_number}")
+            raise self._missing(log_number, seq)
         return bytes(row[0])
 
+    def _missing(self, log_number: int, seq: int) -> LogError:
+        self.damage.suspect(log_number, seq)
+        return LogError("leaf_missing", f"leaf {seq} is not in log {log_number}")
+
     def leaves(self, log: Log, start: int, count: int) -> list[bytes]:
-        """Return up to count leaves from start on."""
+        """Return up to count leaves from start on.
+
+        Raises:
+            LogError: the log lacks one of those that its head covers.
+        """
         rows = self.db.execute(
             "SELECT data FROM leaf WHERE log = ? AND seq >= ? AND seq < ? ORDER BY seq",
             (log.number, start, start + count),
         )
-        return [row[0] for row in rows]
+        found = [row[0] for row in rows]
+        if len(found) < min(log.size - start, count):
+            raise self._missing(log.number, start)
+        return found
 
     def put_pending(self, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         """Keep leaves whose tree head has not come; the first copy of a number stays."""
@@ -400,12 +401,12 @@ class Store:
 
     def peer(self, peer_id: bytes) -> Peer | None:
         """Return a known peer."""
-        row = self.db.execute(f"{_SELECT_PEER} WHERE peer = ?", (peer_id,)).fetchone()
-        return _peer(row) if row else None
+        row = self.db.execute(f"{SELECT_PEER} WHERE peer = ?", (peer_id,)).fetchone()
+        return peer_of(row) if row else None
 
     def peers(self) -> list[Peer]:
         """Return all known peers, by code and key."""
-        return [_peer(row) for row in self.db.execute(f"{_SELECT_PEER} ORDER BY code, peer")]
+        return [peer_of(row) for row in self.db.execute(f"{SELECT_PEER} ORDER BY code, peer")]
 
     def children(self) -> Sequence[Peer]:
         """Return the peers below, by code and key."""
@@ -468,16 +469,3 @@ class Store:
 
 
 _RANK = {Tier.CENTRE.value: 0, Tier.PROVINCE.value: 1, Tier.COMMUNE.value: 2}
-_SELECT_PEER = "SELECT peer, tier, code, name, office_key, chain, is_child FROM peer"
-
-
-def _peer(row: tuple[Any, ...]) -> Peer:
-    return Peer(
-        peer_id=bytes(row[0]),
-        tier=row[1],
-        code=row[2],
-        name=row[3],
-        office_key=bytes(row[4]),
-        chain=bytes(row[5]),
-        is_child=bool(row[6]),
-    )

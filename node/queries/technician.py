@@ -4,12 +4,14 @@ import sqlite3
 from typing import Final
 
 from crypto.tiers import is_above
-from node.queries.facts import (
+from node.queries.node_facts import (
     Alarm,
+    AuditLine,
     DeadLetter,
     LogLine,
     PeerLine,
     RevocationLine,
+    Storage,
     Technician,
     WaitingLine,
 )
@@ -31,6 +33,7 @@ def technician(db: sqlite3.Connection, code: str) -> Technician:
         peers=_peers(db, code, {line.peer_id for line in revoked if line.counts}),
         alarms=alarms(db),
         dead_letters=dead_letters(db),
+        storage=_storage(db),
         waiting=waiting_changes(db),
         revocations=revoked,
         missing_blobs=missing[0],
@@ -157,6 +160,13 @@ _LOG_COLUMNS: Final = (
 
 
 def _peers(db: sqlite3.Connection, code: str, revoked: set[str]) -> list[PeerLine]:
+    audits = {
+        row["peer"]: AuditLine(
+            at_ms=row["at_ms"] or None,
+            **{name: row[name] for name in ("logs", "lacked", "came_back", "lacked_there")},
+        )
+        for row in db.execute("SELECT * FROM peer_audit")
+    }
     rows = db.execute(
         "SELECT p.*, coalesce((SELECT max(acked) FROM cursor WHERE peer = p.peer), 0) AS acked"
         " FROM peer p ORDER BY p.code, p.peer"
@@ -169,8 +179,17 @@ def _peers(db: sqlite3.Connection, code: str, revoked: set[str]) -> list[PeerLin
             name=row["name"],
             is_child=bool(row["is_child"]),
             acked=row["acked"],
+            audit=audits.get(row["peer"]),
             is_below=is_above(code, row["code"]),
             is_revoked=bytes(row["peer"]).hex() in revoked,
         )
         for row in rows
     ]
+
+
+def _storage(db: sqlite3.Connection) -> Storage:
+    row = db.execute("SELECT value FROM meta WHERE key = 'scrubbed'").fetchone()
+    return Storage(
+        read_ms=int.from_bytes(row[0], "big") if row else None,
+        damaged=db.execute("SELECT count(*) FROM damage").fetchone()[0],
+    )

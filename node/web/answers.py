@@ -12,10 +12,10 @@ from node.queries.facts import (
     OnlineReception,
     Representatives,
     SyncState,
-    Technician,
     Waiting,
     WaitingFiles,
 )
+from node.queries.node_facts import Technician
 from schemas.limits import REVOCATION_CHARS_MAX
 
 

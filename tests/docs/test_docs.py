@@ -27,7 +27,8 @@ from schemas.limits import (
     WINDOW_BYTES_MAX,
     WINDOW_BYTES_MIN,
 )
-from schemas.wire import _KINDS, DICTIONARY_NAME_BYTES, REFERENCE_BYTES_MAX
+from schemas.wire import _KINDS, DICTIONARY_NAME_BYTES
+from schemas.wire_items import REFERENCE_BYTES_MAX
 from sync.framing import _WINDOW_BYTES_MAX
 from sync.log import HEAD_STEP
 from sync.receiver import _REFERENCES_MAX
@@ -50,7 +51,7 @@ def test_the_tables_document_is_up_to_date() -> None:
 
 
 def test_every_message_is_in_the_protocol() -> None:
-    for number, kind in enumerate(_KINDS, start=1):
+    for kind, number in _KINDS.items():
         assert f"| {number} | {kind.__name__.upper()} |" in PROTOCOL
 
 

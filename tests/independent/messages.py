@@ -7,13 +7,14 @@ import cbor2
 
 from tests.independent.change_reader import Reader, Refused, need
 
-HELLO, FRAME, HEAD, ACK, WANT, CHUNK, PROBLEM, REVOKED = range(1, 9)
+HELLO, FRAME, HEAD, ACK, WANT, CHUNK, PROBLEM, REVOKED, RECONCILE, REPAIR = range(1, 11)
 MESSAGES_SIZE_BYTES_MAX = (1 << 20) + (64 << 10)
 NUMBER_MAX, EPOCH_MAX = 1 << 53, 1 << 32
 OFFERS_MAX, DICTIONARIES_MAX, GAPS_MAX, COSIGNATURES_MAX, LEAVES_MAX = 4_096, 16, 256, 8, 512
 PART_SIZE_BYTES_MIN, LEAF_SIZE_BYTES_MAX = 1_000, 1 << 20
 PACKED_SIZE_BYTES_MAX = LEAF_SIZE_BYTES_MAX + (8 << 10)
 FILE_SIZE_BYTES_MAX, CHUNK_SIZE_BYTES_MAX = 50 << 20, 1_152
+STEP_MAX, TURN_SIZE_BYTES_MAX, PROOF_HASHES_MAX = 1 << 16, 4_096, 53
 DEPTH_MAX, REFERENCES_MAX, STATEMENT_SIZE_BYTES_MAX = 8, 1 << 20, 128 << 10
 SIMPLE = {20: False, 21: True, 22: None}
 
@@ -158,6 +159,31 @@ def frame(items: Any) -> None:
         need(end == total or len(items[4]) >= PART_SIZE_BYTES_MIN, "part is too short")
 
 
+def runs(value: Any) -> None:
+    """Take leaves as [first, count], ascending."""
+    array(row(number(), number()), GAPS_MAX)(value)
+    end = 0
+    for first, count in value:
+        need(first >= end and count, "leaves out of order, or none")
+        end = first + count
+
+
+def repair(items: Any) -> None:
+    if len(items) == 2:
+        octets(16)(items[0])
+        runs(items[1])
+        need(items[1], "asks for nothing")
+        return
+    row(
+        octets(16),
+        number(),
+        data(LEAF_SIZE_BYTES_MAX),
+        number(),
+        octets(0, 64),
+        array(octets(32), PROOF_HASHES_MAX),
+    )(items)
+
+
 LOG = octets(1, 2, 3, 4, 16)
 OFFER = row(octets(0, 32), text(80), number(EPOCH_MAX), number(), number(), number(), number())
 SIZE = number(FILE_SIZE_BYTES_MAX)
@@ -181,4 +207,6 @@ FORMS: dict[int, Form] = {
     CHUNK: row(octets(8), SIZE, SIZE, data(CHUNK_SIZE_BYTES_MAX)),
     PROBLEM: row(text(60), text(500), octets(0, 1, 2, 3, 4, 16)),
     REVOKED: row(data(STATEMENT_SIZE_BYTES_MAX)),
+    RECONCILE: row(octets(0, 16), number(STEP_MAX), data(TURN_SIZE_BYTES_MAX), runs),
+    REPAIR: repair,
 }

@@ -16,7 +16,18 @@ from tests.independent.document_reader import Entry
 from tests.independent.forger import Signer, base64_of, tree_root
 from tests.independent.frame_reader import read_frame
 from tests.independent.frame_writer import write_frame
-from tests.independent.messages import ACK, CHUNK, FRAME, HEAD, HELLO, PROBLEM, REVOKED, WANT
+from tests.independent.messages import (
+    ACK,
+    CHUNK,
+    FRAME,
+    HEAD,
+    HELLO,
+    PROBLEM,
+    RECONCILE,
+    REPAIR,
+    REVOKED,
+    WANT,
+)
 from tests.independent.record_checker import Place, cbor, read_chain, read_leaf
 
 CODING_PLAIN, CODING_PACKED, CODING_DICTIONARY = 0, 1, 2
@@ -198,6 +209,8 @@ class Peer:
                 CHUNK: self._chunk,
                 PROBLEM: self._problem,
                 REVOKED: self._revoked,
+                RECONCILE: self._audit,
+                REPAIR: self._audit,
             }
             answers += handle[kind](now_ms, *items)
         return answers
@@ -356,6 +369,10 @@ class Peer:
 
     def _revoked(self, _now_ms: int, _statement: bytes) -> Iterator[bytes]:
         # The leaf that it goes ahead of says the same.
+        yield from ()
+
+    def _audit(self, _now_ms: int, *_items: Any) -> Iterator[bytes]:
+        # Who does not take part says nothing.
         yield from ()
 
     def _problem(self, _now_ms: int, code: str, sentence: str, log: bytes) -> Iterator[bytes]:

@@ -31,7 +31,6 @@ from schemas.limits import (
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
     PACKED,
-    REFERENCE_BYTES_MAX,
     REFERENCES_MAX,
     WITH_DICTIONARY,
     Ack,
@@ -49,6 +48,8 @@ from schemas.wire import (
     decode_messages,
     encode_message,
 )
+from schemas.wire_audit import Reconcile, Repair
+from schemas.wire_items import REFERENCE_BYTES_MAX
 
 SEQ_MAX = 1 << 53
 numbers = st.integers(0, SEQ_MAX)
@@ -89,6 +90,14 @@ def packed_frames(draw: st.DrawFn) -> Frame:
         offset=before,
         total=before + len(data) + behind,
     )
+
+
+@st.composite
+def gaps(draw: st.DrawFn, at_least: int = 0) -> tuple[tuple[int, int], ...]:
+    """Return gaps in order, none empty."""
+    ends = draw(st.lists(numbers, unique=True, max_size=10).map(sorted))
+    found = [(first, end - first) for first, end in zip(ends[::2], ends[1::2], strict=False)]
+    return tuple(found or [(0, 1)] * at_least)
 
 
 cosigned = st.builds(
@@ -138,6 +147,23 @@ messages: st.SearchStrategy[Message] = st.one_of(
         log=st.just(b"") | named,
     ),
     st.builds(Revoked, statement=st.binary(max_size=300)),
+    st.builds(
+        Reconcile,
+        log=st.just(b"") | st.binary(min_size=16, max_size=16),
+        step=st.integers(0, 1 << 16),
+        data=st.binary(max_size=300),
+        lacks=gaps(),
+    ),
+    st.builds(Repair, log=st.binary(min_size=16, max_size=16), gaps=gaps(1)),
+    st.builds(
+        Repair,
+        log=st.binary(min_size=16, max_size=16),
+        seq=numbers,
+        leaf=st.binary(max_size=300),
+        size=numbers,
+        signature=st.just(b"") | signatures,
+        proof=st.lists(keys, max_size=9).map(tuple),
+    ),
 )
 
 LOG, KEY, NAME = b"l" * 16, b"k" * 32, b"n" * 8
@@ -322,7 +348,7 @@ def test_every_limit_is_kept() -> None:
 
 def test_an_unknown_kind_and_a_malformed_message_are_told_apart() -> None:
     with pytest.raises(MessageError) as refusal:
-        decode_messages(cbor2.dumps([9]))
+        decode_messages(cbor2.dumps([99]))
     assert refusal.value.code == "message_unknown"
     with pytest.raises(MessageError) as refusal:
         decode_messages(encode_message(replace(PART, coding=WITH_DICTIONARY + 16)))

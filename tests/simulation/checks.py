@@ -53,7 +53,7 @@ def check_all(nodes: Nodes, ledger: Ledger, rng: random.Random) -> None:
     check_cosignatures(nodes, ledger)
     pictures = {code: draw_pictures(node) for code, node in nodes.items()}
     standing = {change for picture in pictures[CENTRE].values() for change in picture.changes}
-    concerns = ledger.settled_concerns(standing)
+    concerns = ledger.settled_concerns(standing, pictures[CENTRE].keys())
     check_documents(pictures, concerns)
     check_deeds(pictures, concerns, ledger)
     for deed in ledger.rewritten:
@@ -67,6 +67,7 @@ def check_all(nodes: Nodes, ledger: Ledger, rng: random.Random) -> None:
 def check_nothing_waits(node: SimulatedNode, alarms_allowed: Sequence[str]) -> None:
     """Check that no leaf is set aside, waiting, pending, and no log stopped."""
     queries = (
+        ("damage", "SELECT log, position FROM damage"),
         ("dead_letters", "SELECT log, seq, code, detail FROM dead_letter"),
         ("waiting_changes", "SELECT log, seq FROM waiting_change"),
         # A log without a place was never proved: nobody has it, its offer was damaged on the way.
@@ -238,7 +239,9 @@ def check_deeds(pictures: Pictures, concerns: Concerns, ledger: Ledger) -> None:
             picture = own.get(deed.document)
             shown = Counter(event[0] for event in picture.events) if picture else Counter()
             if picture is None or picture.changes.count(deed.change) != 1:
-                raise BrokenPromise("deed_lost", f"{code} lacks a change that {deed.code} wrote")
+                raise BrokenPromise(
+                    "deed_lost", f"{code} lacks {deed.change.hex()[:8]} that {deed.code} wrote"
+                )
             if any(shown[key] != 1 for key, _ in deed.events):
                 raise BrokenPromise("deed_lost", f"{code} lacks an event that {deed.code} wrote")
     written = {deed.change for deed in ledger.deeds} | written_again(ledger)

@@ -22,13 +22,20 @@ from schemas.events import (
 from schemas.ids import DocumentId, EventId, parse_document_id
 from schemas.record import LeafType, decode_leaf
 from schemas.wire import Ack
-from sync.log import Log
+from sync.log import UP, Log
 from tests.simulation.nodes import SimulatedNode
 
 # What may be said where a disk was put back.
-RESTORE_ALARMS = ("log_behind", "log_forked", "epoch_opened", "epochs_in_turn", "restored")
+RESTORE_ALARMS = (
+    "log_behind",
+    "log_forked",
+    "epoch_opened",
+    "epochs_in_turn",
+    "restored",
+    "audit_missing",
+)
 # What a peer with failing memory may be taken for.
-DAMAGE_ALARMS = ("epoch_opened", "epochs_in_turn")
+DAMAGE_ALARMS = ("epoch_opened", "epochs_in_turn", "audit_missing")
 
 
 class BrokenPromise(AssertionError):
@@ -165,6 +172,10 @@ class Ledger:
         self.unaware: dict[str, int | None] = {}
         # Deeds on a copy that did not know what it was: written again under other ids.
         self.rewritten: list[Deed] = []
+        # Those of which a disk that was put back once more may have lost what was written again.
+        self.perhaps: list[Deed] = []
+        # Whether any disk lost leaves, so that nodes may say so.
+        self.is_harmed = False
 
     def add(self, deed: Deed) -> None:
         """Remember what somebody wrote, or may have written."""
@@ -196,22 +207,29 @@ class Ledger:
                 self.logs[log.log_id] = Truth(node.code, log.purpose)
         for truth in self.logs.values():
             truth.is_rolled |= truth.owner == node.code
-        standing = {
+        # A disk that is put back may have been the last to hold what another lost before.
+        standing = {code: self._standing(code) for code in self.unaware}
+        self.deeds = [
+            replace(deed, is_acknowledged=deed.is_acknowledged and deed.change in held)
+            if (held := standing.get(deed.code)) is not None
+            else deed
+            for deed in self.deeds
+        ]
+        self.perhaps += [deed for deed in self.rewritten if deed.code == node.code]
+        self.rewritten = [deed for deed in self.rewritten if deed.code != node.code]
+
+    def _standing(self, code: str) -> set[bytes]:
+        """Return the changes in logs of a node, on whatever disk."""
+        owner = next(node.peer_id for node in self._nodes.values() if node.code == code)
+        return {
             bytes(row[0])
             for other in self._nodes.values()
             for row in other.guard.disk.execute(
                 "SELECT hash FROM change c JOIN log l ON l.number = c.log"
                 " JOIN leaf f ON f.log = c.log AND f.seq = c.seq WHERE l.owner = ?",
-                (node.peer_id,),
+                (owner,),
             )
         }
-        self.deeds = [
-            replace(deed, is_acknowledged=deed.is_acknowledged and deed.change in standing)
-            if deed.code == node.code
-            else deed
-            for deed in self.deeds
-        ]
-        self.rewritten = [deed for deed in self.rewritten if deed.code != node.code]
 
     def settle(self) -> None:
         """Take what the tier above holds of logs that were rolled back as the truth."""
@@ -219,20 +237,28 @@ class Ledger:
             if not truth.is_rolled:
                 continue
             owner = next(node for node in self._nodes.values() if node.code == truth.owner)
-            above = next(n for n in self._nodes.values() if n.code == owner.office.parent)
-            log = above.replica.store.find_log(log_id)
-            leaves = above.replica.store.leaves(log, 0, log.size) if log else []
+            reader = self._reader(truth, owner)
+            log = reader.replica.store.find_log(log_id)
+            leaves = reader.replica.store.leaves(log, 0, log.size) if log else []
             truth.leaves, truth.frontier = [], Frontier()
             truth.roots = [Frontier().root()]
             truth.extend(leaves)
         # What nobody else ever held is gone with the disk.
         self.logs = {key: truth for key, truth in self.logs.items() if truth.leaves}
 
-    def settled_concerns(self, standing: Set[bytes]) -> Concerns:
-        """Return what concerns whom by those changes alone that stand in the end."""
+    def _reader(self, truth: Truth, owner: SimulatedNode) -> SimulatedNode:
+        """Return who reads a log; nobody reads what the centre wrote but the centre."""
+        if truth.purpose != UP:
+            return self._nodes[bytes.fromhex(truth.purpose.removeprefix("down/"))]
+        return next((n for n in self._nodes.values() if n.code == owner.office.parent), owner)
+
+    def settled_concerns(self, standing: Set[bytes], documents: Set[DocumentId]) -> Concerns:
+        """Return what concerns whom by those changes and documents that stand in the end."""
         found = Concerns()
+        again = {deed.change for deed in self.rewritten}
+        again |= {deed.change for deed in self.perhaps if deed.document in documents}
         for deed in self.deeds:
-            if deed.change in standing or any(deed.change == d.change for d in self.rewritten):
+            if deed.change in standing | again:
                 found.add(deed.document, deed.code, deed.kind, [event for _, event in deed.events])
         return found
 
@@ -277,8 +303,9 @@ class Ledger:
         """
         key = (node.code, log_id)
         truth = self.logs.get(log_id)
-        if truth is not None and truth.is_rolled:
-            # What no head covered may be told to its owner again, who does not have it any more.
+        if self.is_harmed or (truth is not None and truth.is_rolled):
+            # What no head covered may be told to its owner again, who does not have it any more;
+            # and it is forgotten where what it was put together with turned out to be damaged.
             self._acked[key] = ack.have_seq
         if self.wire_counts["damaged"]:
             # Leaves that were damaged, and that no head covers, are forgotten and come again.
@@ -318,6 +345,8 @@ class Ledger:
             )
         if log.owner == node.peer_id:
             truth = self.logs.setdefault(log.log_id, Truth(node.code, log.purpose))
+            # An epoch that it took for new may be one that its lost disk was in before.
+            truth.is_rolled |= self.unaware.get(node.code) is not None
             if before != len(truth.leaves):
                 raise BrokenPromise("log_owner", f"{node.code} lost its {log.purpose}")
             fresh = node.replica.store.leaves(log, before, log.size - before)
@@ -389,6 +418,7 @@ class Ledger:
             "key_revoked",
             *(RESTORE_ALARMS if self.unaware else ()),
             *(DAMAGE_ALARMS if self.wire_counts["damaged"] else ()),
+            *(["audit_missing"] if self.is_harmed else ()),
         )
 
     def _name(self, log_id: bytes) -> str:

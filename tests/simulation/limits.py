@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from schemas import wire
 from sync import document, inbound, log, receiver, replica, sender, session, store
+from tests.simulation.harms import short_days
 
 
 @contextmanager
@@ -35,7 +36,8 @@ def small_limits(rng: random.Random) -> Iterator[None]:
     try:
         for module, name, value in chosen:
             setattr(module, name, value)
-        yield
+        with short_days(subtree_level):
+            yield
     finally:
         for module, name, value in before:
             setattr(module, name, value)

@@ -24,6 +24,8 @@ class Plan:
         places: codes of the offices that there are, those above first.
         restores: disks of communes that are put back to what they held earlier.
         revocations: communes whose key counts no longer from then on.
+        rollbacks: disks of provinces and the centre that are put back, some with one below.
+        harms: leaves that a disk loses or alters.
         link_up_ms, link_down_ms: mean length of a contact and of the time without one.
         packs: packs that somebody makes, to arrive late, twice, in parts or never.
         bad_sticks: share of the copies of a pack that are damaged when they arrive.
@@ -46,6 +48,8 @@ class Plan:
     bad_sticks: float = 0.0
     restores: int = 0
     revocations: int = 0
+    rollbacks: int = 0
+    harms: int = 0
     damages: int = 0
     is_clean: bool = False
     has_small_limits: bool = True

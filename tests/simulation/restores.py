@@ -26,12 +26,13 @@ def copy_disk(world: "World") -> None:
 
     def strike() -> None:
         if not world.is_healing:
-            _restore(world, node, disk, is_known=is_known)
+            restore(world, node, disk, is_known=is_known)
 
     world.after(delay_ms, strike)
 
 
-def _restore(world: "World", node: SimulatedNode, disk: bytes, *, is_known: bool) -> None:
+def restore(world: "World", node: SimulatedNode, disk: bytes, *, is_known: bool) -> None:
+    """Put a copied disk in the place of a node's own, by the command or behind its back."""
     world.crash(node, "loses its disk")
     node.put_back(disk)
     world.counts["restores"] += 1

@@ -142,7 +142,7 @@ def check_revoked(nodes: Nodes, ledger: Ledger, rng: random.Random) -> None:
     _check_documents(pictures, ledger, verdict)
     _check_deeds(pictures, ledger, verdict, others)
     _check_folds(others, pictures, ledger, verdict, rng)
-    _check_blobs(others, ledger, verdict)
+    _check_blobs(others, pictures, ledger, verdict)
     for code in verdict.marks:
         _check_own(nodes[code], ledger)
 
@@ -204,7 +204,7 @@ def _check_documents(pictures: Pictures, ledger: Ledger, verdict: Verdict) -> No
     centre = pictures[CENTRE]
     if {change for picture in centre.values() for change in picture.changes} != verdict.standing:
         raise BrokenPromise("deed_lost", "the centre lacks what counts")
-    concerns = ledger.settled_concerns(verdict.standing)
+    concerns = ledger.settled_concerns(verdict.standing, pictures[CENTRE].keys())
     for code, own in pictures.items():
         for document, picture in centre.items():
             if concerns.concerns(document, code) and own.get(document) != picture:
@@ -232,7 +232,7 @@ def _check_deeds(pictures: Pictures, ledger: Ledger, verdict: Verdict, others: N
 def _check_folds(
     others: Nodes, pictures: Pictures, ledger: Ledger, verdict: Verdict, rng: random.Random
 ) -> None:
-    concerns = ledger.settled_concerns(verdict.standing)
+    concerns = ledger.settled_concerns(verdict.standing, pictures[CENTRE].keys())
     folds: dict[DocumentId, object] = {}
     for code, node in others.items():
         for document, picture in pictures[code].items():
@@ -245,9 +245,9 @@ def _check_folds(
                 raise BrokenPromise("folds_differ", f"case {document.hex()} at {code}")
 
 
-def _check_blobs(others: Nodes, ledger: Ledger, verdict: Verdict) -> None:
+def _check_blobs(others: Nodes, pictures: Pictures, ledger: Ledger, verdict: Verdict) -> None:
     """Check that all files are where they concern somebody, but those that only the revoked had."""
-    concerns = ledger.settled_concerns(verdict.standing)
+    concerns = ledger.settled_concerns(verdict.standing, pictures[CENTRE].keys())
     attached = {
         bytes.fromhex(event.sha256)
         for deed in ledger.deeds

@@ -17,7 +17,9 @@ import pytest
 from schemas import events as ev
 from schemas.codes import DocumentKind
 from schemas.ids import mint_document_id
+from schemas.wire import Offer
 from sync.blobs import BlobExchange
+from sync.incoming import Incoming
 from sync.log import Log
 from sync.receiver import Receiver
 from tests.simulation.checks import check_all
@@ -112,13 +114,13 @@ def test_a_minute_an_hour_of_a_line_that_loses_a_third_carries_everything_in_the
 
 def forgets_leaves_without_a_head(patch: pytest.MonkeyPatch) -> None:
     """Begin each session with what heads cover."""
-    honest = Receiver._open
+    honest = Receiver._greet
 
-    def start_over(self: Receiver, log: Log) -> Any:
+    def start_over(self: Receiver, log: Log, offer: Offer) -> Incoming:
         self._store.drop_pending(log)
-        return honest(self, log)
+        return honest(self, log, offer)
 
-    patch.setattr(Receiver, "_open", start_over)
+    patch.setattr(Receiver, "_greet", start_over)
     # It would tell of acknowledgements that are taken back, before anybody looks at what is left.
     patch.setattr(Ledger, "sends_ack", lambda self, node, log_id, ack: None)
 

@@ -135,6 +135,24 @@ def test_a_disk_put_back_to_an_earlier_state_loses_nothing_that_was_passed_on(
     assert happened["restores"] > _SEEDS_PER_TEST
 
 
+@pytest.mark.parametrize("first", range(30_001, 30_041, 2 * _SEEDS_PER_TEST))
+def test_leaves_that_disks_lose_or_alter_are_back_within_days(first: int, tmp_path: Path) -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(first, first + 2 * _SEEDS_PER_TEST, 2):
+        happened += tell(seed, tmp_path, Plan(harms=6)).counts
+    assert happened["harms"] > 3 * _SEEDS_PER_TEST
+
+
+@pytest.mark.parametrize("first", range(40_001, 40_041, 2 * _SEEDS_PER_TEST))
+def test_a_province_or_the_centre_put_back_loses_nothing_that_was_passed_on(
+    first: int, tmp_path: Path
+) -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(first, first + 2 * _SEEDS_PER_TEST, 2):
+        happened += tell(seed, tmp_path, Plan(rollbacks=1)).counts
+    assert happened["restores"] > _SEEDS_PER_TEST // 2
+
+
 @pytest.mark.parametrize("seed", [11_113, 11_119])
 def test_a_log_that_grows_during_a_session_is_not_given_back_to_its_owner(
     seed: int, tmp_path: Path

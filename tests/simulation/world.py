@@ -20,9 +20,11 @@ from typing import Final, TypeVar
 from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.wire import Message, Problem
+from schemas.wire_audit import Reconcile
 from sync import session
 from sync.errors import StoreError, SyncError
 from tests.simulation.checks import check_all
+from tests.simulation.harms import AUDIT_MS, harm_leaf, roll_back, scrub_a_little
 from tests.simulation.identities import START_MS, offices
 from tests.simulation.ledger import BrokenPromise, Deed, Ledger
 from tests.simulation.limits import as_they_are, small_limits
@@ -61,6 +63,7 @@ class World:
         counts: what happened how often.
         revoked: places whose node was revoked; what holds in the end is another question then.
         trace: digest of everything that happened, in order.
+        harmed: leaves, by log id and number, that some disk lost or altered.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class World:
         self.contacts: dict[str, Contact] = {}
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
+        self.harmed = set[tuple[bytes, int]]()
         self._is_healing = False
         self._spoke_at_ms = 0
         self._trace = hashlib.sha256()
@@ -165,6 +169,8 @@ class World:
             (plan.restores, lambda: copy_disk(self)),
             (plan.revocations, lambda: revoke_somebody(self)),
             (plan.damages, self.wire.damage_next),
+            (plan.rollbacks, lambda: roll_back(self)),
+            (plan.harms, lambda: harm_leaf(self)),
         )
         for count, fault in faults:
             for _ in range(count):
@@ -188,6 +194,9 @@ class World:
                 contact.quality = PERFECT
             elif node.office.parent:
                 self._dial(code)
+        if self.plan.harms:
+            # What disks lost is found within a day, and brought back.
+            self.pass_time(3 * AUDIT_MS)
         self._spoke_at_ms = self.now_ms
         deadline_ms = self.now_ms + _HEAL_MS_MAX
         while self.now_ms - self._spoke_at_ms <= _QUIET_MS:
@@ -320,7 +329,16 @@ class World:
     def _tick(self, contact: Contact, side: Side) -> None:
         if contact.is_open:
             self._due(contact, side, 0)
+            self._scrub(side.node)
             self.after(self.plan.tick_ms, lambda: self._tick(contact, side))
+
+    def _scrub(self, node: SimulatedNode) -> None:
+        try:
+            scrub_a_little(node, node.clock_ms(self.now_ms))
+        except Crash:
+            self.crash(node, "crash")
+        except StoreError:
+            return
 
     def _due(self, contact: Contact, side: Side, delay_ms: int) -> None:
         if not side.is_due:
@@ -368,7 +386,9 @@ class World:
             self._wake_sessions(node, but=contact)
 
     def _send(self, contact: Contact, side: Side, message: Message) -> None:
-        self._spoke_at_ms = self.now_ms
+        if not isinstance(message, Reconcile):
+            # Every day two nodes compare, though all is quiet.
+            self._spoke_at_ms = self.now_ms
         damages = self.wire.counts["damaged"]
         data = self.wire.send(contact, side, message, self.now_ms)
         how = ", damaged" if self.wire.counts["damaged"] > damages else ""

@@ -228,11 +228,16 @@ class Link:
         raise AssertionError(f"still talking after {rounds} rounds")
 
     def step(self) -> bool:
-        """Let both sides at once handle what arrived and speak; False when all is quiet."""
+        """Let both sides at once handle what arrived and speak; False when all is quiet.
+
+        What came before one side ends the link is handled by the other, as in the program.
+        """
         to_parent, self._to_parent = self._to_parent, []
         to_child, self._to_child = self._to_child, []
-        self._send(True, handle(self.parent, self.down, to_parent, self.now_ms))
-        self._send(False, handle(self.child, self.up, to_child, self.now_ms))
+        try:
+            self._send(True, handle(self.parent, self.down, to_parent, self.now_ms))
+        finally:
+            self._send(False, handle(self.child, self.up, to_child, self.now_ms))
         return bool(self._to_child or self._to_parent)
 
     def _send(self, from_parent: bool, messages: Sequence[Message]) -> None:

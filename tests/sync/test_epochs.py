@@ -5,16 +5,20 @@ until everybody is quiet.
 """
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from crypto.note import TreeHead, verify_head
 from schemas.events import Noted
 from schemas.wire import Head
+from sync.epochs import open_epoch
 from sync.errors import LinkError
 from sync.log import UP
 from tests.sync.builders import (
     COMMUNE,
+    NOW_MS,
     PROVINCE,
     Link,
     LogBuilder,
@@ -280,3 +284,162 @@ def test_two_machines_under_one_key_open_epochs_in_turn_until_the_key_is_revoked
         assert refused.value.code == "key_revoked"
     assert (commune.replica.epoch, twin.replica.epoch) == epochs
     assert len(province.store.logs()) == logs
+
+
+def down_to(node: Node) -> str:
+    return f"down/{node.peer_id.hex()}"
+
+
+def same_logs_downwards(child: Node, parent: Node) -> None:
+    """Check that both ends hold the same logs from the parent to the child, and none is stopped."""
+    for epoch in range(parent.replica.epoch + 1):
+        ours = child.log(parent.place, down_to(child), epoch)
+        theirs = parent.log(parent.place, down_to(child), epoch)
+        assert (ours.size, ours.frontier.root()) == (theirs.size, theirs.frontier.root())
+        assert not ours.fault
+        assert not theirs.fault
+
+
+def restored(node: Node) -> None:
+    """Open an epoch as the command does when it puts a copy in place."""
+    with node.transaction():
+        open_epoch(node.replica, node.replica.epoch + 1, NOW_MS, "restored", "copy", cuts=False)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_parent_on_an_old_copy_gets_its_log_downwards_back_from_the_reader(
+    tmp_path: Path, commune: Node, province: Node, is_known: bool
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    old = copy_of(province, tmp_path)
+    for number in range(3):
+        province.write(case, fields={"topic": f"tỉnh {number}"}, events=[Noted(text=f"{number}")])
+    meet(commune, province)
+    if is_known:
+        restored(old)
+    meet(commune, old)
+    assert old.replica.epoch == 1
+    same_logs_downwards(commune, old)
+    # Nobody else holds what the province wrote: the copies that went down are all there is.
+    same_documents(commune, old)
+    assert old.values(case)["topic"] == "tỉnh 2"
+    old.write(case, fields={"topic": "sau"})
+    meet(commune, old)
+    assert commune.values(case)["topic"] == "sau"
+    same_documents(commune, old)
+
+
+def test_a_log_downwards_that_was_written_in_on_an_old_copy_is_healed_at_both_ends(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    centre = new_node("0", tmp_path)
+    case = commune.open_case(1)
+    meet(commune, province)
+    meet(province, centre)
+    old = copy_of(province, tmp_path)
+    province.write(case, fields={"topic": "mất"}, events=[Noted(text="mất")])
+    meet(commune, province)
+    meet(province, centre)
+    for number in range(3):
+        old.write(case, fields={"title": f"lại {number}"}, events=[Noted(text="lại")])
+    for _ in range(3):
+        meet(commune, old)
+        meet(old, centre)
+    same_logs_downwards(commune, old)
+    same_documents(commune, old)
+    same_documents(old, centre)
+    notes = [row[0] for row in commune.rows("SELECT body FROM event WHERE type = 'noted'")]
+    assert sum("mất" in note for note in notes) == 1
+    assert sum("lại" in note for note in notes) == 3
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_centre_on_an_old_copy_gets_back_what_its_provinces_hold(
+    tmp_path: Path, commune: Node, province: Node, is_known: bool
+) -> None:
+    centre = new_node("0", tmp_path)
+    case = commune.open_case(1)
+    meet(commune, province)
+    meet(province, centre)
+    old = copy_of(centre, tmp_path)
+    centre.write(case, fields={"topic": "trung ương"}, events=[Noted(text="trung ương")])
+    commune.open_case(2)
+    for _ in range(2):
+        meet(commune, province)
+        meet(province, centre)
+    if is_known:
+        restored(old)
+    meet(province, old)
+    assert old.replica.epoch == 1
+    same_logs_downwards(province, old)
+    same_documents(province, old)
+    same_documents(commune, old)
+    assert old.values(case)["topic"] == "trung ương"
+
+
+def test_a_province_gets_back_what_came_through_it_though_the_commune_is_gone_for_good(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    centre = new_node("0", tmp_path)
+    meet(commune, province)
+    old = copy_of(province, tmp_path)
+    case = commune.open_case(1)
+    meet(commune, province)
+    meet(province, centre)
+    meet(old, centre)
+    assert old.values(case) == commune.values(case)
+    assert old.log(commune.place).size == commune.log(commune.place).size
+    # And the commune comes back after all.
+    commune.write(case, fields={"title": "sau"})
+    meet(commune, old)
+    meet(old, centre)
+    same_documents(commune, old)
+    same_documents(old, centre)
+
+
+def test_a_commune_and_its_province_on_old_copies_get_all_back_from_the_centre(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    centre = new_node("0", tmp_path)
+    case = commune.open_case(1)
+    meet(commune, province)
+    meet(province, centre)
+    old_commune, old_province = copy_of(commune, tmp_path), copy_of(province, tmp_path)
+    commune.write(case, fields={"title": "xã"}, events=[Noted(text="xã")])
+    province.write(case, fields={"topic": "tỉnh"}, events=[Noted(text="tỉnh")])
+    for _ in range(2):
+        meet(commune, province)
+        meet(province, centre)
+    for _ in range(3):
+        meet(old_province, centre)
+        meet(old_commune, old_province)
+    assert old_commune.values(case) == {"title": "xã", "topic": "tỉnh"}
+    same_documents(old_commune, old_province)
+    same_documents(old_province, centre)
+    assert old_commune.replica.epoch == 1
+
+
+def test_both_ends_keep_the_heads_of_a_log_that_tells_two_stories(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    old = copy_of(province, tmp_path)
+    province.write(case, fields={"topic": "một"})
+    meet(commune, province)
+    old.write(case, fields={"topic": "hai"})
+    with suppress(LinkError):
+        Link(commune, old).run()
+    reader = commune.log(province.place, down_to(commune))
+    forked = "SELECT evidence FROM alarm WHERE code = 'log_forked' AND log_id = ?"
+    theirs = commune.rows(forked, reader.log_id.hex())[0][0].split()
+    ours = old.rows(forked, reader.log_id.hex())[0][0].split()
+    # The reader keeps the head that contradicts what it stores; the writer its own, and the size,
+    # time and signature of the reader's word on the other.
+    assert ours[:4] == theirs
+    assert ours[4] == f"{reader.size}"
+    head = TreeHead(origin=theirs[0], size=int(theirs[1]), root=bytes.fromhex(theirs[2]))
+    verify_head(old.peer_id, head, bytes.fromhex(theirs[3]))
+    assert head.size == reader.size
+    assert head.root != reader.frontier.root()

@@ -22,6 +22,7 @@ from schemas.wire import (
     decode_messages,
     encode_message,
 )
+from schemas.wire_audit import Reconcile, Repair
 from tests.sync.builders import CENTRE, COMMUNE, NOW_MS, PROVINCE, place
 from tests.vectoring.layout import Earlier
 from tests.vectoring.world import PAPER
@@ -57,6 +58,11 @@ GOOD: tuple[Message, ...] = (
     Problem(code="head_forged", detail="the signature of a tree head is wrong"),
     Problem(code="log_forked", detail="hai lịch sử", log=b"\2"),
     Revoked(statement=b"said"),
+    Reconcile(log=b"", step=0, data=b"\x61\0\0\0"),
+    Reconcile(log=LOG, step=2, data=b"", lacks=((0, 1), (300, 40))),
+    Repair(log=LOG, gaps=((7, 1), (9, 31))),
+    Repair(log=LOG, seq=7, leaf=b"leaf", size=9, signature=SIGNATURE, proof=(ROOT, ROOT[::-1])),
+    Repair(log=LOG, seq=8),
 )
 
 OFFER: list[Any] = [b"", "up", 0, 0, 1, 0, 0]
@@ -116,6 +122,18 @@ BAD: dict[str, bytes] = {
     "CHUNK with the whole name": items(6, DIGEST, 0, 0, b""),
     "PROBLEM with a code of 61 letters": items(7, "c" * 61, "", b""),
     "PROBLEM with a sentence of 501 letters": items(7, "", "s" * 501, b""),
+    "RECONCILE with a reference": items(9, b"\0", 0, b"a", []),
+    "RECONCILE with a step beyond 65,536": items(9, LOG, 65_537, b"a", []),
+    "RECONCILE with 4,097 bytes": items(9, LOG, 0, bytes(4_097), []),
+    "RECONCILE with 257 gaps": items(9, LOG, 2, b"", [[2 * n, 1] for n in range(257)]),
+    "RECONCILE with an empty gap": items(9, LOG, 2, b"", [[3, 0]]),
+    "RECONCILE with gaps that are not in order": items(9, LOG, 2, b"", [[3, 2], [4, 1]]),
+    "REPAIR with a reference": items(10, b"\0", [[3, 1]]),
+    "REPAIR that asks for nothing": items(10, LOG, []),
+    "REPAIR with an empty gap": items(10, LOG, [[3, 0]]),
+    "REPAIR with a signature of 63 bytes": items(10, LOG, 7, b"leaf", 9, SIGNATURE[1:], []),
+    "REPAIR with 54 hashes": items(10, LOG, 7, b"leaf", 9, SIGNATURE, [ROOT] * 54),
+    "REPAIR with a hash of 31 bytes": items(10, LOG, 7, b"leaf", 9, SIGNATURE, [ROOT[1:]]),
 }
 # Larger ones are told by how they are made.
 SHOWN_BYTES_MAX = 4_000
