@@ -62,7 +62,8 @@ def main(folder: Path) -> None:
         asyncio.run(_story(node, ballast.unlink))
     finally:
         status = node.stop()
-    assert status == 0, "the node did not stop cleanly"
+    log = (folder / "commune" / "node.log").read_text(encoding="utf-8")
+    assert status == 0, f"the node ended with status {status}:\n{log}"
 
 
 if __name__ == "__main__":
