@@ -142,7 +142,9 @@ def _arrive(
             return
     allowed = _PUT_BACK if receiver.code in world.ledger.unaware else ()
     problems = [problem for problem in found[0].outcome.problems if problem[1] not in allowed]
-    if problems or found[0].outcome.is_in_doubt:
+    # What was damaged on the line before makes the part doubtful; the command takes it in twice.
+    is_in_doubt = found[0].outcome.is_in_doubt and not world.wire.counts["damaged"]
+    if problems or is_in_doubt:
         raise BrokenPromise("pack_refused", f"{found[0].outcome} among honest nodes")
 
 
