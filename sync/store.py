@@ -74,7 +74,7 @@ class Store:
             self.db.execute(UPDATE_LOG, row_of(log))
             if log.subtrees:
                 self.db.executemany(
-                    "INSERT INTO subtree (log, level, position, hash) VALUES (?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO subtree (log, level, position, hash) VALUES (?, ?, ?, ?)",
                     [(log.number, *subtree) for subtree in log.subtrees],
                 )
                 log.subtrees = []
