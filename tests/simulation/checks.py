@@ -47,7 +47,7 @@ def check_all(nodes: Nodes, ledger: Ledger, rng: random.Random) -> None:
     """
     ledger.settle()
     for node in nodes.values():
-        check_nothing_waits(node, ledger.alarms_allowed())
+        check_nothing_waits(node, ledger.alarms_allowed(), ledger.wire_counts["damaged"] > 0)
     check_logs(nodes, ledger)
     check_no_doubles(ledger)
     check_cosignatures(nodes, ledger)
@@ -64,7 +64,9 @@ def check_all(nodes: Nodes, ledger: Ledger, rng: random.Random) -> None:
     check_blobs(nodes)
 
 
-def check_nothing_waits(node: SimulatedNode, alarms_allowed: Sequence[str]) -> None:
+def check_nothing_waits(
+    node: SimulatedNode, alarms_allowed: Sequence[str], is_damaged: bool
+) -> None:
     """Check that no leaf is set aside, waiting, pending, and no log stopped."""
     queries = (
         ("damage", "SELECT log, position FROM damage"),
@@ -80,6 +82,9 @@ def check_nothing_waits(node: SimulatedNode, alarms_allowed: Sequence[str]) -> N
         ("head_awaited", "SELECT purpose, awaited_size FROM log WHERE awaited_size != 0"),
     )
     for code, query in queries:
+        if code == "pending_leaves" and is_damaged:
+            # A false number puts leaves where none are yet: they go when the true ones come.
+            continue
         rows = node.guard.disk.execute(query).fetchmany(99)
         if code == "alarm":
             rows = [row for row in rows if row[0] not in alarms_allowed]

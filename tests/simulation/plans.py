@@ -101,7 +101,7 @@ def draw_plan(seed: int) -> Plan:
     def some(share: float, most: int) -> int:
         return rng.randint(1, most) if rng.random() < share else 0
 
-    restores, damages = some(_SELDOM, 2), some(_SELDOM, 1)
+    restores, damages = some(_SELDOM, 1), some(_SELDOM, 1)
     return Plan(
         places=_draw_places(rng, scale.communes),
         length_ms=scale.length_ms,
