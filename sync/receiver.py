@@ -56,7 +56,7 @@ class Receiver:
         # and purposes.
         self._ahead: dict[int, tuple[int, str]] = {}
         # Offers of logs that are stopped here: what comes of them is left alone.
-        self._ignored: set[int] = set()
+        self._ignored: dict[int, str] = {}
         # Leaves of each log that the peer offered; None before its first word.
         self.offered: dict[bytes, int] | None = None
 
@@ -101,7 +101,7 @@ class Receiver:
         log = self._accept(offer, now_ms)
         if log.fault and log.source != self._peer.peer_id:
             # The tier above gives back what came through us, and ours contradicts something.
-            self._ignored.add(number)
+            self._ignored[number] = log.fault
             return None
         return log
 
@@ -328,8 +328,8 @@ class Receiver:
     def _on_head_ahead(self, head: Head, now_ms: int) -> list[Message]:
         """Go on in the next epoch if the peer holds leaves that we signed and do not have."""
         number = int.from_bytes(head.log, "big")
-        if number in self._ignored:
-            return []
+        if fault := self._ignored.get(number):
+            return [Problem(code=fault, detail="this log is stopped", log=head.log)]
         epoch, purpose = self._ahead[number]
         proves = self._replica.inbound.proves
         if epoch < self._replica.epoch or not proves(epoch, purpose, head, now_ms):

@@ -427,6 +427,7 @@ class Sender:
         log = self._log(outgoing.log_id)
         if self._is_theirs(log) and log.owner != self._peer.peer_id:
             # It stopped its own copy, and says so there.
+            outgoing.is_doubtful = True
             return
         detail = f"the peer reports: {problem.detail}"
         self._stop(log, problem.code, detail, now_ms, outgoing.evidence)
