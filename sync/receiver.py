@@ -128,6 +128,9 @@ class Receiver:
     def _greet(self, log: Log, offer: Offer) -> Incoming:
         if not offer.owner and self._is_fresh:
             self._forget_lost(log, offer.size)
+        if self._is_fresh and log.source is not None and offer.cosigned > log.size:
+            # Our disk was put back: a head over what waits here came before, and comes no more.
+            self._store.drop_pending(log)
         incoming = self._by_id[log.log_id] = Incoming.of(self._store, log)
         return incoming
 

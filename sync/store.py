@@ -73,8 +73,10 @@ class Store:
             self.news[log.purpose] += 1
             self.db.execute(UPDATE_LOG, row_of(log))
             if log.subtrees:
+                # Who looked at the log in this transaction may have put one of them right.
                 self.db.executemany(
-                    "INSERT OR REPLACE INTO subtree (log, level, position, hash) VALUES (?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO subtree (log, level, position, hash)"
+                    " VALUES (?, ?, ?, ?)",
                     [(log.number, *subtree) for subtree in log.subtrees],
                 )
                 log.subtrees = []

@@ -22,6 +22,7 @@ from schemas.events import (
 from schemas.ids import DocumentId, EventId, parse_document_id
 from schemas.record import LeafType, decode_leaf
 from schemas.wire import Ack
+from sync.errors import LogError
 from sync.log import UP, Log
 from tests.simulation.nodes import SimulatedNode
 
@@ -349,7 +350,10 @@ class Ledger:
             truth.is_rolled |= self.unaware.get(node.code) is not None
             if before != len(truth.leaves):
                 raise BrokenPromise("log_owner", f"{node.code} lost its {log.purpose}")
-            fresh = node.replica.store.leaves(log, before, log.size - before)
+            try:
+                fresh = node.replica.store.leaves(log, before, log.size - before)
+            except LogError as error:
+                raise BrokenPromise("log_owner", f"{node.code}: {error}") from error
             self._look_at_scope(truth, fresh)
             truth.extend(fresh)
         truth = self.logs[log.log_id]

@@ -142,9 +142,12 @@ def _arrive(
             return
     allowed = _PUT_BACK if receiver.code in world.ledger.unaware else ()
     problems = [problem for problem in found[0].outcome.problems if problem[1] not in allowed]
-    # What was damaged on the line before makes the part doubtful; the command takes it in twice.
-    is_in_doubt = found[0].outcome.is_in_doubt and not world.wire.counts["damaged"]
-    if problems or is_in_doubt:
+    if found[0].outcome.is_in_doubt and not problems and world.wire.counts["damaged"]:
+        # Of what a line had brought otherwise than it was sent; the page asks for the part again.
+        again = partial(_arrive, world, sender, receiver, kinship, part)
+        world.after(world.rng.randrange(_LATE_MS), again)
+        return
+    if problems or found[0].outcome.is_in_doubt:
         raise BrokenPromise("pack_refused", f"{found[0].outcome} among honest nodes")
 
 

@@ -260,6 +260,23 @@ def test_a_reader_on_an_old_copy_hears_again_of_heads_that_it_once_countersigned
     assert old.values(case)["topic"] == "của tỉnh"
 
 
+def test_a_reader_on_an_old_copy_made_while_a_head_was_on_its_way_hears_that_head_again(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    province.write(case, fields={"topic": "của tỉnh"})
+    link = Link(commune, province)
+    link.lose = lambda from_parent, message: from_parent and isinstance(message, Head)
+    link.run()
+    old = copy_of(commune, tmp_path)
+    assert old.rows("SELECT count(*) FROM pending_leaf") != [(0,)]
+    meet(commune, province)
+    meet(old, province)
+    assert old.rows("SELECT count(*) FROM pending_leaf") == [(0,)]
+    assert old.values(case)["topic"] == "của tỉnh"
+
+
 def test_two_machines_under_one_key_open_epochs_in_turn_until_the_key_is_revoked(
     tmp_path: Path, commune: Node, province: Node
 ) -> None:
