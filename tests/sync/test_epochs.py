@@ -16,6 +16,7 @@ from schemas.wire import Head
 from sync.epochs import open_epoch
 from sync.errors import LinkError
 from sync.log import UP
+from sync.session import RETRY_MS
 from tests.sync.builders import (
     COMMUNE,
     NOW_MS,
@@ -460,3 +461,25 @@ def test_both_ends_keep_the_heads_of_a_log_that_tells_two_stories(
     verify_head(old.peer_id, head, bytes.fromhex(theirs[3]))
     assert head.size == reader.size
     assert head.root != reader.frontier.root()
+
+
+def test_a_log_that_is_given_back_and_stopped_here_is_offered_once(
+    commune: Node, province: Node, centre: Node
+) -> None:
+    commune.open_case()
+    Link(commune, province).run()
+    Link(province, centre).run()
+    with province.transaction():
+        log = province.log(commune.place)
+        log.fault, log.dirty = "log_forked", True
+    link = Link(province, centre).run()
+    for _ in range(10):
+        link.now_ms += RETRY_MS
+        link.run()
+    given_back = [
+        message
+        for from_parent, message in link.sent
+        if from_parent and isinstance(message, Head) and message.size == log.size
+    ]
+    assert len(given_back) == 1
+    assert province.log(commune.place).fault == "log_forked"
