@@ -5,8 +5,6 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
-
 from node.cases.guards import allowed_events
 from node.cases.machine import CLOSING_REASONS
 from node.cases.standing import Branch, CaseStanding
@@ -43,12 +41,6 @@ from sync.errors import StoreError
 log = logging.getLogger(__name__)
 # Somebody may look for the number of an identity paper; it must not stand in the trail in plain.
 _IDENTITY_NUMBER: Final = re.compile(r"[0-9](?:[ .-]?[0-9]){7,}")
-
-
-class NoQuery(BaseModel):
-    """No parameters."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 async def read_today(call: Call) -> Today:
