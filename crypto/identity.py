@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from crypto.errors import SignatureError
 from schemas.ids import DeviceId, LogId
+from schemas.record import Writer
 
 PeerId = NewType("PeerId", bytes)
 """The 32-byte Ed25519 public key of a node."""
@@ -107,6 +108,11 @@ def actor_id(peer_id: bytes, device: bytes, epoch: int, document_id: bytes) -> b
     return _digest(
         b"tiepdan actor v1\n", peer_id, device, epoch.to_bytes(8, "big"), bytes(document_id)
     )
+
+
+def actor_of(writer: Writer, document_id: bytes) -> bytes:
+    """Return the actor under which a writer changes a document."""
+    return writer.actor or actor_id(writer.node, writer.device, writer.epoch, document_id)
 
 
 def _digest(*parts: bytes) -> bytes:

@@ -29,6 +29,7 @@ from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
 from node.memory import keep_what_is_loaded, share_heaps
 from node.pack_jobs import PackJobs
+from node.repo import RepoDesk
 from node.revoking import RevokeReport, find_target, revoke_node
 from node.station import Station, open_station
 from node.web.server import build_web
@@ -96,6 +97,7 @@ class Node:
         self.changes = ChangeCounter()
         self._listening: dict[Session, asyncio.Event] = {}
         self._writer = WriterThread(clock)
+        self.repo = RepoDesk(station, clock, self._writer, self._announce)
         self.packs = PackJobs(station, clock, self._transact, self._announce)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()

@@ -49,6 +49,7 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "technician.read": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
     "node.revoke": frozenset({Role.NODE_ADMIN}),
     "pack.carry": _CARRYING,
+    "repo.connect": _READING,
     "today.read": _READING,
     "case.list": _READING,
     "case.read": _READING,

@@ -51,6 +51,13 @@ def list_indexes(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0004_ticket")
+def ticket_column(db: Database) -> None:
+    """The secret by which a program connects in the name of who is signed in."""
+    db.execute("ALTER TABLE sign_in ADD COLUMN ticket_hash BLOB")
+    db.execute("CREATE UNIQUE INDEX sign_in_ticket ON sign_in (ticket_hash)")
+
+
 _LISTS = (
     # The index would merge its parts within commits, in pieces of 30 ms; the node does it beside.
     "INSERT INTO case_search (case_search, rank) VALUES ('automerge', 0)",

@@ -12,7 +12,7 @@ import cbor2
 
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
-from crypto.identity import actor_id
+from crypto.identity import actor_of
 from schemas.errors import RecordError, SchemaError
 from schemas.event_text import KnownEvent, decode_event
 from schemas.events import Attached, Event, UnknownEvent
@@ -228,12 +228,24 @@ class Intake:
             raise RecordError("writer_foreign", "a node vouches for its own writers only")
         if log.source is not None and self._is_ours(writer.node):
             raise RecordError("writer_foreign", "only we vouch for our own writers")
+        if writer.actor:
+            self._claim(writer)
         cursor = self._store.db.execute(
             "INSERT OR IGNORE INTO writer VALUES (?, ?, ?, ?)",
             (log.number, leaf.writer, seq, leaf.body),
         )
         if cursor.rowcount == 0:
             raise RecordError("writer_twice", f"writer {leaf.writer} is declared already")
+
+    def _claim(self, writer: Writer) -> None:
+        """Give a writer the actor that its program chose, unless another has it."""
+        row = self._store.db.execute(
+            "INSERT INTO writer_actor VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET node = node RETURNING node, user",
+            (writer.actor, writer.node, writer.user),
+        ).fetchone()
+        if tuple(row) != (writer.node, writer.user):
+            raise RecordError("actor_taken", "the actor belongs to another writer already")
 
     def _is_ours(self, node: bytes) -> bool:
         row = self._store.db.execute(
@@ -268,10 +280,10 @@ class Intake:
         change = parse_change(leaf.body)
         registers = self.registers(document)
         # First of all, or a copy in another log could pass for the original when it is sent on.
-        if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):
+        if change.actor != actor_of(writer, document):
             raise ChangeError("actor_foreign", "the change is under somebody else's actor")
         self.revocations.check(log, seq, document, change.hash, writer)
-        held = self._held(registers, document, change)
+        held = self.held(document, change)
         if change.hash in held:
             # The same change came another way, or went out on another log: nothing new in it.
             self._place(document, change, log, seq)
@@ -288,8 +300,9 @@ class Intake:
         if self._waiting is not False:
             self._wake(document, change.hash)
 
-    def _held(self, registers: Registers, document: DocumentId, change: Change) -> frozenset[bytes]:
+    def held(self, document: DocumentId, change: Change) -> frozenset[bytes]:
         """Return what is applied here of a change and those it builds on, by their hashes."""
+        registers = self.registers(document)
         held = {*registers.heads} & {change.hash, *change.deps}
         asked = [dep for dep in change.deps if dep not in held]
         if change.seq <= registers.seqs.get(change.actor, 0):
@@ -320,7 +333,7 @@ class Intake:
     ) -> None:
         document = DocumentId(leaf.document)
         is_new = not registers.kind
-        effect = self._judge(document, registers, change, leaf.hlc, writer.device)
+        effect = self.effect_of(document, registers, change, leaf.hlc, writer.device)
         events = {key: decode_event(body) for key, body in effect.events.items()}
         kind = registers.kind or kind_of(change)
         prior = list if is_new else partial(self._events_before, document, registers, change)
@@ -343,7 +356,7 @@ class Intake:
         self._want_attachments(document, list(events.values()), log)
         self.changed.setdefault(document, set()).add(log.source)
 
-    def _judge(
+    def effect_of(
         self, document: DocumentId, registers: Registers, change: Change, hlc: int, device: bytes
     ) -> Effect:
         """Judge a change by its own past, whatever arrived meanwhile."""
@@ -451,7 +464,7 @@ class Intake:
         leaf = decode_leaf(data)
         change = parse_change(leaf.body)
         registers = self.registers(document)
-        held = self._held(registers, document, change)
+        held = self.held(document, change)
         row = (document, change_hash, log_number)
         missing = next((dep for dep in change.deps if dep not in held), None)
         if missing is not None:

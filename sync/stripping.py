@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
-from crypto.identity import actor_id
+from crypto.identity import actor_of
 from schemas.errors import RecordError
 from schemas.hlc import HLC_MAX
-from schemas.record import Leaf, LeafType, Writer, decode_leaf
+from schemas.record import Leaf, LeafType, decode_leaf
 from sync.change import MAGIC, uleb
 from sync.cursor import read_uleb
 from sync.errors import FrameError
@@ -115,7 +115,7 @@ def strip(data: bytes, seq: int, history: History) -> tuple[Stripped, Whole]:
             tag |= Tag.OTHER_ID
     if list(deps) != _usual_deps(before):
         tag |= Tag.OWN_DEPS
-    if actor != _usual_actor(writer, leaf.document):
+    if actor != actor_of(writer, leaf.document):
         tag |= Tag.OWN_ACTOR
     known = _known(before)
     tokens = Tokens(leaf, writer, seq, before, history)
@@ -159,7 +159,7 @@ def rebuild(stripped: Stripped, seq: int, history: History) -> Whole:
     own_deps = stripped.tag & Tag.OWN_DEPS
     deps = list(stripped.deps) if own_deps else _usual_deps(before)
     own_actor = stripped.tag & Tag.OWN_ACTOR
-    actor = stripped.actor if own_actor else _usual_actor(writer, document)
+    actor = stripped.actor if own_actor else actor_of(writer, document)
     leaf = Leaf(
         type=LeafType.CHANGE, writer=stripped.writer, document=document, hlc=stripped.hlc, body=b""
     )
@@ -224,7 +224,3 @@ def _usual_deps(before: Leaf | None) -> list[bytes]:
     if before is None or len(before.body) < 12 or before.body[8] != _CHANGE_CHUNK:
         return []
     return [hashlib.sha256(before.body[8:]).digest()]
-
-
-def _usual_actor(writer: Writer, document: bytes) -> bytes:
-    return actor_id(writer.node, writer.device, writer.epoch, document)

@@ -24,6 +24,7 @@ from node.web import (
     api_files,
     api_node,
     api_packs,
+    api_repo,
     api_visits,
 )
 from node.web.answers import (
@@ -45,6 +46,7 @@ from node.web.answers import (
     Me,
     NewPassword,
     PacksAnswer,
+    RepoTicket,
     RevokedNode,
     RevokeNode,
     SendFiles,
@@ -126,6 +128,15 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=api_account.change_password,
         body=NewPassword,
         answer=Done,
+    ),
+    Operation(
+        id="make_repo_ticket",
+        method="POST",
+        path="/repo-tickets",
+        permission="repo.connect",
+        summary="A ticket with which a program connects by the automerge-repo protocol",
+        handler=api_repo.make_ticket,
+        answer=RepoTicket,
     ),
     Operation(
         id="read_today",

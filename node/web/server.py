@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from node.accounts import SignedIn, find_sign_in
 from node.web.api_account import PASSWORD_CHECKS, PasswordChecks
 from node.web.api_node import STREAMS, end_streams
+from node.web.api_repo import CONNECTIONS, PATH, end_connections, serve_repo
 from node.web.calls import OFFICE, READS, SIGNED_IN, Call, parse_json, require, write_if_possible
 from node.web.cookies import LANGUAGE, session_cookie
 from node.web.errors import WebError
@@ -54,12 +55,15 @@ def build_web(office: Office) -> web.Application:
     app[OFFICE] = office
     app[STREAMS] = {}
     app[PASSWORD_CHECKS] = PasswordChecks()
+    app[CONNECTIONS] = {}
     add_operations(app)
+    app.router.add_get(PATH, serve_repo, allow_head=False)
     add_pages(app)
     app.router.add_static("/static/", str(files("node.web").joinpath("static")))
     app.on_startup.append(_sweep)
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(end_streams)
+    app.on_shutdown.append(end_connections)
     return app
 
 

@@ -137,6 +137,17 @@ class OpenOffice:
             lambda db: [tuple(row) for row in db.execute(sql, parameters).fetchall()]
         )
 
+    async def until(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Return the rows of the node's database once there are any."""
+        async with asyncio.timeout(30):
+            while not (rows := await self.rows(sql, *parameters)):
+                await asyncio.sleep(0.02)
+            return rows
+
+    def address(self, scheme: str = "http") -> str:
+        """Return where the node can be reached."""
+        return f"{scheme}://{self._server.host}:{self._server.port}"
+
     async def close(self) -> None:
         """Close all browsers."""
         for browser in self._browsers:
