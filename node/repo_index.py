@@ -5,6 +5,7 @@ It lives with the process: under a new id after each start, in no log, and nobod
 
 import json
 import sqlite3
+import uuid
 from collections.abc import Callable
 from typing import Final
 
@@ -28,7 +29,8 @@ class CaseIndex:
 
     def __init__(self, entropy: Callable[[int], bytes]) -> None:
         """Start with an empty list."""
-        self.id = DocumentId(entropy(16))
+        # Clients take the id of a random UUID only.
+        self.id = DocumentId(uuid.UUID(bytes=entropy(16), version=4).bytes)
         self._actor = entropy(16)
         self._changes: list[bytes] = []
         self._lines: dict[str, str] = {}

@@ -248,10 +248,8 @@ class Intake:
             raise RecordError("actor_taken", "the actor belongs to another writer already")
 
     def _is_ours(self, node: bytes) -> bool:
-        row = self._store.db.execute(
-            "SELECT 1 FROM log WHERE owner = ? AND source IS NULL", (node,)
-        ).fetchone()
-        return row is not None
+        ours = "SELECT 1 FROM log WHERE owner = ? AND source IS NULL"
+        return self._store.db.execute(ours, (node,)).fetchone() is not None
 
     def _take_certificates(self, leaf: Leaf) -> None:
         chain = decode_certificates(leaf.body)

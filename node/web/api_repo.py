@@ -99,7 +99,8 @@ def _finder(request: web.Request, office: Office) -> _Find:
 
 async def end_connections(app: web.Application) -> None:
     """End all connections, so that the node can stop."""
-    for task in list(app[CONNECTIONS]):
+    connections = app[CONNECTIONS]
+    for task in [*connections]:
         task.cancel()
 
 

