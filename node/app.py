@@ -251,7 +251,12 @@ class Node:
         await self.write(lambda now_ms: send_now(store, self.config, now_ms, now=now))
 
     async def step(
-        self, session: Session, messages: Sequence[Message], *, room_bytes: int
+        self,
+        session: Session,
+        messages: Sequence[Message],
+        *,
+        room_bytes: int,
+        takes_files: bool = True,
     ) -> list[Message]:
         """Handle messages in one transaction and return what may leave after its commit."""
 
@@ -264,7 +269,7 @@ class Node:
                 for message in messages:
                     answers += session.receive(message, now_ms)
                 if room_bytes:
-                    answers += session.pump(now_ms, room_bytes)
+                    answers += session.pump(now_ms, room_bytes, takes_files=takes_files)
             return answers
 
         try:

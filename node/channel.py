@@ -9,6 +9,7 @@ from node.clock import Clock
 from node.dtls import Secured
 from sync.datagrams import Datagrams
 from sync.errors import LinkError
+from sync.packets import Stream
 
 # The first datagram of a stranger who is not there, or cannot be reached; few bytes are wasted.
 HELLOS_MAX: Final = 6
@@ -170,19 +171,19 @@ class Channel:
         if self.failure is not None:
             raise self.failure
 
-    async def send_bytes(self, data: bytes, /) -> None:
+    async def send_bytes(self, data: bytes, /, stream: Stream = Stream.RECORDS) -> None:
         """Send one message, waiting while the line is full.
 
         Raises:
             OSError: the link has ended.
         """
         assert self._datagrams is not None
-        while self._datagrams.is_full and self.failure is None:
+        while self._datagrams.is_full(stream) and self.failure is None:
             self._news.clear()
             await self._left()
         if self.failure is not None:
             raise ConnectionResetError("the datagram link has ended")
-        self._datagrams.outflow.put(data)
+        self._datagrams.outflow.put(data, stream)
         self._drive()
 
     async def receive(self) -> bytes | None:

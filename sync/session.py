@@ -162,7 +162,9 @@ class Session:
                 self._replica.intake.revocations.hear(message.statement, now_ms)
         return []
 
-    def pump(self, now_ms: int, room_bytes: int = WINDOW_BYTES_MAX) -> list[Message]:
+    def pump(
+        self, now_ms: int, room_bytes: int = WINDOW_BYTES_MAX, *, takes_files: bool = True
+    ) -> list[Message]:
         """Return what may be sent now, the urgent first.
 
         Acknowledgements and offers go at once; then leaves and heads; then files, while no leaf
@@ -171,6 +173,7 @@ class Session:
         Args:
             now_ms: wall clock.
             room_bytes: for about so many bytes, so that what becomes urgent meanwhile can overtake.
+            takes_files: files may be among them: those before have left.
         """
         self._ended_by = self._why_over() or self._told
         if self._told is not None:
@@ -204,7 +207,8 @@ class Session:
             self.has_caught_up = self._receiver.holds_what_was_offered()
         room_bytes -= sum(len(frame.data) for frame in leaves if isinstance(frame, Frame))
         if room_bytes > 0 and not self._sender.has_unsent():
-            messages += self._blobs.pump(now_ms, room_bytes)
+            if takes_files:
+                messages += self._blobs.pump(now_ms, room_bytes)
             messages += self._audit.pump(
                 now_ms, room_bytes, is_quiet=self._is_quiet(messages, now_ms)
             )

@@ -18,6 +18,7 @@ from node.tls import server_context
 from node.websocket import PATH
 from schemas.wire import Head, Hello, Message, encode_message
 from sync.blobs import BlobFiles
+from sync.packets import Stream
 from sync.session import Session
 from tests.node.places import (
     make_centre,
@@ -137,14 +138,19 @@ class _Flood:
         self.asked += 1
         return _ASKED
 
-    async def send_bytes(self, _: bytes, /) -> None:
+    async def send_bytes(self, _: bytes, /, stream: Stream = Stream.RECORDS) -> None:
         await asyncio.Event().wait()
 
     def has_news(self) -> bool:
         return True
 
     async def step(
-        self, _: Session, messages: Sequence[Message], *, room_bytes: int
+        self,
+        _: Session,
+        messages: Sequence[Message],
+        *,
+        room_bytes: int,
+        takes_files: bool = True,
     ) -> list[Message]:
         assert room_bytes or messages
         return list(messages)

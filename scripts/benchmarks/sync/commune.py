@@ -67,10 +67,17 @@ class CountingNode(Node):
     _until = (0, 0)
 
     async def step(
-        self, session: Session, messages: Sequence[Message], *, room_bytes: int
+        self,
+        session: Session,
+        messages: Sequence[Message],
+        *,
+        room_bytes: int,
+        takes_files: bool = True,
     ) -> list[Message]:
         """Handle messages as every node does."""
-        answers = await super().step(session, messages, room_bytes=room_bytes)
+        answers = await super().step(
+            session, messages, room_bytes=room_bytes, takes_files=takes_files
+        )
         for answer in answers:
             if isinstance(answer, Frame):
                 self._count(answer)
