@@ -33,8 +33,11 @@ ACK_DELAY_S: Final = 0.025
 _PATIENT_WAITS: Final = 8
 # Pieces that leave again after a wait in vain: of two, one arrives.
 AGAIN: Final = 2
-# Where such a share is lost, the last ones leave twice.
+# Where such a share is lost, the last records leave so many times more, a part of a round trip
+# apart: one loss in a row of several would else cost a whole one.
 _COPIED_LOSS: Final = 0.04
+_COPIES: Final = 2
+_COPY_TRIPS: Final = 1 / 4
 
 
 @dataclass(slots=True)
@@ -55,7 +58,6 @@ class _Pending:
         next_number: of the next piece.
         taken: the other side has put all pieces below into its stream.
         again: pieces that are to leave again.
-        copy_at_s: when the last ones leave a second time.
     """
 
     stream: Stream
@@ -64,7 +66,6 @@ class _Pending:
     next_number: int = 0
     taken: int = 0
     again: deque[Piece] = field(default_factory=deque)
-    copy_at_s: float | None = None
 
     @property
     def may_cut(self) -> bool:
@@ -116,6 +117,7 @@ class Outflow:
         self._patience = _PATIENCE_MIN
         self._waits = 0
         self._wait_from_s = 0.0
+        self._copy_at_s: float | None = None
 
     def queued_bytes(self, stream: Stream) -> int:
         """Return how many bytes of a stream wait for their first sending."""
@@ -185,12 +187,12 @@ class Outflow:
         self._flights[number] = _Transmission(piece, sent)
         self._wait_from_s = now_s
         self.packets += 1
-        if piece is not None:
-            # Nothing of its stream behind the last piece would hurry with it.
-            pending = self._streams[piece.stream]
-            is_last = not (pending.again or pending.queue)
+        if piece is not None and piece.stream is Stream.RECORDS:
+            records = self._streams[Stream.RECORDS]
+            is_last = not (records.again or records.queue)
             is_copied = is_last and self.congestion.loss >= _COPIED_LOSS
-            pending.copy_at_s = now_s + (self.congestion.base_s or 0.0) / 3 if is_copied else None
+            apart_s = (self.congestion.base_s or 0.0) * _COPY_TRIPS
+            self._copy_at_s = now_s + apart_s if is_copied else None
 
     # Answers
 
@@ -244,7 +246,8 @@ class Outflow:
         times = [self._wait_from_s + self._wait_s()]
         if not self._flights:
             return times[0]
-        times += [pending.copy_at_s for pending in self._streams if pending.copy_at_s is not None]
+        if self._copy_at_s is not None:
+            times.append(self._copy_at_s)
         oldest = next(iter(self._flights))
         if self._newest is not None and oldest < self._newest[0]:
             times.append(self._flights[oldest].sent.at_s + self._lost_after_s())
@@ -253,8 +256,7 @@ class Outflow:
     def on_time(self, now_s: float) -> bool:
         """Find what was lost; tell whether an answer is overdue, so that something must leave."""
         self._give_up(now_s)
-        for pending in self._streams:
-            self._copy(pending, now_s)
+        self._copy(now_s)
         waits = self._flights or self._is_blocked()
         if not waits or now_s < self._wait_from_s + self._wait_s():
             return False
@@ -269,15 +271,16 @@ class Outflow:
     def _lacks(self, piece: Piece) -> bool:
         return piece.number in self._streams[piece.stream].pieces
 
-    def _copy(self, pending: _Pending, now_s: float) -> None:
-        """Let the last pieces of a stream leave twice on a line that loses many."""
-        if pending.copy_at_s is None or now_s < pending.copy_at_s:
+    def _copy(self, now_s: float) -> None:
+        """Let the last records leave again on a line that loses many: little comes behind them."""
+        if self._copy_at_s is None or now_s < self._copy_at_s:
             return
-        pending.copy_at_s = None
-        if not pending.queue and not pending.again:
+        self._copy_at_s = None
+        records = self._streams[Stream.RECORDS]
+        if not records.queue and not records.again:
             flying = [flight.piece for flight in self._flights.values()]
-            last = list(pending.pieces.values())[-AGAIN:]
-            pending.again += [piece for piece in last if flying.count(piece) == 1]
+            last = list(records.pieces.values())[-AGAIN:]
+            records.again += [piece for piece in last if flying.count(piece) <= _COPIES]
 
     def _wait_s(self) -> float:
         trip_s = _TRIP_FIRST_S if self._trip_s is None else self._trip_s
