@@ -117,6 +117,7 @@ class Outflow:
         self._patience = _PATIENCE_MIN
         self._waits = 0
         self._wait_from_s = 0.0
+        self._copies = _COPIES
         self._copy_at_s: float | None = None
 
     def queued_bytes(self, stream: Stream) -> int:
@@ -142,6 +143,7 @@ class Outflow:
         """Append a message of 1 to MESSAGE_BYTES_MAX bytes to a stream."""
         if not 1 <= len(message) <= MESSAGE_BYTES_MAX:
             raise ValueError(f"a message of {len(message)} bytes")
+        self._copies = _COPIES
         self._streams[stream].queue += len(message).to_bytes(LENGTH_BYTES, "big") + message
 
     # Sending
@@ -190,7 +192,7 @@ class Outflow:
         if piece is not None and piece.stream is Stream.RECORDS:
             records = self._streams[Stream.RECORDS]
             is_last = not (records.again or records.queue)
-            is_copied = is_last and self.congestion.loss >= _COPIED_LOSS
+            is_copied = is_last and self._copies and self.congestion.loss >= _COPIED_LOSS
             apart_s = (self.congestion.base_s or 0.0) * _COPY_TRIPS
             self._copy_at_s = now_s + apart_s if is_copied else None
 
@@ -262,6 +264,7 @@ class Outflow:
             return False
         self._waits += 1
         self._wait_from_s = now_s
+        self._copies = _COPIES
         flying = dict.fromkeys(flight.piece for flight in self._flights.values())
         missing = sorted(piece for piece in flying if piece is not None and self._lacks(piece))
         for piece in reversed(missing[:AGAIN]):
@@ -278,9 +281,8 @@ class Outflow:
         self._copy_at_s = None
         records = self._streams[Stream.RECORDS]
         if not records.queue and not records.again:
-            flying = [flight.piece for flight in self._flights.values()]
-            last = list(records.pieces.values())[-AGAIN:]
-            records.again += [piece for piece in last if flying.count(piece) <= _COPIES]
+            self._copies -= 1
+            records.again += list(records.pieces.values())[-AGAIN:]
 
     def _wait_s(self) -> float:
         trip_s = _TRIP_FIRST_S if self._trip_s is None else self._trip_s
@@ -316,3 +318,4 @@ class Outflow:
             again = self._streams[piece.stream].again
             if piece not in again:
                 again.append(piece)
+                self._copies = _COPIES
