@@ -171,7 +171,7 @@ class Channel:
         if self.failure is not None:
             raise self.failure
 
-    async def send_bytes(self, data: bytes, /, stream: Stream = Stream.RECORDS) -> None:
+    async def send_bytes(self, data: bytes, /, stream: Stream = Stream.URGENT) -> None:
         """Send one message, waiting while the line is full.
 
         Raises:

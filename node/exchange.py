@@ -15,7 +15,17 @@ from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from schemas.errors import MessageError
 from schemas.limits import FRAME_BYTES_MAX, WINDOW_BYTES_MAX
-from schemas.wire import Chunk, Hello, Message, Want, decode_messages, encode_message
+from schemas.wire import (
+    Chunk,
+    Frame,
+    Head,
+    Hello,
+    Message,
+    Priority,
+    Want,
+    decode_messages,
+    encode_message,
+)
 from sync.errors import LinkError, StoreError
 from sync.packets import Stream
 from sync.session import Kinship, Session
@@ -55,11 +65,11 @@ class Sessions(Protocol):
         messages: Sequence[Message],
         *,
         room_bytes: int,
-        takes_files: bool = True,
+        down_to: Priority = Priority.BULK,
     ) -> list[Message]:
         """Handle messages in one transaction and return what may leave after its commit.
 
-        With new leaves for about so many bytes, and files if the last of them have left.
+        With new leaves and files for about so many bytes, of no lower priority than this.
         """
 
     async def wait_for_news(self, session: Session) -> None:
@@ -72,7 +82,7 @@ class Transport(Protocol):
     Those of one stream arrive in order.
     """
 
-    async def send_bytes(self, data: bytes, /, stream: Stream = Stream.RECORDS) -> None:
+    async def send_bytes(self, data: bytes, /, stream: Stream = Stream.URGENT) -> None:
         """Send one message, waiting while the line is full.
 
         Raises:
@@ -172,8 +182,8 @@ class Exchange:
 
         Else a peer that believes more of us than is true would believe it again the next time.
         """
-        await self._step([], self._room_bytes(), takes_files=False)
-        while self._outboxes[Stream.RECORDS] and not self._is_deaf:
+        await self._step([], self._room_bytes(), Priority.BULK)
+        while self._outboxes[Stream.URGENT] and not self._is_deaf:
             await self._wake.wait()
             self._wake.clear()
 
@@ -189,13 +199,13 @@ class Exchange:
         while True:
             batch, is_closed = self._next_batch()
             # What is pumped cannot be overtaken any more: little at a time, as the line carries.
-            may_send = not self._outboxes[Stream.RECORDS] and not self._is_deaf
-            takes_files = not self._outboxes[Stream.FILES]
+            may_send = not self._outboxes[Stream.URGENT] and not self._is_deaf
+            down_to = self._down_to()
             room_bytes = self._room_bytes() if may_send else 0
             is_due = may_send and not (self._is_quiet and not self._session.has_news())
             if batch or is_due:
-                answers = await self._step(batch, room_bytes, takes_files=takes_files)
-                self._is_quiet = may_send and takes_files and not answers
+                answers = await self._step(batch, room_bytes, down_to)
+                self._is_quiet = may_send and down_to is Priority.BULK and not answers
             if is_closed:
                 raise LinkError("link_closed", "the link was closed")
             await self._wake.wait()
@@ -220,15 +230,22 @@ class Exchange:
     def _outbox_size(self) -> int:
         return sum(map(len, self._outboxes.values()))
 
+    def _down_to(self) -> Priority:
+        """Return of which priority something more may be queued, since what was queued has left."""
+        if self._outboxes[Stream.RECORDS]:
+            return Priority.STATUS
+        return Priority.RECORDS if self._outboxes[Stream.FILES] else Priority.BULK
+
     async def _step(
-        self, batch: Sequence[Message], room_bytes: int, *, takes_files: bool
+        self, batch: Sequence[Message], room_bytes: int, down_to: Priority
     ) -> list[Message]:
         """Handle messages and queue what may leave; return that."""
         answers = await self._sessions.step(
-            self._session, batch, room_bytes=room_bytes, takes_files=takes_files
+            self._session, batch, room_bytes=room_bytes, down_to=down_to
         )
+        parted = streams_of(answers)
         for stream, outbox in self._outboxes.items():
-            outbox.extend(_together(one for one in answers if stream_of(one) is stream))
+            outbox.extend(_together(parted[stream]))
             if outbox:
                 self._filled[stream].set()
         return answers
@@ -238,9 +255,21 @@ class Exchange:
         return int(min(max(carried, 2 * FRAME_BYTES_MAX), WINDOW_BYTES_MAX))
 
 
-def stream_of(message: Message) -> Stream:
-    """Return in which stream a message goes: what files need depends on nothing else."""
-    return Stream.FILES if isinstance(message, Want | Chunk) else Stream.RECORDS
+def streams_of(messages: Iterable[Message]) -> dict[Stream, list[Message]]:
+    """Return messages by the stream that they go in: a head goes with the frames that it covers."""
+    found: dict[Stream, list[Message]] = {stream: [] for stream in Stream}
+    framed = (b"", Stream.URGENT)
+    for message in messages:
+        stream = Stream.URGENT
+        if isinstance(message, Want | Chunk):
+            stream = Stream.FILES
+        elif isinstance(message, Frame):
+            stream = Stream.RECORDS if message.priority >= Priority.RECORDS else Stream.URGENT
+            framed = (message.log, stream)
+        elif isinstance(message, Head) and message.log == framed[0]:
+            stream = framed[1]
+        found[stream].append(message)
+    return found
 
 
 def _together(messages: Iterable[Message]) -> Iterator[bytes]:

@@ -31,7 +31,7 @@ class WebSocket:
         """Wrap an open one."""
         self._socket = socket
 
-    async def send_bytes(self, data: bytes, /, stream: Stream = Stream.RECORDS) -> None:
+    async def send_bytes(self, data: bytes, /, stream: Stream = Stream.URGENT) -> None:
         """Send one message, waiting while the line is full; there is one stream for all.
 
         Raises:

@@ -1,5 +1,6 @@
-"""What comes in on the datagram link: pieces in any order, some twice; of each stream, messages
-in order, once.
+"""What comes in on the datagram link: pieces in any order, some twice; messages in order, once.
+
+Each stream has an order of its own: what is missing in one holds up no other.
 """
 
 from collections import deque
@@ -8,7 +9,7 @@ from typing import Final
 from schemas.limits import MESSAGE_BYTES_MAX
 from sync.errors import LinkError
 from sync.outflow import LENGTH_BYTES, PIECES_AHEAD_MAX
-from sync.packets import SEEN_BITS, Piece, Seen, Stream
+from sync.packets import SEEN_BITS, Piece, Seen, Stream, Taken
 
 # Whole messages that wait to be fetched; pieces behind them stay where they are.
 _READY_BYTES_MAX: Final = 256 << 10
@@ -72,8 +73,9 @@ class _Arriving:
 
 
 class Inflow:
-    """The receiving half; of each stream it holds no more than one message, the ready ones and the
-    pieces ahead.
+    """The receiving half.
+
+    Of each stream it holds no more than one message, the ready ones and the pieces ahead.
 
     Attributes:
         packets: that came, each counted once.
@@ -85,6 +87,7 @@ class Inflow:
         self._highest: int | None = None
         self._before = 0
         self._streams = tuple(_Arriving() for _ in Stream)
+        self._is_greeted = False
 
     def seen(self) -> Seen | None:
         """Return what to acknowledge; None before anything came."""
@@ -111,10 +114,10 @@ class Inflow:
         return True
 
     @property
-    def taken(self) -> tuple[int, int]:
+    def taken(self) -> Taken:
         """Of each stream, pieces below are taken."""
-        records, files = self._streams
-        return records.taken, files.taken
+        urgent, records, files = self._streams
+        return urgent.taken, records.taken, files.taken
 
     @property
     def held_bytes(self) -> int:
@@ -130,10 +133,15 @@ class Inflow:
         self._streams[piece.stream].put(piece.number, piece.data)
 
     def take(self) -> bytes | None:
-        """Return the next whole message, those of records first; None: it is not here.
+        """Return the next whole message of the first stream that has one; None: it is not here.
+
+        Nothing is taken before the first urgent message: that is the greeting.
 
         Raises:
             LinkError: the stream holds no messages.
         """
-        found = (arriving.take() for arriving in self._streams)
-        return next((message for message in found if message is not None), None)
+        streams = self._streams if self._is_greeted else self._streams[:1]
+        found = (arriving.take() for arriving in streams)
+        message = next((message for message in found if message is not None), None)
+        self._is_greeted = self._is_greeted or message is not None
+        return message

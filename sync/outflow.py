@@ -1,12 +1,12 @@
-"""What leaves on the datagram link: two streams of messages in pieces, sent until they arrived.
+"""What leaves on the datagram link: streams of messages in pieces, sent until they arrived.
 
 A packet counts as lost when one that left later arrived and the round trip of that one, with some
 patience, has passed for it, too (RACK-TLP, RFC 8985). If nothing comes back, the oldest pieces
 leave again after about a round trip: the wait does not double while anything is heard of the
 other side, because what is lost on a poor line says nothing about the next packet.
 
-Records go before files at every packet, and one packet of them may always be on its way: what is
-urgent waits for the packet that is just leaving, and for no loss among the files.
+What is urgent goes before records, and these before files, at every packet, and one urgent packet
+may always be on its way: it waits for the packet that is just leaving, and for no loss of others.
 """
 
 from collections import deque
@@ -33,11 +33,13 @@ ACK_DELAY_S: Final = 0.025
 _PATIENT_WAITS: Final = 8
 # Pieces that leave again after a wait in vain: of two, one arrives.
 AGAIN: Final = 2
-# Where such a share is lost, the last records leave so many times more, a part of a round trip
+# Where such a share is lost, the last ones leave so many times more, a part of a round trip
 # apart: one loss in a row of several would else cost a whole one.
 _COPIED_LOSS: Final = 0.04
 _COPIES: Final = 2
 _COPY_TRIPS: Final = 1 / 4
+# After so many waits in vain it is rather the line that is down.
+_COPIED_WAITS: Final = 3
 
 
 @dataclass(slots=True)
@@ -58,6 +60,8 @@ class _Pending:
         next_number: of the next piece.
         taken: the other side has put all pieces below into its stream.
         again: pieces that are to leave again.
+        copies: of the last pieces, that may still leave.
+        copy_at_s: when the next one does.
     """
 
     stream: Stream
@@ -66,6 +70,8 @@ class _Pending:
     next_number: int = 0
     taken: int = 0
     again: deque[Piece] = field(default_factory=deque)
+    copies: int = 0
+    copy_at_s: float | None = None
 
     @property
     def may_cut(self) -> bool:
@@ -117,8 +123,6 @@ class Outflow:
         self._patience = _PATIENCE_MIN
         self._waits = 0
         self._wait_from_s = 0.0
-        self._copies = _COPIES
-        self._copy_at_s: float | None = None
 
     def queued_bytes(self, stream: Stream) -> int:
         """Return how many bytes of a stream wait for their first sending."""
@@ -139,12 +143,12 @@ class Outflow:
         """The smoothed round trip; None before the first one."""
         return self._trip_s
 
-    def put(self, message: bytes, stream: Stream = Stream.RECORDS) -> None:
+    def put(self, message: bytes, stream: Stream = Stream.URGENT) -> None:
         """Append a message of 1 to MESSAGE_BYTES_MAX bytes to a stream."""
         if not 1 <= len(message) <= MESSAGE_BYTES_MAX:
             raise ValueError(f"a message of {len(message)} bytes")
-        self._copies = _COPIES
         self._streams[stream].queue += len(message).to_bytes(LENGTH_BYTES, "big") + message
+        self._streams[stream].copies = _COPIES
 
     # Sending
 
@@ -152,13 +156,13 @@ class Outflow:
         """Return from when on a piece may leave; None: none waits, or an answer must come first."""
         if not any(pending.waits for pending in self._streams):
             return None
-        if self._streams[Stream.RECORDS].waits and not self._has_records_on_way():
+        if self._streams[Stream.URGENT].waits and not self._has_urgent_on_way():
             return now_s
         return self.congestion.room_at_s(now_s)
 
-    def _has_records_on_way(self) -> bool:
+    def _has_urgent_on_way(self) -> bool:
         return any(
-            flight.piece is not None and flight.piece.stream is Stream.RECORDS
+            flight.piece is not None and flight.piece.stream is Stream.URGENT
             for flight in self._flights.values()
         )
 
@@ -189,12 +193,12 @@ class Outflow:
         self._flights[number] = _Transmission(piece, sent)
         self._wait_from_s = now_s
         self.packets += 1
-        if piece is not None and piece.stream is Stream.RECORDS:
-            records = self._streams[Stream.RECORDS]
-            is_last = not (records.again or records.queue)
-            is_copied = is_last and self._copies and self.congestion.loss >= _COPIED_LOSS
+        if piece is not None and piece.stream is not Stream.FILES:
+            pending = self._streams[piece.stream]
+            is_last = not (pending.again or pending.queue)
+            is_copied = is_last and pending.copies and self.congestion.loss >= _COPIED_LOSS
             apart_s = (self.congestion.base_s or 0.0) * _COPY_TRIPS
-            self._copy_at_s = now_s + apart_s if is_copied else None
+            pending.copy_at_s = now_s + apart_s if is_copied else None
 
     # Answers
 
@@ -248,8 +252,7 @@ class Outflow:
         times = [self._wait_from_s + self._wait_s()]
         if not self._flights:
             return times[0]
-        if self._copy_at_s is not None:
-            times.append(self._copy_at_s)
+        times += [pending.copy_at_s for pending in self._streams if pending.copy_at_s is not None]
         oldest = next(iter(self._flights))
         if self._newest is not None and oldest < self._newest[0]:
             times.append(self._flights[oldest].sent.at_s + self._lost_after_s())
@@ -258,31 +261,33 @@ class Outflow:
     def on_time(self, now_s: float) -> bool:
         """Find what was lost; tell whether an answer is overdue, so that something must leave."""
         self._give_up(now_s)
-        self._copy(now_s)
+        for pending in self._streams:
+            self._copy(pending, now_s)
         waits = self._flights or self._is_blocked()
         if not waits or now_s < self._wait_from_s + self._wait_s():
             return False
         self._waits += 1
         self._wait_from_s = now_s
-        self._copies = _COPIES
         flying = dict.fromkeys(flight.piece for flight in self._flights.values())
         missing = sorted(piece for piece in flying if piece is not None and self._lacks(piece))
         for piece in reversed(missing[:AGAIN]):
-            self._streams[piece.stream].again.appendleft(piece)
+            self._again(piece, is_first=True)
         return True
 
     def _lacks(self, piece: Piece) -> bool:
         return piece.number in self._streams[piece.stream].pieces
 
-    def _copy(self, now_s: float) -> None:
-        """Let the last records leave again on a line that loses many: little comes behind them."""
-        if self._copy_at_s is None or now_s < self._copy_at_s:
+    def _copy(self, pending: _Pending, now_s: float) -> None:
+        """Let the last pieces leave again on a line that loses many: nothing behind them hurries.
+
+        Files can wait until it is sure that they were lost.
+        """
+        if pending.copy_at_s is None or now_s < pending.copy_at_s:
             return
-        self._copy_at_s = None
-        records = self._streams[Stream.RECORDS]
-        if not records.queue and not records.again:
-            self._copies -= 1
-            records.again += list(records.pieces.values())[-AGAIN:]
+        pending.copy_at_s = None
+        if not pending.queue and not pending.again:
+            pending.copies -= 1
+            pending.again += list(pending.pieces.values())[-AGAIN:]
 
     def _wait_s(self) -> float:
         trip_s = _TRIP_FIRST_S if self._trip_s is None else self._trip_s
@@ -315,7 +320,10 @@ class Outflow:
         piece = flight.piece
         is_flying = any(other.piece == piece for other in self._flights.values())
         if piece is not None and self._lacks(piece) and not is_flying:
-            again = self._streams[piece.stream].again
-            if piece not in again:
-                again.append(piece)
-                self._copies = _COPIES
+            self._again(piece)
+
+    def _again(self, piece: Piece, *, is_first: bool = False) -> None:
+        pending = self._streams[piece.stream]
+        if piece not in pending.again:
+            pending.again.insert(0 if is_first else len(pending.again), piece)
+            pending.copies = _COPIES if self._waits <= _COPIED_WAITS else 0

@@ -8,26 +8,32 @@ sending of a piece arrived.
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from sync.errors import LinkError
 
-_ACKED, _PIECE, _ASKS, _ENDS, _OF_FILES = 1, 2, 4, 8, 16
+_ACKED, _PIECE, _ASKS, _ENDS = 1, 2, 4, 8
+# Above these flags stands the number of the stream.
+_STREAM_AT: Final = 4
 _HEAD: Final = struct.Struct(">BI")
-_ACK: Final = struct.Struct(">IQII")
+_ACK: Final = struct.Struct(">IQIII")
 _NUMBER: Final = struct.Struct(">I")
 # So many numbers below the highest one does an acknowledgement speak of.
 SEEN_BITS: Final = 64
 NUMBER_MAX: Final = 2**32 - 1
-PIECE_BYTES_MAX: Final = 1_140
+PIECE_BYTES_MAX: Final = 1_136
 PACKET_BYTES_MAX: Final = _HEAD.size + _ACK.size + _NUMBER.size + PIECE_BYTES_MAX
 
 
 class Stream(IntEnum):
     """Messages arrive in order within one; a lower number never waits for a higher one."""
 
-    RECORDS = 0
-    FILES = 1
+    URGENT = 0
+    RECORDS = 1
+    FILES = 2
+
+
+Taken: TypeAlias = tuple[int, int, int]
 
 
 class Piece(NamedTuple):
@@ -51,7 +57,7 @@ class Seen:
 
     highest: int
     before: int
-    taken: tuple[int, int]
+    taken: Taken
 
     def has(self, number: int) -> bool:
         """Tell whether a packet is said to have come."""
@@ -90,7 +96,7 @@ def encode_packet(packet: Packet) -> bytes:
         flags |= _ACKED
         parts.append(_ACK.pack(packet.seen.highest, packet.seen.before, *packet.seen.taken))
     if packet.piece is not None:
-        flags |= _PIECE | _OF_FILES * packet.piece.stream
+        flags |= _PIECE | packet.piece.stream << _STREAM_AT
         parts += [_NUMBER.pack(packet.piece.number), packet.piece.data]
     parts[0] = _HEAD.pack(flags, packet.number)
     return b"".join(parts)
@@ -104,19 +110,17 @@ def decode_packet(data: bytes) -> Packet:
     """
     try:
         flags, number = _HEAD.unpack_from(data)
-        if flags > (_ACKED | _PIECE | _ASKS | _ENDS | _OF_FILES) or (
-            flags & _OF_FILES and not flags & _PIECE
-        ):
+        stream = flags >> _STREAM_AT
+        if stream > Stream.FILES or (stream and not flags & _PIECE):
             raise LinkError("packet_malformed", f"a packet with the flags {flags}")
         at, seen, piece = _HEAD.size, None, None
         if flags & _ACKED:
             highest, before, *taken = _ACK.unpack_from(data, at)
-            seen = Seen(highest=highest, before=before, taken=(taken[0], taken[1]))
+            seen = Seen(highest=highest, before=before, taken=(taken[0], taken[1], taken[2]))
             at += _ACK.size
         if flags & _PIECE:
-            stream = Stream.FILES if flags & _OF_FILES else Stream.RECORDS
             (count,) = _NUMBER.unpack_from(data, at)
-            piece = Piece(stream, count, data[at + _NUMBER.size :])
+            piece = Piece(Stream(stream), count, data[at + _NUMBER.size :])
             at = len(data)
             if not 1 <= len(piece.data) <= PIECE_BYTES_MAX:
                 raise LinkError("packet_malformed", f"a piece of {len(piece.data)} bytes")

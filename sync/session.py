@@ -23,6 +23,7 @@ from schemas.wire import (
     Head,
     Hello,
     Message,
+    Priority,
     Problem,
     Revoked,
     Want,
@@ -163,7 +164,11 @@ class Session:
         return []
 
     def pump(
-        self, now_ms: int, room_bytes: int = WINDOW_BYTES_MAX, *, takes_files: bool = True
+        self,
+        now_ms: int,
+        room_bytes: int = WINDOW_BYTES_MAX,
+        *,
+        down_to: Priority = Priority.BULK,
     ) -> list[Message]:
         """Return what may be sent now, the urgent first.
 
@@ -173,7 +178,7 @@ class Session:
         Args:
             now_ms: wall clock.
             room_bytes: for about so many bytes, so that what becomes urgent meanwhile can overtake.
-            takes_files: files may be among them: those before have left.
+            down_to: of no lower priority: of what is lower, enough waits to leave.
         """
         self._ended_by = self._why_over() or self._told
         if self._told is not None:
@@ -200,15 +205,14 @@ class Session:
             messages.insert(0, hello)
         at = int(bool(messages) and isinstance(messages[0], Hello))
         messages[at:at] = self._sender.revocations()
-        leaves = self._leaves(now_ms, room_bytes)
+        leaves = self._leaves(now_ms, room_bytes, down_to)
         messages += leaves
         self.waits = self._sender.waits
         if self.peer_clock_ms is not None and not self.has_caught_up:
             self.has_caught_up = self._receiver.holds_what_was_offered()
         room_bytes -= sum(len(frame.data) for frame in leaves if isinstance(frame, Frame))
-        if room_bytes > 0 and not self._sender.has_unsent():
-            if takes_files:
-                messages += self._blobs.pump(now_ms, room_bytes)
+        if room_bytes > 0 and down_to is Priority.BULK and not self._sender.has_unsent():
+            messages += self._blobs.pump(now_ms, room_bytes)
             messages += self._audit.pump(
                 now_ms, room_bytes, is_quiet=self._is_quiet(messages, now_ms)
             )
@@ -231,9 +235,9 @@ class Session:
         self._seen = None
         return answers
 
-    def _leaves(self, now_ms: int, room_bytes: int) -> list[Message]:
+    def _leaves(self, now_ms: int, room_bytes: int, down_to: Priority) -> list[Message]:
         try:
-            return self._sender.pump(now_ms, room_bytes)
+            return self._sender.pump(now_ms, room_bytes, down_to)
         except LogError as error:
             if error.code != "leaf_missing":
                 raise

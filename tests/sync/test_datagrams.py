@@ -38,7 +38,7 @@ PACKETS = st.builds(
         Seen,
         highest=NUMBERS,
         before=st.integers(0, 2**64 - 1),
-        taken=st.tuples(NUMBERS, NUMBERS),
+        taken=st.tuples(NUMBERS, NUMBERS, NUMBERS),
     ),
     piece=st.none()
     | st.builds(
@@ -197,7 +197,7 @@ def _transfer(shape: Shape, total_bytes: int, seed: int = 1) -> tuple[float, flo
     ends = (Datagrams(0.0, keeps_alive=True), Datagrams(0.0, keeps_alive=False))
     now_s, put, got, longest_s = 0.0, 0, 0, 0.0
     while got < total_bytes:
-        while put < total_bytes and not ends[0].is_full(Stream.RECORDS):
+        while put < total_bytes and not ends[0].is_full(Stream.URGENT):
             ends[0].outflow.put(bytes(1_200))
             put += 1_200
         for end, line in zip(ends, lines, strict=True):
@@ -271,6 +271,6 @@ def test_what_a_hostile_peer_says_costs_the_link_and_nothing_else(packets: list[
 
 def test_an_acknowledgement_of_what_never_left_is_refused() -> None:
     end = Datagrams(0.0, keeps_alive=False)
-    packet = Packet(number=0, seen=Seen(highest=7, before=0, taken=(0, 0)))
+    packet = Packet(number=0, seen=Seen(highest=7, before=0, taken=(0, 0, 0)))
     with pytest.raises(LinkError, match="not sent"):
         end.receive(encode_packet(packet), 0.1)
