@@ -6,6 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, cast
 
+from node.callers import Callers
 from node.channel import Channel
 from node.clock import Clock
 from node.dtls import Dialling, Listening
@@ -15,8 +16,6 @@ log = logging.getLogger(__name__)
 
 # Connections at once; a province has some hundred communes.
 _CHANNELS_MAX: Final = 4_096
-# Of those, in their handshake: strangers who proved their address and no more.
-_HALF_OPEN_MAX: Final = 128
 # First datagrams of strangers that are read; each takes a part of a millisecond.
 _HELLOS_PER_S: Final = 200
 # What comes while others are being handled, at all links together.
@@ -81,7 +80,8 @@ class Doorway(asyncio.DatagramProtocol):
         self._clock = clock
         self._transport: asyncio.DatagramTransport | None = None
         self._channels: dict[_Address, Channel] = {}
-        self._opening: dict[_Address, Channel] = {}
+        # Strangers who proved their address and no more.
+        self._callers: Callers[_Address] = Callers()
         self._arrived: asyncio.Queue[_Address] = asyncio.Queue()
         self._hellos_left = float(_HELLOS_PER_S)
         self._hellos_at_s = clock.monotonic_s()
@@ -117,14 +117,14 @@ class Doorway(asyncio.DatagramProtocol):
         channel = self._channels[address]
         try:
             await channel.opened()
-            self._opening.pop(address, None)
+            self._callers.end(address)
             await handle(channel)
         except (LinkError, OSError) as error:
             log.info("datagram link refused", extra={"reason": type(error).__name__})
         finally:
             channel.abort()
             channel.secured.end()
-            self._opening.pop(address, None)
+            self._callers.end(address)
             del self._channels[address]
 
     def close(self) -> None:
@@ -151,13 +151,16 @@ class Doorway(asyncio.DatagramProtocol):
         if secured is None:
             for answer in answers:
                 self._send(answer, addr)
-        elif len(self._opening) < _HALF_OPEN_MAX:
+        else:
             channel = Channel(
                 secured, lambda datagram: self._send(datagram, addr), self._clock, is_dialler=False
             )
-            self._channels[addr] = self._opening[addr] = channel
+            self._channels[addr] = channel
             self._arrived.put_nowait(addr)
             channel.begin()
+            leaving = self._callers.admit(addr, addr)
+            if leaving is not None:
+                self._channels[leaving].abort()
 
     def _send(self, datagram: bytes, addr: _Address) -> None:
         if self._transport is not None:
