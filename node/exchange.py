@@ -26,6 +26,7 @@ from schemas.wire import (
     decode_messages,
     encode_message,
 )
+from schemas.wire_audit import Reconcile, Repair
 from sync.errors import LinkError, StoreError
 from sync.packets import Stream
 from sync.session import Kinship, Session
@@ -234,7 +235,7 @@ class Exchange:
         """Return of which priority something more may be queued, since what was queued has left."""
         if self._outboxes[Stream.RECORDS]:
             return Priority.STATUS
-        return Priority.RECORDS if self._outboxes[Stream.FILES] else Priority.BULK
+        return Priority.RECORDS if self._outboxes[Stream.BULK] else Priority.BULK
 
     async def _step(
         self, batch: Sequence[Message], room_bytes: int, down_to: Priority
@@ -261,8 +262,8 @@ def streams_of(messages: Iterable[Message]) -> dict[Stream, list[Message]]:
     framed = (b"", Stream.URGENT)
     for message in messages:
         stream = Stream.URGENT
-        if isinstance(message, Want | Chunk):
-            stream = Stream.FILES
+        if isinstance(message, Want | Chunk | Reconcile | Repair):
+            stream = Stream.BULK
         elif isinstance(message, Frame):
             stream = Stream.RECORDS if message.priority >= Priority.RECORDS else Stream.URGENT
             framed = (message.log, stream)

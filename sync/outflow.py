@@ -5,8 +5,9 @@ patience, has passed for it, too (RACK-TLP, RFC 8985). If nothing comes back, th
 leave again after about a round trip: the wait does not double while anything is heard of the
 other side, because what is lost on a poor line says nothing about the next packet.
 
-What is urgent goes before records, and these before files, at every packet, and one urgent packet
-may always be on its way: it waits for the packet that is just leaving, and for no loss of others.
+What is urgent goes before records, and these before files and audits, at every packet, and one
+urgent packet may always be on its way: it waits for the one that is just leaving, and for no loss
+of others.
 """
 
 from collections import deque
@@ -193,7 +194,7 @@ class Outflow:
         self._flights[number] = _Transmission(piece, sent)
         self._wait_from_s = now_s
         self.packets += 1
-        if piece is not None and piece.stream is not Stream.FILES:
+        if piece is not None and piece.stream is not Stream.BULK:
             pending = self._streams[piece.stream]
             is_last = not (pending.again or pending.queue)
             is_copied = is_last and pending.copies and self.congestion.loss >= _COPIED_LOSS

@@ -30,7 +30,7 @@ class Stream(IntEnum):
 
     URGENT = 0
     RECORDS = 1
-    FILES = 2
+    BULK = 2
 
 
 Taken: TypeAlias = tuple[int, int, int]
@@ -111,7 +111,7 @@ def decode_packet(data: bytes) -> Packet:
     try:
         flags, number = _HEAD.unpack_from(data)
         stream = flags >> _STREAM_AT
-        if stream > Stream.FILES or (stream and not flags & _PIECE):
+        if stream > Stream.BULK or (stream and not flags & _PIECE):
             raise LinkError("packet_malformed", f"a packet with the flags {flags}")
         at, seen, piece = _HEAD.size, None, None
         if flags & _ACKED:
