@@ -163,7 +163,9 @@ class Outflow:
 
     def _has_urgent_on_way(self) -> bool:
         return any(
-            flight.piece is not None and flight.piece.stream is Stream.URGENT
+            flight.piece is not None
+            and flight.piece.stream is Stream.URGENT
+            and self._lacks(flight.piece)
             for flight in self._flights.values()
         )
 
