@@ -96,10 +96,11 @@ def test_news_of_a_commune_waits_for_no_backlog_of_another(tmp_path: Path, busy:
     province, centre = new_node(PROVINCE, tmp_path), new_node(CENTRE, tmp_path)
     quiet = communes[NEIGHBOUR if busy == COMMUNE else COMMUNE]
     case = quiet.open_case()
+    communes[busy].open_case()
     for below in communes.values():
         sync(below, province)
     sync(province, centre)
-    for number in range(100):
+    for number in range(1, 100):
         communes[busy].open_case(number, title=noise(100, number))
     sync(communes[busy], province)
     quiet.write(case, fields={"title": "có quyết định"})
