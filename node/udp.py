@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 _CHANNELS_MAX: Final = 4_096
 # First datagrams of strangers that are read; each takes a part of a millisecond.
 _HELLOS_PER_S: Final = 200
+# A name that is not known by then is looked up by who dials.
+_LOOK_UP_S: Final = 1.0
 # What comes while others are being handled, at all links together.
 _RECEIVE_BYTES: Final = 1 << 20
 
@@ -69,6 +71,23 @@ async def dial(dialling: Dialling, host: str, port: int, clock: Clock) -> Dialle
         lambda: Dialled(dialling, clock), remote_addr=(host, port)
     )
     return protocol
+
+
+async def own_host(host: str, port: int) -> str:
+    """Return our address on the way to another; empty: there is no way, or it is not known soon.
+
+    Nothing is sent but what looking up a name takes.
+    """
+    try:
+        async with asyncio.timeout(_LOOK_UP_S):
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                asyncio.DatagramProtocol, remote_addr=(host, port)
+            )
+    except (OSError, UnicodeError):
+        return ""
+    address: _Address = transport.get_extra_info("sockname")
+    transport.close()
+    return str(address[0])
 
 
 class Doorway(asyncio.DatagramProtocol):
