@@ -143,9 +143,8 @@ class Channel:
         if self.secured.is_heard:
             return float("inf")
         is_lost = not self.is_answered and self._sendings >= HELLOS_MAX
-        # Who is there gets each flight twice: this way is taken where many packets are lost.
-        is_copy = self.is_answered and self._sendings == 1
-        due_s = self._flew_s + (_COPY_S if is_copy else self._again_s)
+        # Each flight leaves twice: this way is taken where many packets are lost.
+        due_s = self._flew_s + (_COPY_S if self._sendings == 1 else self._again_s)
         if now_s >= self._begun_s + HANDSHAKE_S or (is_lost and now_s >= due_s):
             self.fail(TimeoutError("no answer to the handshake of the datagram link"))
         elif now_s >= due_s:

@@ -1,7 +1,6 @@
 """The sending half of a session: logs on their way to the peer, and what it says of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
@@ -27,17 +26,12 @@ from sync.history import LogHistory
 from sync.inbound import DOUBTS_MAX
 from sync.kinship import Kinship, is_theirs, logs_for
 from sync.log import Log
-from sync.outgoing import LEAVES_FIRST, LEAVES_MANY, Flight, Outgoing
+from sync.outgoing import LEAVES_FIRST, LEAVES_MANY, RETRY_MS, Flight, Outgoing
 from sync.pace import Pace
 from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
 from sync.scrub import has_damage
 from sync.stripping import Whole
-
-# A reliable link answers within this time; a lossy one is asked again after it.
-RETRY_MS: Final = 20_000
-# How often to ask whether the tiers above have countersigned meanwhile.
-POLL_MS: Final = 300_000
 
 
 class Sender:
@@ -291,9 +285,10 @@ class Sender:
         # The peer answers a head with its cosignatures: asking again costs little while one lacks.
         if outgoing.sent == log.size:
             unanswered = outgoing.acked < log.size or self._lacks_cosignature(outgoing, log)
-            wait_ms = RETRY_MS if outgoing.acked < log.size else POLL_MS
+            wait_ms = outgoing.wait_ms(log.size)
             if unanswered and has_passed(wait_ms, outgoing.head_sent_at_ms, now_ms):
                 whole = (log.size, log.frontier.root(), log.head_signature)
+                outgoing.polls += outgoing.acked == log.size and outgoing.head_sent_at_ms > 0
                 messages.append(self._head(outgoing, whole, now_ms, is_repeated=True))
 
     def _is_stopped(self, log: Log) -> bool:
@@ -340,6 +335,7 @@ class Sender:
         if outgoing.is_rooted and not is_repeated and not is_mixed:
             root = b""
         outgoing.is_rooted, outgoing.head_sent_at_ms = True, now_ms
+        outgoing.polls = outgoing.polls if is_repeated else 0
         return Head(log=outgoing.reference, size=size, root=root, signature=signature)
 
     # Answers
@@ -406,6 +402,7 @@ class Sender:
             signer = self._store.peer(peer_id)
             if peer_id == self._replica.subject.peer_id or signer is None:
                 # Ours comes back, or the certificate of a tier above has not arrived yet.
+                outgoing.polls = 0
                 continue
             made = Cosignature(
                 peer_id=peer_id,

@@ -35,10 +35,11 @@ from sync.errors import LinkError, LogError
 from sync.framing import dictionaries
 from sync.kinship import Kinship
 from sync.log import UP
+from sync.outgoing import POLL_MS, RETRY_MS
 from sync.pace import Pace
 from sync.receiver import Receiver
 from sync.replica import Replica
-from sync.sender import POLL_MS, RETRY_MS, Sender
+from sync.sender import Sender
 
 __all__ = ["POLL_MS", "RETRY_MS", "Kinship", "Session"]
 
