@@ -19,6 +19,7 @@ from schemas.wire import (
     Priority,
     Problem,
     Revoked,
+    encode_message,
 )
 from sync.coding import Coding
 from sync.errors import LinkError, LogError
@@ -112,9 +113,11 @@ class Sender:
                 break
             is_return = self._is_theirs(log)
             acked = min(self._store.cursor(log, self._peer.peer_id), log.size)
+            # More may have arrived than was acknowledged: what lacks of it the peer says.
+            start = min(max(acked, self._store.handed_out.get(self._key(log), 0)), log.size)
             if is_return:
                 # Its head comes first; what the peer lacks follows when it says so.
-                acked = log.size
+                start = log.size
             number = len(self._outgoing)
             reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
             outgoing = Outgoing(
@@ -122,7 +125,7 @@ class Sender:
                 reference=reference,
                 history=LogHistory(self._store, log),
                 acked=0 if is_return else acked,
-                sent=acked,
+                sent=start,
                 # An offer asks for cosignatures too; only a head that may be lost is sent again.
                 head_sent_at_ms=now_ms if self._cosigned(log) == log.size else 0,
             )
@@ -133,7 +136,7 @@ class Sender:
                     owner=b"" if log.owner == self._replica.subject.peer_id else log.owner,
                     purpose=log.purpose.partition("/")[0],
                     epoch=log.epoch,
-                    from_seq=acked,
+                    from_seq=start,
                     size=log.size,
                     cosigned=self._cosigned(log),
                     cosigned_above=self._cosigned_above(log),
@@ -206,10 +209,12 @@ class Sender:
         window = self.pace.window_bytes
         in_flight = sum(f.size_bytes for out in self._outgoing for f in out.flights)
         used = 0
+        outgoing.pass_over(log.size)
         while outgoing.sent < log.size and used < room_bytes and in_flight < window:
             head = self._store.next_head(log, outgoing.sent)
-            frames, count = self._frames(outgoing, log, outgoing.sent, head[0])
-            size_bytes = sum(len(frame.data) for frame in frames)
+            end = outgoing.lacks_until(head[0])
+            frames, count = self._frames(outgoing, log, outgoing.sent, end)
+            size_bytes = sum(len(encode_message(frame)) for frame in frames)
             if in_flight and in_flight + size_bytes > window:
                 break
             left = self.pace.depart(now_ms, in_flight + size_bytes)
@@ -220,7 +225,13 @@ class Sender:
             messages += frames
             if outgoing.sent == head[0]:
                 messages.append(self._head(outgoing, head, now_ms))
+            outgoing.pass_over(log.size)
+        key = self._key(log)
+        self._store.handed_out[key] = max(outgoing.sent, self._store.handed_out.get(key, 0))
         return used
+
+    def _key(self, log: Log) -> tuple[int, bytes]:
+        return log.number, self._peer.peer_id
 
     def _frames(
         self, outgoing: Outgoing, log: Log, start: int, end: int
@@ -354,13 +365,11 @@ class Sender:
             if self._kinship == "child" and self._is_fresh:
                 # What it countersigned and has no more it must be told of again.
                 self._store.drop_cosignature(log, self._peer.peer_id, ack.have_seq)
-            if ack.have_seq < outgoing.sent and not outgoing.flights:
-                outgoing.sent = ack.have_seq
-            elif outgoing.flights and ack.have_seq < outgoing.flights[0].first:
-                outgoing.sent, outgoing.flights = ack.have_seq, []
+            outgoing.sent = ack.have_seq
         outgoing.acked = max(outgoing.acked, ack.have_seq)
         outgoing.sent = max(outgoing.sent, outgoing.acked)
         self._land(outgoing, ack, now_ms)
+        outgoing.leave_out(ack.gaps)
         self._store.set_cursor(log, self._peer.peer_id, outgoing.acked)
         self._take_cosignatures(outgoing, log, ack.cosignatures, now_ms)
 

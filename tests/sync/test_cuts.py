@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from schemas.limits import WINDOW_BYTES_MIN
 from schemas.wire import Frame, Message, encode_message
 from scripts.lab.line import Line, Shape
 from tests.sync.builders import NOW_MS, Link, Node, handle, leaf_count
@@ -20,25 +19,24 @@ from tests.sync.test_thrift import open_cases
 AROUND = bytes(90)
 # From cut to cut at most: some windows.
 CONTACT_BYTES = 20_000
-# A window of leaves, and the heads of the five frames that they fill.
-AGAIN_BYTES_MAX = WINDOW_BYTES_MIN + 5 * 20
+AGAIN_BYTES_MAX = 6_000
 
 
 class CutLine:
     """A commune and its province over a line that is cut now and then.
 
     Attributes:
-        again: bytes of frames that each contact sent although one before had.
+        again: bytes of frames that had to be sent again after each cut.
     """
 
     def __init__(self, child: Node, parent: Node, seed: int) -> None:
         """Start with both ends silent."""
         self.child, self.parent = child, parent
-        self.again: list[int] = []
+        self.again: list[float] = []
         self._rng = random.Random(seed)
         self._now_s = 0.0
-        # Leaves below were handed to the line.
-        self._sent = 0
+        # In which contact each leaf was handed to the line last.
+        self._contact_of: dict[int, int] = {}
 
     def contact(self) -> bool:
         """Exchange until the line is cut; True when all was said before."""
@@ -46,14 +44,13 @@ class CutLine:
         shape = Shape(rate_bps=64_000, delay_ms=300)
         up, down = Line(shape, self._rng), Line(shape, self._rng)
         up.cut_after(self._rng.randrange(CONTACT_BYTES))
-        self.again.append(0)
-        sent_before = self._sent
+        self.again.append(0.0)
         while True:
             arrived = [[p[: -len(AROUND)] for p in line.due(self._now_s)] for line in (up, down)]
             if up.is_cut:
                 break
             said = handle(self.child, link.up, arrived[1], self._now_ms())
-            self._count(said, sent_before)
+            self._count(said)
             self._send(up, said)
             self._send(down, handle(self.parent, link.down, arrived[0], self._now_ms()))
             times = [line.next_s() for line in (up, down)]
@@ -68,13 +65,17 @@ class CutLine:
         for message in messages:
             line.offer(encode_message(message) + AROUND, self._now_s)
 
-    def _count(self, messages: Sequence[Message], sent_before: int) -> None:
+    def _count(self, messages: Sequence[Message]) -> None:
+        now = len(self.again) - 1
         for frame in messages:
             if isinstance(frame, Frame):
-                end = frame.first_seq + leaf_count(frame)
-                old = max(0, min(end, sent_before) - frame.first_seq)
-                self.again[-1] += len(encode_message(frame)) * old // (end - frame.first_seq)
-                self._sent = max(self._sent, end)
+                count = leaf_count(frame)
+                for leaf in range(frame.first_seq, frame.first_seq + count):
+                    before = self._contact_of.get(leaf, now)
+                    assert before < now or leaf not in self._contact_of, "twice in one contact"
+                    if before < now:
+                        self.again[before] += len(encode_message(frame)) / count
+                    self._contact_of[leaf] = now
 
     def _now_ms(self) -> int:
         return NOW_MS + round(self._now_s * 1_000)
