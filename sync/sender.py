@@ -365,7 +365,8 @@ class Sender:
             if self._kinship == "child" and self._is_fresh:
                 # What it countersigned and has no more it must be told of again.
                 self._store.drop_cosignature(log, self._peer.peer_id, ack.have_seq)
-            outgoing.sent = ack.have_seq
+            if ack.have_seq < (outgoing.flights[0].first if outgoing.flights else outgoing.sent):
+                outgoing.sent = ack.have_seq
         outgoing.acked = max(outgoing.acked, ack.have_seq)
         outgoing.sent = max(outgoing.sent, outgoing.acked)
         self._land(outgoing, ack, now_ms)
@@ -432,6 +433,9 @@ class Sender:
             # Perhaps not on the way, but on our disk.
             self._suspect(now_ms)
         if outgoing is None:
+            # It may have forgotten what came: the next link begins behind what it acknowledged.
+            for out in self._outgoing:
+                self._store.handed_out.pop(self._key(self._log(out.log_id)), None)
             raise LinkError(problem.code, f"the peer reports: {problem.detail}")
         log = self._log(outgoing.log_id)
         if self._is_theirs(log) and log.owner != self._peer.peer_id:

@@ -336,6 +336,70 @@ def test_a_gap_is_told_and_filled_alone(commune: Node, province: Node) -> None:
     same_everywhere(commune, province)
 
 
+def write_long(node: Node, count: int) -> None:
+    """Open cases that fill a frame each."""
+    for number in range(count):
+        node.open_case(number, title=noise(900, number))
+
+
+def ranges(link: Link) -> list[tuple[int, int]]:
+    """Return (first, count) of the frames that the child sent."""
+    sent = [message for sender, message in link.sent if not sender]
+    return [(frame.first_seq, leaf_count(frame)) for frame in sent if isinstance(frame, Frame)]
+
+
+def test_of_what_was_on_its_way_at_a_cut_the_next_link_sends_what_was_lost(
+    commune: Node, province: Node
+) -> None:
+    write_long(commune, 12)
+    link = Link(commune, province)
+    # No acknowledgement comes back, and the last of the frames do not arrive either.
+    link.lose = lambda sender, message, of=link: (
+        sender or (isinstance(message, Frame) and len(ranges(of)) > 3)
+    )
+    link.step()
+    link.step()
+    sent = ranges(link)
+    assert len(sent) > 4
+    link = Link(commune, province).run()
+    assert set(ranges(link)) >= set(sent[3:])
+    assert not set(ranges(link)) & set(sent[:3])
+    same_everywhere(commune, province)
+
+
+def test_when_a_cut_lost_the_answers_alone_no_leaf_goes_again(
+    commune: Node, province: Node
+) -> None:
+    write_long(commune, 3)
+    link = Link(commune, province)
+    link.lose = lambda sender, _: sender
+    link.run()
+    link = Link(commune, province).run()
+    assert ranges(link) == []
+    assert kinds(link, from_parent=False).count(Head) == 1
+    same_everywhere(commune, province)
+
+
+def test_what_came_behind_a_gap_before_a_cut_does_not_go_again(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    write_long(commune, 4)
+    link = Link(commune, province)
+    link.lose = lambda sender, message, of=link: (
+        sender or (isinstance(message, Frame) and len(ranges(of)) == 2)
+    )
+    link.run()
+    gap = ranges(link)[1]
+    # A program that was started anew knows nothing of earlier links but what was acknowledged.
+    anew = new_node(COMMUNE, tmp_path, connection=commune.store.db)
+    log, peer = anew.log(anew.place), province.peer_id
+    with anew.transaction():
+        anew.store.set_cursor(log, peer, log.size)
+    link = Link(anew, province).run()
+    assert ranges(link) == [gap]
+    same_everywhere(anew, province)
+
+
 def test_a_receiver_that_lost_its_data_gets_everything_again(
     tmp_path: Path, commune: Node, province: Node
 ) -> None:
