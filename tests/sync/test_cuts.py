@@ -2,17 +2,28 @@
 
 Method: two real replicas and their sessions over the emulated line (64 kbit/s, 300 ms each way),
 with a clock of the test's own. The line is cut within a random byte, again and again, and loses
-what is on its way; both ends then greet anew, as after every break.
+what is on its way; both ends then greet anew, as after every break. Then without a clock: one link
+loses what the test chooses, and the next one shows what goes again.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
+from pathlib import Path
 
 import pytest
 
-from schemas.wire import Frame, Message, encode_message
+from schemas.wire import Frame, Head, Message, encode_message
 from scripts.lab.line import Line, Shape
-from tests.sync.builders import NOW_MS, Link, Node, handle, leaf_count
+from tests.sync.builders import (
+    COMMUNE,
+    NOW_MS,
+    Link,
+    Node,
+    handle,
+    leaf_count,
+    new_node,
+    noise,
+)
 from tests.sync.test_thrift import open_cases
 
 # Of TLS, TCP and IP around a message, about.
@@ -95,3 +106,70 @@ def test_after_cuts_within_random_bytes_little_is_sent_again_and_all_arrives_onc
     assert province.log(commune.place).head() == commune.log(commune.place).head()
     [(count, different)] = province.rows("SELECT count(*), count(DISTINCT hash) FROM change")
     assert count == different == 700
+
+
+def write_long(node: Node, count: int) -> None:
+    """Open cases that fill a frame each."""
+    for number in range(count):
+        node.open_case(number, title=noise(900, number))
+
+
+def ranges(link: Link) -> list[tuple[int, int]]:
+    """Return (first, count) of the frames that the child sent."""
+    sent = [message for sender, message in link.sent if not sender]
+    return [(frame.first_seq, leaf_count(frame)) for frame in sent if isinstance(frame, Frame)]
+
+
+def lose_answers(link: Link, frames: Container[int] = ()) -> Callable[[bool, Message], bool]:
+    """Return what loses all that the parent says, and of the child's frames these, from 1."""
+    return lambda sender, message: (
+        sender or (isinstance(message, Frame) and len(ranges(link)) in frames)
+    )
+
+
+def test_of_what_was_on_its_way_at_a_cut_the_next_link_sends_what_was_lost(
+    commune: Node, province: Node
+) -> None:
+    write_long(commune, 12)
+    link = Link(commune, province)
+    # No acknowledgement comes back, and the last of the frames do not arrive either.
+    link.lose = lose_answers(link, range(4, 100))
+    link.step()
+    link.step()
+    sent = ranges(link)
+    assert len(sent) > 4
+    link = Link(commune, province).run()
+    assert set(ranges(link)) >= set(sent[3:])
+    assert not set(ranges(link)) & set(sent[:3])
+    assert province.log(commune.place).head() == commune.log(commune.place).head()
+
+
+def test_when_a_cut_lost_the_answers_alone_no_leaf_goes_again(
+    commune: Node, province: Node
+) -> None:
+    write_long(commune, 3)
+    link = Link(commune, province)
+    link.lose = lose_answers(link)
+    link.run()
+    link = Link(commune, province).run()
+    assert ranges(link) == []
+    assert [type(m) for sender, m in link.sent if not sender].count(Head) == 1
+    assert province.log(commune.place).head() == commune.log(commune.place).head()
+
+
+def test_what_came_behind_a_gap_before_a_cut_does_not_go_again(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    write_long(commune, 4)
+    link = Link(commune, province)
+    link.lose = lose_answers(link, [2])
+    link.run()
+    gap = ranges(link)[1]
+    # A program that was started anew knows nothing of earlier links but what was acknowledged.
+    anew = new_node(COMMUNE, tmp_path, connection=commune.store.db)
+    log, peer = anew.log(anew.place), province.peer_id
+    with anew.transaction():
+        anew.store.set_cursor(log, peer, log.size)
+    link = Link(anew, province).run()
+    assert ranges(link) == [gap]
+    assert province.log(commune.place).head() == commune.log(commune.place).head()
