@@ -67,6 +67,7 @@ class Sender:
         self._store = replica.store
         self._peer = peer
         self._kinship = kinship
+        self._handed_out = self._store.handed_out.setdefault(peer.peer_id, {})
         self.pace = pace
         self.doubt: Problem | None = None
         self._outgoing: list[Outgoing] = []
@@ -114,7 +115,7 @@ class Sender:
             is_return = self._is_theirs(log)
             acked = min(self._store.cursor(log, self._peer.peer_id), log.size)
             # More may have arrived than was acknowledged: what lacks of it the peer says.
-            start = min(max(acked, self._store.handed_out.get(self._key(log), 0)), log.size)
+            start = min(max(acked, self._handed_out.get(log.number, 0)), log.size)
             if is_return:
                 # Its head comes first; what the peer lacks follows when it says so.
                 start = log.size
@@ -226,12 +227,17 @@ class Sender:
             if outgoing.sent == head[0]:
                 messages.append(self._head(outgoing, head, now_ms))
             outgoing.pass_over(log.size)
-        key = self._key(log)
-        self._store.handed_out[key] = max(outgoing.sent, self._store.handed_out.get(key, 0))
+        self._remember(outgoing, log)
         return used
 
-    def _key(self, log: Log) -> tuple[int, bytes]:
-        return log.number, self._peer.peer_id
+    def _remember(self, outgoing: Outgoing, log: Log) -> None:
+        """Let the next link go on behind what is handed out, if the peer was heard of it.
+
+        Else it may hold another log under this name, which shows when leaves and head come again.
+        """
+        if outgoing.confirmed and not outgoing.is_doubtful:
+            ends = [outgoing.sent, *(end for _, end in outgoing.away)]
+            self._handed_out[log.number] = max(*ends, self._handed_out.get(log.number, 0))
 
     def _frames(
         self, outgoing: Outgoing, log: Log, start: int, end: int
@@ -434,8 +440,7 @@ class Sender:
             self._suspect(now_ms)
         if outgoing is None:
             # It may have forgotten what came: the next link begins behind what it acknowledged.
-            for out in self._outgoing:
-                self._store.handed_out.pop(self._key(self._log(out.log_id)), None)
+            self._handed_out.clear()
             raise LinkError(problem.code, f"the peer reports: {problem.detail}")
         log = self._log(outgoing.log_id)
         if self._is_theirs(log) and log.owner != self._peer.peer_id:
@@ -459,6 +464,7 @@ class Sender:
         """
         outgoing.is_doubtful = True
         outgoing.flights.clear()
+        self._handed_out.pop(log.number, None)
         log.doubts, log.dirty = log.doubts + 1, True
         if log.doubts >= DOUBTS_MAX or not self._is_fresh:
             self._stop(log, code, detail, now_ms, outgoing.evidence)

@@ -127,11 +127,19 @@ def lose_answers(link: Link, frames: Container[int] = ()) -> Callable[[bool, Mes
     )
 
 
+def open_link(commune: Node, province: Node) -> Link:
+    """Return a link on which the log was acknowledged once, and nothing is on its way."""
+    commune.open_case(99)
+    link = Link(commune, province).run()
+    link.sent.clear()
+    return link
+
+
 def test_of_what_was_on_its_way_at_a_cut_the_next_link_sends_what_was_lost(
     commune: Node, province: Node
 ) -> None:
+    link = open_link(commune, province)
     write_long(commune, 12)
-    link = Link(commune, province)
     # No acknowledgement comes back, and the last of the frames do not arrive either.
     link.lose = lose_answers(link, range(4, 100))
     link.step()
@@ -147,8 +155,8 @@ def test_of_what_was_on_its_way_at_a_cut_the_next_link_sends_what_was_lost(
 def test_when_a_cut_lost_the_answers_alone_no_leaf_goes_again(
     commune: Node, province: Node
 ) -> None:
+    link = open_link(commune, province)
     write_long(commune, 3)
-    link = Link(commune, province)
     link.lose = lose_answers(link)
     link.run()
     link = Link(commune, province).run()
