@@ -1,5 +1,6 @@
 """Limits of the product, as they are or so small that a short story crosses them often."""
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,17 @@ from tests.simulation.harms import short_days
 def as_they_are() -> Iterator[None]:
     """Leave the limits of the product as they are."""
     yield
+
+
+@contextmanager
+def files_at_once() -> Iterator[None]:
+    """Wait for no disk: what a story writes to files survives all that happens in it."""
+    before = os.fsync
+    os.fsync = lambda _: None
+    try:
+        yield
+    finally:
+        os.fsync = before
 
 
 @contextmanager

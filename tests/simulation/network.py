@@ -67,6 +67,9 @@ class Side:
 
     Attributes:
         free_at_ms: when its line will have taken all that was sent.
+        is_quiet: nothing is left to say until there is news, or time has passed.
+        tick_at_ms: when it looks again without news.
+        idle_ticks: so often in a row there was nothing to say then.
     """
 
     node: SimulatedNode
@@ -75,6 +78,9 @@ class Side:
     is_due: bool = False
     last_arrival_ms: int = 0
     free_at_ms: int = 0
+    is_quiet: bool = False
+    tick_at_ms: int = 0
+    idle_ticks: int = 0
 
 
 class Contact:

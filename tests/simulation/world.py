@@ -27,7 +27,7 @@ from tests.simulation.checks import check_all
 from tests.simulation.harms import AUDIT_MS, harm_leaf, roll_back, scrub_a_little
 from tests.simulation.identities import START_MS, offices
 from tests.simulation.ledger import BrokenPromise, Deed, Ledger
-from tests.simulation.limits import as_they_are, small_limits
+from tests.simulation.limits import as_they_are, files_at_once, small_limits
 from tests.simulation.network import (
     LINK_ERRORS,
     PERFECT,
@@ -49,8 +49,10 @@ from tests.simulation.storage import Crash, Moment, Trap
 T = TypeVar("T")
 
 _GATHER_MS: Final = 100
+# A session to which nothing happens looks at the time so much less often.
+_DOUBLINGS: Final = 2
 # Longer than a session waits before it asks again for anything.
-_QUIET_MS: Final = session.POLL_MS + 2 * session.RETRY_MS
+_QUIET_MS: Final = session.POLL_MS + (2 << _DOUBLINGS) * session.RETRY_MS
 _HEAL_MS_MAX: Final = 1 * HOUR_MS
 
 
@@ -122,7 +124,8 @@ class World:
         Raises:
             BrokenPromise: a check found what must never be.
         """
-        with small_limits(self.rng) if self.plan.has_small_limits else as_they_are():
+        limits = small_limits(self.rng) if self.plan.has_small_limits else as_they_are()
+        with files_at_once(), limits:
             self.start()
             self.schedule()
             self.pass_time(self.plan.length_ms)
@@ -290,7 +293,7 @@ class World:
         contact = self.contacts[child.code] = Contact(child, parent, quality)
         for side in contact.sides:
             self._due(contact, side, 0)
-            self._tick(contact, side)
+            self._tick_after(contact, side, 0)
 
     def _unit(self, node: SimulatedNode, work: Callable[[], object]) -> bool:
         """Run something that is neither a deed nor a message; return whether it stands."""
@@ -327,10 +330,17 @@ class World:
                 self.close_contact(contact, reason)
 
     def _tick(self, contact: Contact, side: Side) -> None:
-        if contact.is_open:
+        """Let one end look at what is due because time has passed, the more seldom the less is."""
+        if contact.is_open and side.tick_at_ms == self.now_ms:
+            side.is_quiet = False
             self._due(contact, side, 0)
             self._scrub(side.node)
-            self.after(self.plan.tick_ms, lambda: self._tick(contact, side))
+            self._tick_after(contact, side, self.plan.tick_ms << min(side.idle_ticks, _DOUBLINGS))
+            side.idle_ticks += 1
+
+    def _tick_after(self, contact: Contact, side: Side, delay_ms: int) -> None:
+        side.tick_at_ms = self.now_ms + delay_ms
+        self.after(delay_ms, lambda: self._tick(contact, side))
 
     def _scrub(self, node: SimulatedNode) -> None:
         try:
@@ -365,6 +375,9 @@ class World:
         if not contact.is_open:
             return
         node, had_mail = side.node, bool(side.inbox)
+        if not had_mail and side.is_quiet and not side.session.has_news():
+            return
+        is_free = side.free_at_ms <= self.now_ms
         try:
             answers = contact.handle(side, self.now_ms)
         except Crash:
@@ -380,6 +393,10 @@ class World:
             self.ledger.sends_ack(node, side.session.log_received(ack.log), ack)
         for message in answers:
             self._send(contact, side, message)
+        side.is_quiet = is_free and not answers
+        if (answers or had_mail) and side.idle_ticks:
+            side.idle_ticks = 0
+            self._tick_after(contact, side, self.plan.tick_ms)
         if answers and side.free_at_ms > self.now_ms:
             self.after(side.free_at_ms - self.now_ms, lambda: self._due(contact, side, 0))
         if had_mail:
