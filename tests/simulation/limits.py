@@ -4,7 +4,9 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest import mock
 
+from node import choice, slots
 from schemas import wire
 from sync import document, inbound, log, receiver, replica, sender, session, store
 from tests.simulation.harms import short_days
@@ -19,12 +21,8 @@ def as_they_are() -> Iterator[None]:
 @contextmanager
 def files_at_once() -> Iterator[None]:
     """Wait for no disk: what a story writes to files survives all that happens in it."""
-    before = os.fsync
-    os.fsync = lambda _: None
-    try:
+    with mock.patch.object(os, "fsync"):
         yield
-    finally:
-        os.fsync = before
 
 
 @contextmanager
@@ -43,6 +41,9 @@ def small_limits(rng: random.Random) -> Iterator[None]:
         (receiver, "EARLY_FRAMES_MAX", head_step),
         (session, "WINDOW_BYTES_MIN", rng.choice((1_500, 8_000, 256 << 10))),
         (document, "_OPEN_DOCUMENTS_MAX", rng.choice((2, 2_000))),
+        (choice, "_CALM_S", rng.choice((60.0, 600.0))),
+        (choice, "_CALM_PACKETS", 10),
+        (slots, "STARTING_MAX", rng.choice((1, 64))),
     )
     before = [(module, name, getattr(module, name)) for module, name, _ in chosen]
     try:

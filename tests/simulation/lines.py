@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from tests.simulation.ledger import BrokenPromise
-from tests.simulation.network import Quality
 from tests.simulation.nodes import SimulatedNode
 from tests.simulation.plans import HOUR_MS, MINUTE_MS, SECOND_MS
+from tests.simulation.promises import BrokenPromise
+from tests.simulation.quality import Quality
 from tests.simulation.world import World
 
 LOSS: Final = 0.3

@@ -23,10 +23,11 @@ from sync.incoming import Incoming
 from sync.log import Log
 from sync.receiver import Receiver
 from tests.simulation.checks import check_all
-from tests.simulation.ledger import BrokenPromise, Ledger
+from tests.simulation.ledger import Ledger
 from tests.simulation.lines import STREAM, backlog_bytes, catch_up
-from tests.simulation.network import PERFECT
 from tests.simulation.plans import MINUTE_MS, SECOND_MS, Plan
+from tests.simulation.promises import BrokenPromise
+from tests.simulation.quality import PERFECT
 from tests.simulation.staff import Pen
 from tests.simulation.world import World
 

@@ -18,8 +18,8 @@ from sync.receiver import Receiver
 from sync.replica import Replica
 from sync.store import Store
 from tests.simulation.identities import PLACES
-from tests.simulation.ledger import BrokenPromise
 from tests.simulation.plans import draw_plan
+from tests.simulation.promises import BrokenPromise
 from tests.simulation.world import World
 
 
