@@ -115,6 +115,12 @@ class Contact:
         """Why the datagram link is over; empty while it is not, or there is none."""
         return self._packets.failure if self._packets is not None else ""
 
+    def is_busy(self, now_ms: int) -> bool:
+        """Tell whether something is on its way that no end knows to have come."""
+        if self._packets is not None:
+            return self._packets.is_busy
+        return any(side.free_at_ms > now_ms or side.last_arrival_ms > now_ms for side in self.sides)
+
     def losses(self) -> Losses:
         """Return what the child knows of what was lost of its packets."""
         if self._packets is not None:

@@ -102,6 +102,11 @@ class PacketLink:
         """Tell whether an end should put no more for now."""
         return self._ends[number].datagrams.is_full
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is on its way that the other end has not taken."""
+        return any(end.expected for end in self._ends)
+
     def losses(self, number: int) -> tuple[int, int]:
         """Return how many packets left an end, and how many of them it knows to be lost."""
         outflow = self._ends[number].datagrams.outflow

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from node.choice import Way
 from schemas import events as ev
 from schemas.codes import DocumentKind
 from schemas.ids import mint_document_id
@@ -24,7 +25,7 @@ from sync.log import Log
 from sync.receiver import Receiver
 from tests.simulation.checks import check_all
 from tests.simulation.ledger import Ledger
-from tests.simulation.lines import STREAM, backlog_bytes, catch_up
+from tests.simulation.lines import PACKETS, STREAM, backlog_bytes, catch_up
 from tests.simulation.plans import MINUTE_MS, SECOND_MS, Plan
 from tests.simulation.promises import BrokenPromise
 from tests.simulation.quality import PERFECT
@@ -40,6 +41,7 @@ _LETTERS: Final = 4_000
 _SCAN_BYTES: Final = 400_000
 _DUE_ON: Final = date(2026, 10, 30)
 _HOURS_MAX: Final = 24
+_CUT_EVERY_MS: Final = 12 * SECOND_MS
 _WRITTEN_SMALL: Final = "aăâbcdđeêghiklmnoôơpqrstuưvxyàáảãạằắẳẵặầấẩẫậèéẻẽẹềếểễệìíỉĩị,. "
 
 
@@ -99,14 +101,20 @@ def country_with_a_backlog(folder: Path) -> World:
     return world
 
 
+@pytest.mark.parametrize("cut_every_ms", [0, _CUT_EVERY_MS], ids=["whole", "cut"])
+@pytest.mark.parametrize("way", ["websocket", "datagrams"])
 def test_a_minute_an_hour_of_a_line_that_loses_a_third_carries_everything_in_the_end(
-    tmp_path: Path,
+    way: Way, cut_every_ms: int, tmp_path: Path
 ) -> None:
     world = country_with_a_backlog(tmp_path)
     commune, province = world.nodes[_COMMUNE], world.nodes[_PROVINCE]
-    left = catch_up(world, commune, province, STREAM, _HOURS_MAX)
+    quality = STREAM if way == "websocket" else PACKETS
+    left = catch_up(
+        world, commune, province, quality, _HOURS_MAX, way=way, cut_every_ms=cut_every_ms
+    )
     # More than one minute carries, or resuming was not seen.
     assert len(left) > 3, left
+    assert world.counts["ill-timed"] > 2 * len(left) or not cut_every_ms
     assert backlog_bytes(commune, province) == 0
     world.heal()
     check_all(world.nodes, world.ledger, world.rng)
