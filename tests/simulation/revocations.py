@@ -123,6 +123,7 @@ def judge(nodes: Nodes, ledger: Ledger) -> Verdict:
                     counted[change.hash] = change
                 else:
                     late.add(change.hash)
+    counted |= _given_back(ledger)
     standing: set[bytes] = set()
     while more := {
         change.hash
@@ -136,6 +137,20 @@ def judge(nodes: Nodes, ledger: Ledger) -> Verdict:
         blocked=frozenset(counted.keys() - standing),
         late=frozenset(late),
     )
+
+
+def _given_back(ledger: Ledger) -> dict[bytes, Change]:
+    """Return what nodes above wrote and lost with their disks: their children give it back."""
+    written = {deed.change: deed.code for deed in ledger.deeds}
+    found: dict[bytes, Change] = {}
+    for truth in ledger.logs.values():
+        if truth.purpose == UP or not truth.is_rolled:
+            continue
+        for leaf in map(decode_leaf, truth.leaves):
+            change = parse_change(leaf.body) if leaf.type == LeafType.CHANGE else None
+            if change is not None and written.get(change.hash) == truth.owner:
+                found[change.hash] = change
+    return found
 
 
 def check_revoked(
