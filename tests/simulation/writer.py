@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from node.turns import Turns
@@ -10,14 +9,6 @@ from tests.simulation.promises import BrokenPromise
 
 # Links wait for one piece of each other, and for as much again if their own last one was long.
 _PIECES_MAX: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Work of a link, which returns how many milliseconds it takes, and since when it waits."""
-
-    work: Callable[[], int]
-    since_ms: int
 
 
 class SimulatedWriter:
@@ -29,23 +20,27 @@ class SimulatedWriter:
         """Schedule by after(delay_ms, action), by the time of the world."""
         self._after = after
         self._now_ms = now_ms
-        self._turns: Turns[bytes, _Piece] = Turns()
+        self._turns: Turns[bytes, Callable[[], int]] = Turns()
         self._is_busy = False
+        # Since when those who wait do.
+        self._since_ms: dict[bytes, int] = {}
         # The longest piece of each owner.
         self._longest_ms: defaultdict[bytes, int] = defaultdict(int)
 
     def run_for(self, owner: bytes, work: Callable[[], int]) -> None:
-        """Run a piece of work when it is its owner's turn."""
-        self._turns.add(owner, _Piece(work, self._now_ms()))
+        """Run work of a link, which returns how many milliseconds it takes, when it is its turn."""
+        self._turns.add(owner, work)
+        self._since_ms.setdefault(owner, self._now_ms())
         if not self._is_busy:
             self._go_on()
 
     def _go_on(self) -> None:
         self._is_busy = False
         while self._turns and not self._is_busy:
-            owner, piece = self._turns.next()
-            self._check_wait(self._now_ms() - piece.since_ms)
-            spent_ms = piece.work()
+            self._check_wait(self._now_ms() - min(self._since_ms.values(), default=self._now_ms()))
+            owner, work = self._turns.next()
+            self._since_ms.pop(owner, None)
+            spent_ms = work()
             self._turns.spend(owner, spent_ms)
             self._longest_ms[owner] = max(self._longest_ms[owner], spent_ms)
             if spent_ms:
