@@ -15,6 +15,7 @@ from schemas.errors import MessageError
 from schemas.limits import WINDOW_BYTES_MAX
 from schemas.wire import Ack, Message, decode_messages, encode_message
 from sync.errors import LinkError, StoreError
+from sync.packets import Stream
 from sync.session import Kinship, Session
 from tests.simulation.damage import damaged
 from tests.simulation.nodes import SimulatedNode
@@ -85,11 +86,11 @@ class Contact:
         if self._packets is not None:
             self._packets.drive(self.sides.index(side), now_ms)
 
-    def put(self, sender: Side, data: bytes) -> bool:
+    def put(self, sender: Side, data: bytes, stream: Stream) -> bool:
         """Give a message to the datagram link, if there is one."""
         if self._packets is None:
             return False
-        self._packets.put(self.sides.index(sender), data)
+        self._packets.put(self.sides.index(sender), data, stream)
         return True
 
     def close(self) -> None:
@@ -179,7 +180,9 @@ class Wire:
         """Let one of the next messages, of whatever contact, arrive otherwise than it was sent."""
         self._to_damage += 1
 
-    def send(self, contact: Contact, sender: Side, message: Message, now_ms: int) -> bytes:
+    def send(
+        self, contact: Contact, sender: Side, message: Message, stream: Stream, now_ms: int
+    ) -> bytes:
         """Put a message on its way and return its bytes as they will arrive."""
         quality, rng = contact.quality, self._rng
         data = encode_message(message)
@@ -191,7 +194,7 @@ class Wire:
             self.counts["damaged"] += 1
             # No way carries what is empty.
             data = damaged(rng, data) or b"\0"
-        if contact.put(sender, data):
+        if contact.put(sender, data, stream):
             return data
         if quality.loss and not quality.is_stream and rng.random() < quality.loss:
             self.counts["lost"] += 1

@@ -13,6 +13,7 @@ from typing import Final
 
 from sync.datagrams import Datagrams
 from sync.errors import LinkError
+from sync.packets import Stream
 from tests.simulation.promises import BrokenPromise
 from tests.simulation.quality import Quality
 
@@ -55,8 +56,12 @@ class _End:
         self.records = 0
         self.wakes_at_ms = -1
         self.line_free_at_ms = 0
-        # What the other end put, in order, and has not arrived.
-        self.expected: deque[bytes] = deque()
+        # What the other end put, in the order of each stream, and has not arrived.
+        self.expected = tuple(deque[bytes]() for _ in Stream)
+
+    @property
+    def is_full(self) -> bool:
+        return any(self.datagrams.is_full(stream) for stream in Stream)
 
 
 class PacketLink:
@@ -100,22 +105,22 @@ class PacketLink:
 
     def is_full(self, number: int) -> bool:
         """Tell whether an end should put no more for now."""
-        return self._ends[number].datagrams.is_full
+        return self._ends[number].is_full
 
     @property
     def is_busy(self) -> bool:
         """Whether something is on its way that the other end has not taken."""
-        return any(end.expected for end in self._ends)
+        return any(any(end.expected) for end in self._ends)
 
     def losses(self, number: int) -> tuple[int, int]:
         """Return how many packets left an end, and how many of them it knows to be lost."""
         outflow = self._ends[number].datagrams.outflow
         return outflow.packets, outflow.lost
 
-    def put(self, number: int, message: bytes) -> None:
+    def put(self, number: int, message: bytes, stream: Stream) -> None:
         """Put a message on its way; it leaves with the next drive."""
-        self._ends[number].datagrams.outflow.put(message)
-        self._ends[1 - number].expected.append(message)
+        self._ends[number].datagrams.outflow.put(message, stream)
+        self._ends[1 - number].expected[stream].append(message)
 
     def drive(self, number: int, now_ms: int) -> None:
         """Let leave what may, and come back when more may."""
@@ -123,13 +128,13 @@ class PacketLink:
         if not self.is_open:
             return
         now_s = now_ms / 1_000
-        was_full = end.datagrams.is_full
+        was_full = end.is_full
         for packet in end.datagrams.packets(now_s):
             self._leave(number, packet)
         if end.datagrams.is_dead(now_s):
             self._fail(number, "silent")
             return
-        if was_full and not end.datagrams.is_full:
+        if was_full and not end.is_full:
             self._changed(number, ())
         # A millisecond is the shortest time here.
         delay_ms = max(1, math.ceil(end.datagrams.next_s(now_s) * 1_000) - now_ms)
@@ -195,8 +200,10 @@ class PacketLink:
         except LinkError as error:
             raise BrokenPromise("packet_refused", f"{error} among honest nodes") from error
         for message in messages:
-            if not end.expected or message != end.expected.popleft():
-                raise BrokenPromise("message_order", "a message came that was not the next one")
+            next_of = [waiting for waiting in end.expected if waiting and waiting[0] == message]
+            if not next_of:
+                raise BrokenPromise("message_order", "a message came that was no stream's next")
+            next_of[0].popleft()
         if messages:
             self._changed(number, messages)
         self.drive(number, now_ms)

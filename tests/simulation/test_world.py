@@ -118,7 +118,8 @@ def mixes_up_messages(patch: pytest.MonkeyPatch) -> None:
     take = Inflow.take
 
     def mix(self: Inflow) -> bytes | None:
-        self._ready.reverse()
+        for arriving in self._streams:
+            arriving._ready.reverse()
         return take(self)
 
     patch.setattr(Inflow, "take", mix)

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from node.choice import Way
+from node.exchange import streams_of
 from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.wire import Message, Problem
 from schemas.wire_audit import Reconcile
 from sync import session
 from sync.errors import StoreError, SyncError
+from sync.packets import Stream
 from tests.simulation.checks import check_all
 from tests.simulation.dialling import dial, keep_dialling, look_for_other_way
 from tests.simulation.harms import AUDIT_MS, harm_leaf, roll_back, scrub_a_little
@@ -423,8 +425,7 @@ class World:
         is_over = any(isinstance(answer, Problem) and not answer.log for answer in answers)
         for ack in () if is_over else acknowledgements(answers):
             self.ledger.sends_ack(node, side.session.log_received(ack.log), ack)
-        for message in answers:
-            self._send(contact, side, message)
+        self._send_all(contact, side, answers)
         if answers:
             contact.drive(side, self.now_ms)
         side.is_quiet = is_free and not answers
@@ -437,12 +438,17 @@ class World:
         if had_mail:
             self._wake_sessions(node, but=contact)
 
-    def _send(self, contact: Contact, side: Side, message: Message) -> None:
+    def _send_all(self, contact: Contact, side: Side, messages: list[Message]) -> None:
+        for stream, parted in streams_of(messages).items():
+            for message in parted:
+                self._send(contact, side, message, stream)
+
+    def _send(self, contact: Contact, side: Side, message: Message, stream: Stream) -> None:
         if not isinstance(message, Reconcile):
             # Every day two nodes compare, though all is quiet.
             self._spoke_at_ms = self.now_ms
         damages = self.wire.counts["damaged"]
-        data = self.wire.send(contact, side, message, self.now_ms)
+        data = self.wire.send(contact, side, message, stream, self.now_ms)
         how = ", damaged" if self.wire.counts["damaged"] > damages else ""
         self.note(f"{side.node.code} says {type(message).__name__} {data[:8].hex()}{how}")
 
