@@ -118,8 +118,7 @@ def pack(
         size_max: bytes of the frame.
     """
     past = _near(past)
-    if past:
-        size_max -= _HEAD_BYTES_MAX
+    size_max -= _HEAD_BYTES_MAX if past else 1
     growing = Growing(history, first_seq)
     stripped: list[Stripped] = []
     wholes: list[Whole] = []

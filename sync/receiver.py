@@ -385,6 +385,8 @@ class Receiver:
         self._store.raise_alarm(
             now_ms=now_ms, code=error.code, log_id=log.log_id, detail=str(error), evidence=evidence
         )
+        # On this link, too, its owner is given back what we hold of it.
+        self._store.news[log.owner] += 1
         if log.source is None:
             # A backup was put in place that had been written in since it was taken.
             open_epoch(
