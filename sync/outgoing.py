@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from schemas.wire import Frame
 from sync.history import LogHistory
 from sync.pace import Departure
 
@@ -20,6 +21,20 @@ class Flight:
     left: Departure
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Leaves of a log from start on, count of them up to end looked at, in frames."""
+
+    start: int
+    end: int
+    count: int
+    frames: list[Frame]
+
+    def is_for(self, start: int, end: int, coding: int) -> bool:
+        """Tell whether the same leaves would be packed in the same way now."""
+        return (self.start, self.end, self.frames[0].coding) == (start, end, coding)
+
+
 @dataclass(slots=True)
 class Outgoing:
     """What this session knows about one log it sends.
@@ -32,6 +47,7 @@ class Outgoing:
         is_doubtful: the peer said of it what cannot be; nothing more of it goes out.
         evidence: what it said, with its signature; empty if it signed nothing.
         likely: leaves that the last frame held.
+        ready: what found no room on the line when it was packed.
     """
 
     log_id: bytes
@@ -45,4 +61,5 @@ class Outgoing:
     evidence: str = ""
     head_sent_at_ms: int = 0
     likely: int = LEAVES_FIRST // 2
+    ready: Packed | None = None
     flights: list[Flight] = field(default_factory=list)

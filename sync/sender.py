@@ -27,7 +27,7 @@ from sync.history import LogHistory
 from sync.inbound import DOUBTS_MAX
 from sync.kinship import Kinship, is_theirs, logs_for
 from sync.log import Log
-from sync.outgoing import LEAVES_FIRST, Flight, Outgoing
+from sync.outgoing import LEAVES_FIRST, Flight, Outgoing, Packed
 from sync.pace import Pace
 from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
@@ -208,24 +208,26 @@ class Sender:
         used = 0
         while outgoing.sent < log.size and used < room_bytes and in_flight < window:
             head = self._store.next_head(log, outgoing.sent)
-            frames, count = self._frames(outgoing, log, outgoing.sent, head[0])
-            size_bytes = sum(len(frame.data) for frame in frames)
+            packed = outgoing.ready
+            if packed is None or not packed.is_for(outgoing.sent, head[0], self.coding.number):
+                packed = self._frames(outgoing, log, outgoing.sent, head[0])
+            size_bytes = sum(len(frame.data) for frame in packed.frames)
             if in_flight and in_flight + size_bytes > window:
+                outgoing.ready = packed
                 break
+            outgoing.ready = None
             left = self.pace.depart(now_ms, in_flight + size_bytes)
-            outgoing.flights.append(Flight(outgoing.sent, count, size_bytes, left))
-            outgoing.sent += count
+            outgoing.flights.append(Flight(outgoing.sent, packed.count, size_bytes, left))
+            outgoing.sent += packed.count
             in_flight += size_bytes
             used += size_bytes
-            messages += frames
+            messages += packed.frames
             if outgoing.sent == head[0]:
                 messages.append(self._head(outgoing, head, now_ms))
         return used
 
-    def _frames(
-        self, outgoing: Outgoing, log: Log, start: int, end: int
-    ) -> tuple[list[Frame], int]:
-        """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
+    def _frames(self, outgoing: Outgoing, log: Log, start: int, end: int) -> Packed:
+        """Return leaves from start as one frame, or one leaf as parts of one."""
         wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
         past = outgoing.history.past.before(start) if end - start >= _LEAVES_MANY else ()
         leaves = self._store.leaves(log, start, wanted)
@@ -248,7 +250,7 @@ class Sender:
             )
             for at in range(0, len(data), FRAME_BYTES_MAX)
         ]
-        return parts, count
+        return Packed(start, end, count, parts)
 
     def _pack(
         self, outgoing: Outgoing, start: int, leaves: list[bytes], past: Sequence[bytes]
@@ -270,9 +272,9 @@ class Sender:
                 flight.left = self.pace.depart(now_ms)
                 start, end = flight.first, flight.first + flight.count
                 while start < end:
-                    frames, count = self._frames(outgoing, log, start, end)
-                    messages += frames
-                    start += count
+                    packed = self._frames(outgoing, log, start, end)
+                    messages += packed.frames
+                    start += packed.count
         # The peer answers a head with its cosignatures: asking again costs little while one lacks.
         if outgoing.sent == log.size:
             unanswered = outgoing.acked < log.size or self._lacks_cosignature(outgoing, log)
