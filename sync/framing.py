@@ -25,7 +25,7 @@ from sync.cursor import Cursor, read_uleb, unzigzag, zigzag
 from sync.errors import FrameError
 from sync.history import read_writer
 from sync.outline import read_outlines
-from sync.past import PAST_BYTES_MAX, PAST_LEAVES_MAX
+from sync.past import PAST_BYTES_MAX, PAST_LEAVES_MAX, Past
 from sync.stripping import Stripped, Tag, Whole, is_timed, rebuild, strip
 from sync.tokens import History
 
@@ -221,6 +221,21 @@ def read_frame(data: bytes, dictionary: bytes = b"", past: Sequence[bytes] = ())
     if needed and len(entries) != count:
         raise FrameError("frame_malformed", "a frame that does not hold what it says")
     return entries
+
+
+def read_after(past: Past, first_seq: int, data: bytes, dictionary: bytes) -> list[Stripped]:
+    """Return the leaves in a frame as they were sent, in a log with such a past.
+
+    Raises:
+        FrameError: it is no frame, or its past has not come (`frame_early`).
+    """
+    needed, _ = past_needed(data)
+    if needed > first_seq:
+        raise FrameError("frame_malformed", "a frame with more past than there is")
+    traces = past.before(first_seq, needed) if needed else []
+    if len(traces) < needed:
+        raise FrameError("frame_early", "the leaves before the frame have not arrived")
+    return read_frame(data, dictionary, traces)
 
 
 def unpack(

@@ -17,11 +17,12 @@ from crypto.identity import actor_id
 from schemas.errors import RecordError
 from schemas.hlc import HLC_MAX
 from schemas.record import Leaf, LeafType, Writer, decode_leaf
-from sync.change import MAGIC, uleb
+from sync.change import MAGIC, Change, uleb
 from sync.cursor import read_uleb
 from sync.errors import FrameError
 from sync.outline import NOTHING, Known, Outline, write_outline
-from sync.outlining import contents_of, known_of, outline_of
+from sync.outlined import Chunk, change_of
+from sync.outlining import columns_of, known_of, outline_of, write_contents
 from sync.tokens import History, Tokens, squeeze_alone
 
 _CHANGE_CHUNK: Final = 1
@@ -73,11 +74,13 @@ class Whole(NamedTuple):
     Attributes:
         leaf: what is in it; None if it is none.
         outline: of its change, as far as that was looked at.
+        change: what it holds, if that was seen on the way.
     """
 
     data: bytes
     leaf: Leaf | None
     outline: Outline | None = None
+    change: Change | None = None
 
     def trace(self) -> bytes:
         """Return what later frames may look back at, which the leaf alone tells."""
@@ -103,7 +106,7 @@ def strip(data: bytes, seq: int, history: History) -> tuple[Stripped, Whole]:
     leaf = whole.leaf
     parts = None if leaf is None or not leaf.document else _open(leaf)
     writer = None if leaf is None else history.writer(leaf.writer)
-    if leaf is None or parts is None or writer is None or _chunk(*parts) != leaf.body:
+    if leaf is None or parts is None or writer is None or _chunk(*parts)[0] != leaf.body:
         return Stripped(tag=Tag.RAW, body=data), whole
     deps, actor, rest = parts
     earlier = history.previous(leaf.document, seq)
@@ -173,10 +176,14 @@ def rebuild(stripped: Stripped, seq: int, history: History) -> Whole:
             raise FrameError("frame_malformed", "an outline on what has none")
         outline = outline.filled(stripped.texts, tokens.expand).resolved(known)
         outline.check()
-        rest = contents_of(outline)
-    body = _chunk(deps, actor, rest)
+        columns = columns_of(outline)
+        rest = write_contents(outline, columns)
+    body, digest = _chunk(deps, actor, rest)
     leaf = Leaf(type=leaf.type, writer=leaf.writer, document=document, hlc=leaf.hlc, body=body)
-    return read_whole(leaf.encode()) if outline is None else Whole(leaf.encode(), leaf, outline)
+    if outline is None:
+        return read_whole(leaf.encode())
+    change = change_of(outline, columns, Chunk(body, digest, tuple(deps), actor))
+    return Whole(leaf.encode(), leaf, outline, change)
 
 
 def _known(before: Leaf | None) -> Known | None:
@@ -192,10 +199,12 @@ def is_timed(document: bytes) -> bool:
     return document[6] >> 4 == 7 and document[8] >> 6 == 2
 
 
-def _chunk(deps: Sequence[bytes], actor: bytes, rest: bytes) -> bytes:
+def _chunk(deps: Sequence[bytes], actor: bytes, rest: bytes) -> tuple[bytes, bytes]:
+    """Return a change and its hash."""
     body = b"".join([uleb(len(deps)), *deps, uleb(len(actor)), actor, rest])
     framed = bytes([_CHANGE_CHUNK]) + uleb(len(body)) + body
-    return MAGIC + hashlib.sha256(framed).digest()[:4] + framed
+    digest = hashlib.sha256(framed).digest()
+    return MAGIC + digest[:4] + framed, digest
 
 
 def _open(leaf: Leaf) -> tuple[tuple[bytes, ...], bytes, bytes] | None:
