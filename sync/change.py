@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -119,8 +118,7 @@ class Letters(NamedTuple):
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(NamedTuple):
     """What a change says about itself, and its operations on maps.
 
     Attributes:
@@ -131,6 +129,9 @@ class Change:
         letters: operations on letters or items.
         columns: all operations as they are encoded.
         is_regular: laid out as Automerge's own encoder does, with nothing that is not read here.
+        typed: content of each text whose letters are typed one after the other, into nothing, by
+            operations behind the one that makes it, where that is certain of all letters; None: the
+            columns tell.
     """
 
     raw: bytes
@@ -145,6 +146,7 @@ class Change:
     letters: tuple[Letters, ...]
     columns: Mapping[int, bytes]
     is_regular: bool
+    typed: Mapping[OpId, str] | None = None
 
     @property
     def sequence_objects(self) -> frozenset[OpId]:

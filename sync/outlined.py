@@ -80,6 +80,7 @@ def change_of(outline: Outline, columns: Mapping[int, bytes], chunk: Chunk) -> C
         columns=columns,
         is_regular=is_rising(deps)
         and (not others or (is_rising(others) and all(others) and actor not in others)),
+        typed=reading.typed,
     )
 
 
@@ -102,13 +103,14 @@ class _Span:
 class _Reading:
     """The operations of a change, step by step."""
 
-    __slots__ = ("_actors", "_is_open", "_start_op", "map_ops", "next_op", "spans")
+    __slots__ = ("_actors", "_is_open", "_start_op", "map_ops", "next_op", "spans", "typed")
 
     def __init__(self, actors: Sequence[bytes], start_op: int) -> None:
         self._actors = actors
         self._start_op = self.next_op = start_op
         self.map_ops: list[MapOp] = []
         self.spans: list[_Span] = []
+        self.typed: dict[OpId, str] | None = {}
         # Whether the last step was letters.
         self._is_open = False
 
@@ -148,12 +150,14 @@ class _Reading:
         Raises:
             IndexError: as above.
         """
+        owner, counter = step.target
+        target = (counter, self._actors[owner])
+        self._type(target, step)
         if not self._is_open:
             self.spans.append(_Span(self.next_op - self._start_op))
             self._is_open = True
         span = self.spans[-1]
-        owner, counter = step.target
-        span.objects.add((counter, self._actors[owner]))
+        span.objects.add(target)
         if isinstance(step, Typed):
             metas = metas_of(step.letters)
             span.metas += metas
@@ -163,6 +167,15 @@ class _Reading:
             self._earlier(step.first, self.next_op)
             span.metas += bytes(step.size)
             self.next_op += step.size
+
+    def _type(self, target: OpId, step: Typed | Removed) -> None:
+        if self.typed is None:
+            return
+        is_first = not self._is_open and target not in self.typed and target[0] < self.next_op
+        if is_first and isinstance(step, Typed) and step.after is None:
+            self.typed[target] = step.letters.decode()
+        else:
+            self.typed = None
 
 
 def _scalar(meta: int, value: bytes) -> Scalar:

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from schemas.hlc import HLC_MAX
 from schemas.ids import document_text, event_id
 from schemas.record import Leaf, Writer
+from sync.change import Change
 from sync.errors import FrameError
 
 _ESCAPE: Final = 0xFF
@@ -57,6 +58,9 @@ class History(Protocol):
 
     def writer(self, number: int, /) -> Writer | None:
         """Return a writer that an earlier leaf declared."""
+
+    def change(self, seq: int, /) -> Change | None:
+        """Return the change in an earlier leaf; None: nobody has looked at it yet."""
 
     def previous(self, document: bytes, seq: int, /) -> int | None:
         """Return the last leaf below seq that is a change of the document; senders ask."""

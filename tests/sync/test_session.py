@@ -404,23 +404,6 @@ def test_a_long_log_goes_in_frames_within_the_window(commune: Node, province: No
     assert [province.values(case) for case in cases] == [commune.values(case) for case in cases]
 
 
-def test_what_finds_no_room_on_the_line_is_read_and_packed_once(
-    commune: Node, province: Node
-) -> None:
-    with commune.transaction():
-        for number in range(200):
-            write_case(commune, number)
-    said: list[str] = []
-    link = Link(commune, province)
-    commune.replica.store.db.set_trace_callback(said.append)
-    link.run()
-    commune.replica.store.db.set_trace_callback(None)
-    frames = [m for sender, m in link.sent if isinstance(m, Frame) and not sender]
-    read = [text for text in said if text.startswith("SELECT data FROM leaf WHERE log")]
-    # Some twice at the beginning, until the peer has said what it understands.
-    assert len(frames) <= len(read) < len(frames) + 5
-
-
 def write_case(node: Node, number: int) -> DocumentId:
     document = DocumentId(number.to_bytes(16, "big"))
     fields = {"title": f"{number} " + noise(300, number)}
