@@ -97,6 +97,7 @@ class Exchange:
         self._outbox: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._filled = asyncio.Event()
+        self._has_looked = asyncio.Event()
         self._is_deaf = False
         # Nothing is left to say until there is news, or time has passed.
         self._is_quiet = False
@@ -153,7 +154,10 @@ class Exchange:
     async def _listen(self) -> None:
         while True:
             await self._sessions.wait_for_news(self._session)
+            self._has_looked.clear()
             self._wake.set()
+            # Many links may be served before this one, and the news stays news until then.
+            await self._has_looked.wait()
             await asyncio.sleep(_GATHER_S)
 
     async def _greet(self) -> None:
@@ -208,6 +212,8 @@ class Exchange:
     async def _step(self, batch: Sequence[Message], room_bytes: int) -> list[Message]:
         """Handle messages and queue what may leave; return that."""
         answers = await self._sessions.step(self._session, batch, room_bytes=room_bytes)
+        if room_bytes:
+            self._has_looked.set()
         self._outbox.extend(_together(answers))
         if answers:
             self._filled.set()
