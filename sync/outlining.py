@@ -31,6 +31,8 @@ from sync.outline import TEXT, Known, Outline, Put, Ref, Removed, Step, Typed, m
 from sync.runs import Run, Steps
 
 _NONE: Final = (None, None)
+# A number below is one byte long.
+_ONE_BYTE: Final = 0x80
 # How a column with one entry begins, and the column of one that is false.
 _ONE: Final = runs.sleb(-1)
 _ONE_FALSE: Final = uleb(1)
@@ -233,8 +235,11 @@ def write_contents(outline: Outline, columns: Mapping[int, bytes]) -> bytes:
             raise FrameError("frame_malformed", "an actor that is none")
         parts += (uleb(len(actor)), actor)
     parts.append(uleb(len(columns)))
-    for number, data in columns.items():
-        parts += (uleb(number), uleb(len(data)))
+    sizes = [*map(len, columns.values())]
+    if max(sizes, default=0) < _ONE_BYTE:
+        parts.append(bytes(itertools.chain.from_iterable(zip(columns, sizes, strict=True))))
+    else:
+        parts += [uleb(number) + uleb(size) for number, size in zip(columns, sizes, strict=True)]
     parts += columns.values()
     return b"".join(parts)
 
