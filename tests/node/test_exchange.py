@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import cast
 
 from node.exchange import Exchange, Sessions
@@ -51,14 +50,13 @@ def test_a_link_that_waits_for_its_turn_does_not_ask_for_news_again_and_again() 
     async def story() -> None:
         queue = _Queue()
         link = Exchange(queue, cast("Session", queue), cast("Sessions", queue))
-        running = asyncio.create_task(link.run())
-        await queue.waits.wait()
-        asked = queue.asked
-        # Time enough to gather news several times.
-        await asyncio.sleep(0.5)
-        assert queue.asked <= asked + 1
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(link.run(), name="link")
+            await queue.waits.wait()
+            asked = queue.asked
+            # Time enough to gather news several times.
+            await asyncio.sleep(0.5)
+            assert queue.asked <= asked + 1
+            running.cancel()
 
     asyncio.run(story())
