@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import cast
 
 from node.exchange import Exchange, Sessions
-from schemas.wire import Message
+from schemas.wire import Message, Priority
+from sync.packets import Stream
 from sync.session import Session
 
 
@@ -24,7 +25,7 @@ class _Queue:
         await asyncio.Event().wait()
         return b""
 
-    async def send_bytes(self, _: bytes, /) -> None:
+    async def send_bytes(self, _: bytes, /, stream: Stream = Stream.URGENT) -> None:
         """Take what is sent."""
 
     def has_news(self) -> bool:
@@ -34,7 +35,7 @@ class _Queue:
         self.asked += 1
 
     async def step(
-        self, _: Session, messages: Sequence[Message], *, room_bytes: int
+        self, _: Session, messages: Sequence[Message], *, room_bytes: int, down_to: Priority
     ) -> list[Message]:
         assert room_bytes
         assert not messages
