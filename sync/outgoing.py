@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from schemas.wire import Priority
+from schemas.wire import Frame, Priority
 from sync.history import LogHistory
 from sync.pace import Departure
 
@@ -33,6 +33,22 @@ class Flight:
     priority: Priority
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Leaves of a log from start on, count of them up to end looked at, in frames."""
+
+    start: int
+    end: int
+    count: int
+    frames: list[Frame]
+
+    def is_for(self, start: int, end: int, coding: int, priority: Priority) -> bool:
+        """Tell whether the same leaves would be packed in the same way now."""
+        first = self.frames[0]
+        known = (self.start, self.end, first.coding, first.priority)
+        return known == (start, end, coding, priority)
+
+
 @dataclass(slots=True)
 class Outgoing:
     """What this session knows about one log it sends.
@@ -46,6 +62,7 @@ class Outgoing:
         is_doubtful: the peer said of it what cannot be; nothing more of it goes out.
         evidence: what it said, with its signature; empty if it signed nothing.
         likely: leaves that the last frame held.
+        ready: what found no room on the line when it was packed.
         is_late: it was offered when the link was up, so that its offer may still be on its way.
         polls: how often it was asked in vain whether the tiers above have countersigned.
     """
@@ -64,6 +81,7 @@ class Outgoing:
     likely: int = LEAVES_FIRST // 2
     is_late: bool = False
     polls: int = 0
+    ready: Packed | None = None
     flights: list[Flight] = field(default_factory=list)
 
     def priority(self, size: int) -> Priority:

@@ -27,7 +27,7 @@ from sync.history import LogHistory
 from sync.inbound import DOUBTS_MAX
 from sync.kinship import Kinship, is_theirs, logs_for
 from sync.log import Log
-from sync.outgoing import LEAVES_FIRST, LEAVES_MANY, RETRY_MS, Flight, Outgoing
+from sync.outgoing import LEAVES_FIRST, LEAVES_MANY, RETRY_MS, Flight, Outgoing, Packed
 from sync.pace import Pace
 from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
@@ -221,18 +221,20 @@ class Sender:
         outgoing.pass_over(log.size)
         while outgoing.sent < log.size and used < room_bytes and in_flight < window:
             head = self._store.next_head(log, outgoing.sent)
-            end = outgoing.lacks_until(head[0])
-            frames, count = self._frames(outgoing, log, outgoing.sent, end, priority)
-            size_bytes = sum(len(encode_message(frame)) for frame in frames)
+            end, packed, coding = outgoing.lacks_until(head[0]), outgoing.ready, self.coding.number
+            if packed is None or not packed.is_for(outgoing.sent, end, coding, priority):
+                packed = self._frames(outgoing, log, outgoing.sent, end, priority)
+            size_bytes = sum(len(encode_message(frame)) for frame in packed.frames)
             if in_flight and in_flight + size_bytes > window:
+                outgoing.ready = packed
                 break
+            outgoing.ready = None
             left = self.pace.depart(now_ms, in_flight + size_bytes)
-            flight = Flight(outgoing.sent, count, size_bytes, left, priority)
-            outgoing.flights.append(flight)
-            outgoing.sent += count
+            outgoing.flights += [Flight(packed.start, packed.count, size_bytes, left, priority)]
+            outgoing.sent += packed.count
             in_flight += size_bytes
             used += size_bytes
-            messages += frames
+            messages += packed.frames
             if outgoing.sent == head[0]:
                 messages.append(self._head(outgoing, head, now_ms))
             outgoing.pass_over(log.size)
@@ -250,8 +252,8 @@ class Sender:
 
     def _frames(
         self, outgoing: Outgoing, log: Log, start: int, end: int, priority: Priority
-    ) -> tuple[list[Frame], int]:
-        """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
+    ) -> Packed:
+        """Return leaves from start as one frame, or one leaf as parts of one."""
         wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
         past = outgoing.history.past.before(start) if end - start >= LEAVES_MANY else ()
         leaves = self._store.leaves(log, start, wanted)
@@ -274,7 +276,7 @@ class Sender:
             )
             for at in range(0, len(data), FRAME_BYTES_MAX)
         ]
-        return parts, count
+        return Packed(start, end, count, parts)
 
     def _pack(
         self, outgoing: Outgoing, start: int, leaves: list[bytes], past: Sequence[bytes]
@@ -296,9 +298,9 @@ class Sender:
                 flight.left = self.pace.depart(now_ms)
                 start, end = flight.first, flight.first + flight.count
                 while start < end:
-                    frames, count = self._frames(outgoing, log, start, end, flight.priority)
-                    messages += frames
-                    start += count
+                    packed = self._frames(outgoing, log, start, end, flight.priority)
+                    messages += packed.frames
+                    start += packed.count
         # The peer answers a head with its cosignatures: asking again costs little while one lacks.
         if outgoing.sent == log.size:
             unanswered = outgoing.acked < log.size or self._lacks_cosignature(outgoing, log)

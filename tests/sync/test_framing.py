@@ -325,7 +325,7 @@ def test_a_frame_holds_a_bounded_number_of_leaves() -> None:
 def test_a_growing_history_knows_what_was_added() -> None:
     growing = Growing(Known(STORY[:1]), 1)
     for leaf in STORY[1:6]:
-        growing.add(decode_leaf(leaf))
+        growing.add(read_whole(leaf))
     assert growing.writer(2) is not None
     assert growing.previous(decode_leaf(STORY[3]).document, 6) == 5
     assert growing.leaf(4) == decode_leaf(STORY[4])
