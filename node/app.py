@@ -22,6 +22,7 @@ from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from node.accounts import Accounts
 from node.bulk import file_times, send_now
+from node.cases.workdays import look_up_days_off
 from node.clock import Clock
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
@@ -36,7 +37,7 @@ from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
 from schemas.errors import MessageError
 from schemas.ids import parse_document_id
-from schemas.wire import Frame, Message
+from schemas.wire import Frame, Message, Priority
 from sync.database import open_checkpointer, open_reader, translated
 from sync.errors import LinkError, StoreError
 from sync.record_file import export_record
@@ -253,7 +254,12 @@ class Node:
         await self.write(lambda now_ms: send_now(store, self.config, now_ms, now=now))
 
     async def step(
-        self, session: Session, messages: Sequence[Message], *, room_bytes: int
+        self,
+        session: Session,
+        messages: Sequence[Message],
+        *,
+        room_bytes: int,
+        down_to: Priority = Priority.BULK,
     ) -> list[Message]:
         """Handle messages in one transaction and return what may leave after its commit."""
 
@@ -266,7 +272,7 @@ class Node:
                 for message in messages:
                     answers += session.receive(message, now_ms)
                 if room_bytes:
-                    answers += session.pump(now_ms, room_bytes)
+                    answers += session.pump(now_ms, room_bytes, down_to=down_to)
             return answers
 
         try:
@@ -352,6 +358,8 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         downlink = Downlink(node._station.folder, node, node.clock)
         sync_host, sync_port = await _listen_for_children(node, downlink, stack)
         web_host, web_port = await _listen_for_people(node, stack)
+        # Else who writes the first case would wait for it, and all others too.
+        look_up_days_off(node.clock.today().year)
         keep_what_is_loaded()
         node.is_ready = True
         ready(

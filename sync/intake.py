@@ -24,6 +24,7 @@ from sync.document import Documents
 from sync.errors import ChangeError, LogError
 from sync.log import UP, Log
 from sync.plain import texts_after
+from sync.readings import Reading, Readings
 from sync.registers import (
     Effect,
     Registers,
@@ -72,6 +73,7 @@ class Intake:
         clock: newest clock reading seen or given out.
         changed: documents that changed since the caller last cleared it, with the peers (None: this
             node) whose leaves changed them.
+        readings: of leaves that came and are not in use yet.
         revocations: keys that count no longer.
         redone: those of them that lost leaves, so that rows made from these must go.
     """
@@ -88,6 +90,7 @@ class Intake:
         self._admit = admit
         self._verify_chain = verify_chain
         self.documents = Documents(self.changes_of)
+        self.readings = Readings()
         self.revocations = Revocations(store, verify_chain)
         self.clock = 0
         self.changed: dict[DocumentId, set[bytes | None]] = {}
@@ -109,14 +112,16 @@ class Intake:
         self._shelf.forget()
         self._waiting = None
 
-    def take(self, log: Log, seq: int, data: bytes, now_ms: int) -> None:
-        """Take one leaf that stands in the log."""
+    def take(
+        self, log: Log, seq: int, data: bytes, now_ms: int, reading: Reading | None = None
+    ) -> None:
+        """Take one leaf that stands in the log, which was read before or not."""
         try:
-            leaf = decode_leaf(data)
+            leaf = decode_leaf(data) if reading is None else reading.leaf
             self.clock = observe(self.clock, leaf.hlc, now_ms)
             match leaf.type:
                 case LeafType.CHANGE:
-                    self._take_change(log, seq, leaf)
+                    self._take_change(log, seq, leaf, reading)
                 case LeafType.WRITER:
                     self._take_writer(log, seq, leaf)
                 case LeafType.CERTIFICATES:
@@ -226,30 +231,16 @@ class Intake:
             log.code,
         ):
             raise RecordError("writer_foreign", "a node vouches for its own writers only")
-        if log.source is not None and self._is_ours(writer.node):
+        if log.source is not None and self._store.is_own(writer.node):
             raise RecordError("writer_foreign", "only we vouch for our own writers")
-        if writer.actor:
-            self._claim(writer)
+        if writer.actor and not self._store.claim_actor(writer.actor, writer.node, writer.user):
+            raise RecordError("actor_taken", "the actor belongs to another writer already")
         cursor = self._store.db.execute(
             "INSERT OR IGNORE INTO writer VALUES (?, ?, ?, ?)",
             (log.number, leaf.writer, seq, leaf.body),
         )
         if cursor.rowcount == 0:
             raise RecordError("writer_twice", f"writer {leaf.writer} is declared already")
-
-    def _claim(self, writer: Writer) -> None:
-        """Give a writer the actor that its program chose, unless another has it."""
-        row = self._store.db.execute(
-            "INSERT INTO writer_actor VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET node = node RETURNING node, user",
-            (writer.actor, writer.node, writer.user),
-        ).fetchone()
-        if tuple(row) != (writer.node, writer.user):
-            raise RecordError("actor_taken", "the actor belongs to another writer already")
-
-    def _is_ours(self, node: bytes) -> bool:
-        ours = "SELECT 1 FROM log WHERE owner = ? AND source IS NULL"
-        return self._store.db.execute(ours, (node,)).fetchone() is not None
 
     def _take_certificates(self, leaf: Leaf) -> None:
         chain = decode_certificates(leaf.body)
@@ -270,12 +261,12 @@ class Intake:
 
     # Changes
 
-    def _take_change(self, log: Log, seq: int, leaf: Leaf) -> None:
+    def _take_change(self, log: Log, seq: int, leaf: Leaf, reading: Reading | None) -> None:
         document = DocumentId(leaf.document)
         if not document:
             raise RecordError("leaf_malformed", "a change without a document")
         writer = self.writer(log.number, leaf.writer)
-        change = parse_change(leaf.body)
+        change = parse_change(leaf.body) if reading is None else reading.change
         registers = self.registers(document)
         # First of all, or a copy in another log could pass for the original when it is sent on.
         if change.actor != actor_of(writer, document):
