@@ -176,6 +176,8 @@ def _serve(options: argparse.Namespace) -> int:
 
     def ready(addresses: Addresses) -> None:
         print(f"http://{addresses.web_host}:{addresses.web_port}", flush=True)
+        if addresses.lan_url:
+            print(addresses.lan_url, flush=True)
         if options.ready_file is not None:
             line = f"{addresses.web_host} {addresses.web_port} {addresses.sync_port}\n"
             options.ready_file.write_text(line)

@@ -13,7 +13,6 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from node.accounts import find_sign_in
-from node.permissions import may
 from node.queries.sync_state import (
     changed_ms,
     news_digest,
@@ -210,7 +209,7 @@ def _news(call: Call, document: str, now_ms: int, db: sqlite3.Connection) -> str
         "tier": office.tier.value,
         "link": link,
         "is_demo": office.config.is_demo,
-        "may_send_files": may(call.me.role, "link.files"),
+        "may_send_files": call.me.may("link.files"),
     }
     news = {
         "digest": news_digest(db),

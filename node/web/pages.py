@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 from aiohttp import web
 from pydantic import BaseModel
 
-from node.permissions import may
 from node.queries.cases import CaseFilter
 from node.queries.facts import Office as OfficeName
 from node.queries.offices import office_names, offices_below
@@ -51,9 +50,9 @@ class Page:
 
 
 async def _home(call: Call) -> web.StreamResponse:
-    if not may(call.me.role, "today.read"):
+    if not call.me.may("today.read"):
         raise web.HTTPSeeOther("/technician")
-    drafts = (await read_drafts(call)).drafts if may(call.me.role, "draft.keep") else []
+    drafts = (await read_drafts(call)).drafts if call.me.may("draft.keep") else []
     return await _page(call, "home.html", today_facts=await read_today(call), drafts=drafts)
 
 
@@ -190,7 +189,7 @@ async def _page(call: Call, template: str, **values: Any) -> web.Response:
     shared = {
         "link": link,
         "digest": call.request[_DIGEST],
-        "may_send_files": may(call.me.role, "link.files"),
+        "may_send_files": call.me.may("link.files"),
     }
     return page(call, template, **shared, **values)
 

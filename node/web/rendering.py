@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from node.clock import PLACE
 from node.law import load_law
-from node.permissions import may
 from node.web.calls import Call
 from node.web.languages import Language
 from schemas.law.rules import DeadlineRule
@@ -26,6 +25,7 @@ _MENU: Final = (
     ("/directives", "directive.list"),
     ("/visits", "visit.list"),
     ("/packs", "pack.carry"),
+    ("/devices", "device.list"),
     ("/technician", "technician.read"),
 )
 
@@ -66,18 +66,18 @@ def render(
 
 def page(call: Call, template: str, **values: object) -> web.Response:
     """Return a whole page for somebody who is signed in."""
-    office, role = call.office, call.me.role
+    office, me = call.office, call.me
     shared = {
-        "me": call.me,
+        "me": me,
         "office": office,
         "is_demo": office.config.is_demo,
         "tier": office.tier.value,
-        "menu": [path for path, needed in _MENU if may(role, needed)],
+        "menu": [path for path, needed in _MENU if me.may(needed)],
         "path": call.request.path,
         "here": call.request.rel_url.raw_path_qs,
         "now_ms": office.clock.now_ms(),
         "today": office.clock.today().isoformat(),
-        "may": lambda operation: may(role, operation),
+        "may": me.may,
     }
     text = render(call.request.app, template, call.language, {**shared, **values})
     return web.Response(text=text, content_type="text/html", charset="utf-8")
