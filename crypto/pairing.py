@@ -60,6 +60,9 @@ class PairingState(StrEnum):
     REFUSED = "refused"
 
 
+_ENDED: Final = (PairingState.CONFIRMED, PairingState.REFUSED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
     """What the device says first.
@@ -267,11 +270,15 @@ class NodePairing:
         if self.state is not PairingState.CONFIRMED:
             self.state, self.reason = PairingState.REFUSED, reason
 
+    def fail(self, reason: str) -> None:
+        """Take a confirmation back that could not be kept; no device has heard of it."""
+        self.state, self.reason = PairingState.REFUSED, reason
+
     def is_over(self, now_ms: int) -> bool:
         """Tell whether nothing can come of it any more; what has expired is refused."""
-        if now_ms >= self.expires_ms and self.state is not PairingState.REFUSED:
+        if now_ms >= self.expires_ms and self.state not in _ENDED:
             self.refuse("pairing_expired")
-        return self.state in (PairingState.CONFIRMED, PairingState.REFUSED)
+        return self.state in _ENDED
 
     def _check_time(self, now_ms: int) -> None:
         if self.is_over(now_ms) and self.reason == "pairing_expired":

@@ -135,7 +135,8 @@ class Accounts:
         """Store a new password hash and end all other sign-ins of the user."""
         self.db.execute("UPDATE account SET password = ? WHERE user = ?", (phc, user))
         self.db.execute(
-            "DELETE FROM sign_in WHERE user = ? AND token_hash != ?", (user, secret_digest(keep_token))
+            "DELETE FROM sign_in WHERE user = ? AND token_hash != ?",
+            (user, secret_digest(keep_token)),
         )
 
     def set_active(self, user: str, is_active: bool) -> None:

@@ -81,9 +81,7 @@ def _found(db: sqlite3.Connection, condition: str, value: bytes) -> Device | Non
     )
 
 
-def add_browser(
-    db: sqlite3.Connection, device: bytes, secret: str, name: str, now_ms: int
-) -> None:
+def add_browser(db: sqlite3.Connection, device: bytes, secret: str, name: str, now_ms: int) -> None:
     """Remember a browser by its cookie."""
     db.execute(
         "INSERT INTO device (device, secret_hash, name, first_seen_ms, seen_ms, scope)"
@@ -214,4 +212,3 @@ def wrong_proof() -> RequestError:
         "This device is not paired with this node, or not any more.",
         "Ask the technician to pair it.",
     )
-

@@ -99,12 +99,8 @@ class Discovery:
     ) -> None:
         """Announce and listen until the addresses change."""
         async with AsyncZeroconf(interfaces=[str(address) for address in here]) as zeroconf:
-            await zeroconf.async_register_service(
-                self._service(here, port), allow_name_change=True
-            )
-            async with AsyncServiceBrowser(
-                zeroconf.zeroconf, list(KINDS), handlers=[self._hear]
-            ):
+            await zeroconf.async_register_service(self._service(here, port), allow_name_change=True)
+            async with AsyncServiceBrowser(zeroconf.zeroconf, list(KINDS), handlers=[self._hear]):
                 self.error = ""
                 while list(addresses()) == list(here):
                     await self._take_news(zeroconf.zeroconf)

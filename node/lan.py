@@ -1,4 +1,4 @@
-"""What a node is on its LAN: the site's CA, the TLS of its pages, its pairings and its neighbours."""
+"""What a node is on its LAN: the site's CA, the TLS of its pages, pairings, neighbours."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,6 +26,7 @@ class Lan:
         pairings: on offer just now.
         challenges: for devices that prove their keys.
         discovery: who else is there.
+        peer_id: the node's key.
         port: of the pages; 0 until they are served.
     """
 
@@ -47,6 +48,7 @@ class Lan:
         self.tls = PageTls(self.site, entropy)
         self.pairings = Pairings(self.site, folder.key, entropy)
         self.challenges = Challenges(entropy, self.site.fingerprint)
+        self.peer_id = folder.key.peer_id
         self.port = 0
         self._host = folder.config.lan_host
         self._clock = clock

@@ -1,7 +1,8 @@
 """Who may do what: one table from operation to roles, for the pages, the API and the link alike.
 
 An operation that is not in the table is forbidden. The node's administrator sees no case content.
-What may be done at a device narrows it further. Which role may record which event on a case stands in node/cases/rights.py.
+What may be done at a device narrows it further. Which role may record which event on a case stands
+in node/cases/rights.py.
 Source of the roles: domain facts section 8.3.
 """
 

@@ -60,7 +60,9 @@ def open_site(folder: NodeFolder, now_ms: int, entropy: Entropy) -> Site:
         write_chain(certificate_path, [made])
     certificate = read_certificate(certificate_path)
     check_site(certificate)
-    return Site(certificate=certificate, key=key, name=local_name(folder.config, folder.subject.code))
+    return Site(
+        certificate=certificate, key=key, name=local_name(folder.config, folder.subject.code)
+    )
 
 
 def local_name(config: Config, code: str) -> str:
@@ -101,10 +103,10 @@ class PageTls:
 
     def renew(self, addresses: Sequence[Address], now_ms: int) -> bool:
         """Use a new certificate if addresses or time ask for one; tell whether they did."""
-        if self._made_ms is not None and list(addresses) == self._addresses:
-            # A clock that jumped back may have been wrong when the certificate was made.
-            if -_DAY_MS < now_ms - self._made_ms < _RENEW_MS:
-                return False
+        # A clock that jumped back may have been wrong when the certificate was made.
+        is_fresh = self._made_ms is not None and -_DAY_MS < now_ms - self._made_ms < _RENEW_MS
+        if is_fresh and list(addresses) == self._addresses:
+            return False
         key = p256_key(self._entropy(SECRET_BYTES))
         leaf = issue_page(
             self._site.certificate,

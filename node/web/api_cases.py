@@ -67,11 +67,11 @@ class _Live:
 
 async def read_case(call: Call) -> CaseAnswer:
     """Return a case with all that is known about it here; the look is noted in the audit trail."""
-    case, office, role = call.part("id"), call.office, call.me.role
+    case, office, me = call.part("id"), call.office, call.me
     place = place_of(office)
 
     def look(now_ms: int) -> _Live:
-        note_view(office.accounts.db, call.me, now_ms, "case.read", case)
+        note_view(office.accounts.db, me, now_ms, "case.read", case)
         return _Live(office.desk.standing(case), office.desk.heads(case))
 
     try:
@@ -91,7 +91,9 @@ async def read_case(call: Call) -> CaseAnswer:
     sealed = file.line.case_type == CaseType.DENUNCIATION
     return CaseAnswer(
         file=file,
-        allowed_events=allowed_events(standing, role, office.tier) if me.may("case.act") else [],
+        allowed_events=(
+            allowed_events(standing, me.role, office.tier) if me.may("case.act") else []
+        ),
         branches=[_branch(branch) for branch in standing.in_conflict],
         tips=list(standing.tips),
         heads=live.heads,

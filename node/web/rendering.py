@@ -44,6 +44,7 @@ def environment() -> jinja2.Environment:
     templates.filters["lead"] = lead
     templates.filters["number"] = number
     templates.filters["size"] = size
+    templates.filters["pairs"] = pairs
     templates.filters["short"] = lambda text, count=12: text[:count]
     templates.globals["rule_of"] = rule_of
     return templates
@@ -106,6 +107,11 @@ def moment(at_ms: int | None) -> str:
 def lead(text: str) -> str:
     """Return a name as it stands inside a sentence: UBND stays as it is, and so do proper names."""
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def pairs(digits: str) -> str:
+    """Return hex digits as systems show a fingerprint: byte by byte, in capital letters."""
+    return " ".join(digits[at : at + 2].upper() for at in range(0, len(digits), 2))
 
 
 @jinja2.pass_context

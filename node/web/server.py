@@ -30,7 +30,8 @@ from node.web.errors import WebError
 from node.web.languages import Language, choose
 from node.web.office import Office
 from node.web.openapi import openapi_document
-from node.web.operations import OPERATIONS, PREFIX, Operation
+from node.web.operation import Operation
+from node.web.operations import OPERATIONS, PREFIX
 from node.web.pages import add_pages, problem_page
 from node.web.problems import Refusal, fault, refusal_of
 from node.web.records import sweep_answers

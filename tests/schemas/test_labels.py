@@ -57,6 +57,7 @@ law = load_law()
 EXPECTED: dict[str, set[str]] = {
     "tier": values(codes.Tier),
     "document_kind": values(codes.DocumentKind),
+    "device_scope": values(codes.DeviceScope),
     "case_type": values(codes.CaseType),
     "role": values(codes.Role),
     "party_role": values(codes.PartyRole),

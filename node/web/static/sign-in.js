@@ -1,4 +1,5 @@
 import { send } from "./api.js";
+import { proveDevice } from "./device.js";
 import { busy, check } from "./forms.js";
 import { t } from "./texts.js";
 
@@ -9,6 +10,7 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (!check(form)) return;
   busy(form, async () => {
+    if (location.protocol === "https:") await proveDevice();
     await send("POST", "/sign-in", { user: form.user.value, password: form.password.value });
     location.assign(form.dataset.next);
   });
