@@ -1,8 +1,9 @@
 """Key files and certificate files: the only I/O of this package.
 
-A node's key file has three lines: a header, the seed in hex, and the public key in hex, by which damage is
-noticed; a P-256 key is in PKCS #8, which OpenSSL reads. Both are readable by their owner only. Files are written beside their place, flushed to the disk
-and renamed, so that a power cut leaves the old file or the new one.
+A node's key file has three lines: a header, the seed in hex, and the public key in hex, by which
+damage is noticed; a P-256 key is in PKCS #8, which OpenSSL reads. Both are readable by their owner
+only. Files are written beside their place, flushed to the disk and renamed, so that a power cut
+leaves the old file or the new one.
 """
 
 import os

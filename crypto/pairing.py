@@ -331,6 +331,15 @@ class DevicePairing:
             spake=spake,
         )
 
+    def check_site(self, seen_site: bytes) -> None:
+        """Check the site that this connection was verified under, before saying anything to it.
+
+        Raises:
+            PairingError: pairing_site_foreign.
+        """
+        if self._expected not in (b"", seen_site):
+            raise _foreign()
+
     def prove(self, greeting: Greeting, seen_site: bytes) -> DeviceProof:
         """Answer the node's greeting.
 
@@ -341,13 +350,9 @@ class DevicePairing:
         Raises:
             PairingError: pairing_site_foreign or pairing_malformed.
         """
-        if greeting.site != seen_site or self._expected not in (b"", seen_site):
-            raise PairingError(
-                "pairing_site_foreign",
-                "this is not the node that showed the code: its key is another",
-                "Somebody may stand between this device and the node. Do not go on; tell whoever"
-                " looks after the network.",
-            )
+        self.check_site(seen_site)
+        if greeting.site != seen_site:
+            raise _foreign()
         if self._spake is not None:
             self._secret = _finish_spake(self._spake, greeting.spake)
         self._peer_id = greeting.peer_id
@@ -428,6 +433,14 @@ def _check_key(shown: DeviceProof, digest: bytes) -> None:
 def _six_digits(secret: bytes, digest: bytes) -> str:
     number = int.from_bytes(_proof(secret, b"digits\n", digest)[:8], "big") % 1_000_000
     return f"{number:06}"
+
+
+def _foreign() -> PairingError:
+    return PairingError(
+        "pairing_site_foreign",
+        "this is not the node that showed the code: its key is another",
+        "Somebody may stand between this device and the node. Do not go on; tell the technician.",
+    )
 
 
 def _used() -> PairingError:
