@@ -60,6 +60,8 @@ class PairingState(StrEnum):
     REFUSED = "refused"
 
 
+# Reasons of the technician, who shows another code or none.
+_WITHDRAWN: Final = ("pairing_replaced", "pairing_refused")
 _ENDED: Final = (PairingState.CONFIRMED, PairingState.REFUSED)
 
 
@@ -197,11 +199,11 @@ class NodePairing:
         """Answer the device that comes first; there is no second attempt.
 
         Raises:
-            PairingError: pairing_expired, pairing_used or pairing_malformed.
+            PairingError: pairing_expired, pairing_used, pairing_replaced or pairing_malformed.
         """
         self._check_time(now_ms)
         if self.state is not PairingState.OPEN:
-            raise _used()
+            raise _withdrawn() if self.reason in _WITHDRAWN else _used()
         spake = b""
         if self.way is Way.CODE:
             try:
@@ -448,6 +450,12 @@ def _used() -> PairingError:
         "pairing_used",
         "this code has been used already",
         "Each code is good for one attempt; have a new one shown at the node.",
+    )
+
+
+def _withdrawn() -> PairingError:
+    return PairingError(
+        "pairing_replaced", "this code is not shown any more", "Use the one that is shown now."
     )
 
 

@@ -16,7 +16,6 @@ from crypto.pairing import (
     Hello,
     NodePairing,
     NodeProof,
-    PairingState,
     Way,
     mint_secret,
 )
@@ -125,10 +124,11 @@ class Pairings:
         if not matching:
             raise _unknown()
         offer = matching[-1]
-        if hello.way is Way.CODE and offer.pairing.state is PairingState.OPEN:
-            # Counted before the answer, and taken back when the code was right.
+        greeting = offer.pairing.greet(hello, now_ms)
+        if hello.way is Way.CODE:
+            # Taken back when the code was right.
             self._wrong_ms.append(now_ms)
-        return offer.id, offer.pairing.greet(hello, now_ms)
+        return offer.id, greeting
 
     def prove(self, offer: str, shown: DeviceProof, now_ms: int) -> NodeProof:
         """Check a device's proof, and return the node's.

@@ -46,13 +46,21 @@ class LanOffice:
         """Let a device in whose digits are those on the technician's screen."""
         shown = await self.pairing(offer)
         assert (shown["state"], shown["digits"]) == ("proven", digits)
-        reply = await self.technician.post(f"/pairings/{offer['id']}/confirmed")
-        assert reply.body["state"] == "confirmed", reply.text
+        await self.technician.post(f"/pairings/{offer['id']}/confirmed")
 
     async def pair(
-        self, offer: Any, code: str = "", address: str = HOST, port: int = 0
+        self,
+        offer: Any,
+        *,
+        code: str = "",
+        port: int = 0,
+        seed: int = 7,
+        confirms: bool = True,
     ) -> PairedDevice:
-        """Pair a program by what an offer shows, or by another code, through an address."""
+        """Pair a program by what an offer shows, or by another code, or through another port.
+
+        The same seed makes the same key.
+        """
         invitation = (
             read_code(code or offer["code"], self.lan.site.name, port or self.lan.port)
             if offer["way"] == "code"
@@ -61,16 +69,17 @@ class LanOffice:
         shown: asyncio.Queue[str] = asyncio.Queue()
         async with asyncio.TaskGroup() as group:
             paired = group.create_task(
-                pair(invitation, address, random.Random(7).randbytes, shown.put_nowait)
+                pair(invitation, HOST, random.Random(seed).randbytes, shown.put_nowait)
             )
-            confirming = group.create_task(self._confirm(offer, shown))
-            paired.add_done_callback(
-                lambda done: confirming.cancel() if done.cancelled() or done.exception() else None
-            )
+            group.create_task(self._answer(offer, shown, confirms=confirms))
         return paired.result()
 
-    async def _confirm(self, offer: Any, shown: "asyncio.Queue[str]") -> None:
-        await self.confirm(offer, await shown.get())
+    async def _answer(self, offer: Any, shown: "asyncio.Queue[str]", *, confirms: bool) -> None:
+        digits = await shown.get()
+        if confirms:
+            await self.confirm(offer, digits)
+        else:
+            await self.technician.ask("DELETE", f"/api/v1/pairings/{offer['id']}")
 
     async def paired_rows(self) -> list[tuple[Any, ...]]:
         """Return name and scope of every paired device, and whether it is revoked."""
