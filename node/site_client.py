@@ -45,12 +45,15 @@ class SiteClient:
     """Asks one node over HTTPS, by its name, at an address.
 
     The name is what the certificate must say; nobody is asked where it leads.
+
+    Attributes:
+        headers: sent with everything; a signed-in program adds its CSRF token.
     """
 
     def __init__(self, address: str, port: int, name: str, context: ssl.SSLContext) -> None:
         """Connect to an address; a node checks names itself, and its own `.local` name fits."""
         self._base = f"https://{_bracketed(address)}:{port}"
-        self._host = f"{_bracketed(name)}:{port}"
+        self.headers = {"Host": f"{_bracketed(name)}:{port}"}
         self._name = name
         self._context = context
         self._client: aiohttp.ClientSession | None = None
@@ -93,10 +96,10 @@ class SiteClient:
                 json=body,
                 ssl=self._context,
                 server_hostname=self._name,
-                headers={"Host": self._host},
+                headers=self.headers,
                 allow_redirects=False,
             ) as answer:
-                content = await answer.content.read(_ANSWER_BYTES_MAX)
+                content = await _content(answer)
                 if answer.status == 200:
                     return content
                 problem = _problem(answer.status, content)
@@ -113,6 +116,15 @@ class SiteClient:
                 "Check that both are on the same network, and that lan_host is set at the node.",
             ) from error
         raise problem
+
+
+async def _content(answer: aiohttp.ClientResponse) -> bytes:
+    content = b""
+    async for piece in answer.content.iter_any():
+        content += piece
+        if len(content) > _ANSWER_BYTES_MAX:
+            raise RequestError("site_answer_unknown", "The node's answer is too long.")
+    return content
 
 
 def _problem(status: int, content: bytes) -> RequestError:

@@ -64,4 +64,4 @@ def devices_digest(db: sqlite3.Connection) -> str:
 
 def known_nodes(db: sqlite3.Connection) -> frozenset[str]:
     """Return the keys, in hex, of the nodes that this one has talked to."""
-    return frozenset(bytes(row[0]).hex() for row in db.execute("SELECT peer_id FROM peer"))
+    return frozenset(bytes(row[0]).hex() for row in db.execute("SELECT peer FROM peer"))

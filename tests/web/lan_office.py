@@ -117,3 +117,9 @@ def tell_on_the_lan(folder: Path, story: Callable[[LanOffice], Awaitable[None]])
             await story(lan)
 
     asyncio.run(run())
+
+
+def pass_time(lan: Lan, ms: int) -> None:
+    """Let the clock of codes and challenges go on."""
+    now_ms = lan.now_ms
+    lan.now_ms = lambda: now_ms() + ms  # type: ignore[method-assign]

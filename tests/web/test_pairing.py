@@ -16,11 +16,10 @@ from crypto.pairing import LIFETIME_MS
 from crypto.site import certificate_der, make_site
 from node.clock import Clock
 from node.errors import NodeError
-from node.lan import Lan
 from node.paired_device import PairedDevice
 from node.pairings import WRONG_CODES_MAX
 from node.site import PageTls, Site
-from tests.web.lan_office import HOST, LanOffice, tell_on_the_lan
+from tests.web.lan_office import HOST, LanOffice, pass_time, tell_on_the_lan
 
 _PIECE = 65_536
 
@@ -164,12 +163,6 @@ def test_nonsense_from_strangers_is_answered_with_a_sentence(tmp_path: Path) -> 
         assert (await stranger.get("/api/v1/pairings/00/outcome")).code == "pairing_unknown"
 
     tell_on_the_lan(tmp_path, story)
-
-
-def pass_time(lan: Lan, ms: int) -> None:
-    """Let the clock of codes go on."""
-    now_ms = lan.now_ms
-    lan.now_ms = lambda: now_ms() + ms  # type: ignore[method-assign]
 
 
 @asynccontextmanager
