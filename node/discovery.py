@@ -67,6 +67,7 @@ class Discovery:
         """Prepare to announce a node under its `.local` name."""
         self.number = 0
         self.error = ""
+        self._told = 0
         self._announcement = announcement
         self._name = name
         self._clock = clock
@@ -90,6 +91,7 @@ class Discovery:
                     await self._listen(here, addresses, port)
             except (OSError, RuntimeError, ZeroconfError) as error:
                 self.error = str(error) or type(error).__name__
+                self.number += 1
                 log.error("discovery failed", extra={"error": self.error[:200]})
                 await self._tell()
             await self._clock.sleep(_LOOK_S * 5)
@@ -109,6 +111,7 @@ class Discovery:
                         async with asyncio.timeout(_LOOK_S):
                             await self._news.wait()
         self._found.clear()
+        self.number += 1
         await self._tell()
 
     def _service(self, here: Sequence[Address], port: int) -> AsyncServiceInfo:
@@ -138,14 +141,12 @@ class Discovery:
     async def _take_news(self, zeroconf: Zeroconf) -> None:
         """Ask what was announced is, and remember it."""
         self._news.clear()
-        before = self.number
         waiting, self._waiting = list(self._waiting), {}
         for at in range(0, len(waiting), _PROBES_AT_ONCE):
             async with asyncio.TaskGroup() as group:
                 for service, name in waiting[at : at + _PROBES_AT_ONCE]:
                     group.create_task(self._resolve(zeroconf, service, name))
-        if self.number != before or waiting:
-            await self._tell()
+        await self._tell()
 
     async def _resolve(self, zeroconf: Zeroconf, service: str, name: str) -> None:
         info = AsyncServiceInfo(service, name)
@@ -183,12 +184,10 @@ class Discovery:
             for key, found in self._found.items()
             if not 0 <= now_ms - found.checked_ms < _PROBE_EVERY_MS
         ][:_PROBES_AT_ONCE]
-        before = self.number
         async with asyncio.TaskGroup() as group:
             for key in due:
                 group.create_task(self._probe(key))
-        if self.number != before:
-            await self._tell()
+        await self._tell()
 
     async def _probe(self, key: tuple[str, str]) -> None:
         sighting = self._found[key].sighting
@@ -211,7 +210,10 @@ class Discovery:
         )
 
     async def _tell(self) -> None:
-        await self._changes.announce()
+        """Wake the pages if the list is another than when they were woken last."""
+        if self.number != self._told:
+            self._told = self.number
+            await self._changes.announce()
 
 
 async def probe(sighting: Sighting) -> tuple[bool, Certificate]:

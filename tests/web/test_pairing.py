@@ -1,27 +1,19 @@
 """Devices come in by pairing alone: each way in that is not that is refused, and leaves nothing."""
 
-import asyncio
-import random
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crypto import p256
 from crypto.errors import CryptoError
 from crypto.pairing import LIFETIME_MS
-from crypto.site import certificate_der, make_site
-from node.clock import Clock
+from crypto.site import certificate_der
 from node.errors import NodeError
 from node.paired_device import PairedDevice
 from node.pairings import WRONG_CODES_MAX
-from node.site import PageTls, Site
+from tests.lan.middle import between
 from tests.web.lan_office import HOST, LanOffice, pass_time, tell_on_the_lan
-
-_PIECE = 65_536
 
 
 async def refusal(lan: LanOffice, offer: Any, **how: Any) -> str:
@@ -87,13 +79,13 @@ def test_a_code_that_is_wrong_used_or_old_is_refused_and_leaves_no_device(tmp_pa
 
 def test_who_stands_between_with_his_own_certificate_is_found(tmp_path: Path) -> None:
     async def story(lan: LanOffice) -> None:
-        async with between(lan, knows_the_site=False) as port:
+        async with in_the_middle(lan, shows_own=True) as port:
             assert await refusal(lan, await lan.offer("qr"), port=port) == "pairing_site_foreign"
             offer = await lan.offer("code")
             assert await refusal(lan, offer, port=port) == "pairing_site_foreign"
             assert (await lan.pairing(offer))["state"] == "greeted"
         # He hands out the site's true certificate, which everybody can fetch, but lacks its key.
-        async with between(lan, knows_the_site=True) as port:
+        async with in_the_middle(lan, shows_own=False) as port:
             for way in ("qr", "code"):
                 offer = await lan.offer(way)
                 assert await refusal(lan, offer, port=port) == "site_certificate_wrong"
@@ -165,40 +157,7 @@ def test_nonsense_from_strangers_is_answered_with_a_sentence(tmp_path: Path) -> 
     tell_on_the_lan(tmp_path, story)
 
 
-@asynccontextmanager
-async def between(lan: LanOffice, *, knows_the_site: bool) -> AsyncIterator[int]:
-    """Stand between devices and the node with another CA, passing everything on; yield the port."""
-    key = p256.p256_key(random.Random(3).randbytes(p256.SECRET_BYTES))
-    now_ms = Clock().now_ms()
-    certificate = make_site(key, "Xã Mỹ Lý", "40.17083", now_ms)
-    tls = PageTls(
-        Site(certificate=certificate, key=key, name=lan.lan.site.name), random.Random(4).randbytes
-    )
-    tls.renew(lan.lan.addresses(), now_ms)
-    inward = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    inward.check_hostname, inward.verify_mode = False, ssl.CERT_NONE
-    own, true = certificate_der(certificate), certificate_der(lan.lan.site.certificate)
-
-    async def carry(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, outward: bool
-    ) -> None:
-        while data := await reader.read(_PIECE):
-            if outward and not knows_the_site and true in data:
-                head, _, _ = data.partition(b"\r\n\r\n")
-                head = head.replace(str(len(true)).encode(), str(len(own)).encode())
-                data = head + b"\r\n\r\n" + own
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner = await asyncio.open_connection(HOST, lan.lan.port, ssl=inward)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(carry(reader, inner[1], outward=False))
-            group.create_task(carry(inner[0], writer, outward=True))
-
-    server = await asyncio.start_server(serve, HOST, 0, ssl=tls.context)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
+def in_the_middle(lan: LanOffice, *, shows_own: bool) -> AbstractAsyncContextManager[int]:
+    """Stand between devices and the node; yields the port."""
+    true = certificate_der(lan.lan.site.certificate)
+    return between(HOST, 0, (HOST, lan.lan.port), true, shows_own=shows_own)
