@@ -146,7 +146,7 @@ def test_avahi_finds_the_node_and_the_node_finds_printers_and_cameras(
 
 
 def test_the_browser_warns_before_the_site_is_trusted_and_not_afterwards(
-    world: World, tablet: Browser, certificate: Path
+    world: World, tablet: Browser
 ) -> None:
     stranger = world.browser(world.outside, "stranger", f"{MAP} {world.node.address}")
     with pytest.raises(BrowserError, match="ERR_CERT_AUTHORITY_INVALID"):
@@ -161,7 +161,13 @@ def test_the_browser_warns_before_the_site_is_trusted_and_not_afterwards(
     shown = world.outside.run(
         [
             *("openssl", "s_client", "-connect", f"{world.node.address}:{PORT}"),
-            *("-verify_return_error", "-verify_hostname", NAME, "-CAfile", str(certificate)),
+            *(
+                "-verify_return_error",
+                "-verify_hostname",
+                NAME,
+                "-CAfile",
+                str(world.data / "site.pem"),
+            ),
         ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
