@@ -1,6 +1,8 @@
 """Devices: the site's CA, pairing, proving a key, the list, revoking."""
 
-from contextlib import AsyncExitStack
+import logging
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Final
 
 import segno
@@ -45,6 +47,8 @@ from node.web.errors import WebError
 from node.web.office import Office
 from node.web.problems import Problem, refusal_of
 from node.web.records import note
+
+log = logging.getLogger(__name__)
 
 # A device that comes once in three months still gets a new certificate in time.
 _RENEW_BEFORE_MS: Final = 100 * 24 * 3_600_000
@@ -139,8 +143,8 @@ async def greet_device(call: Call) -> PairingGreeting:
         commitment=bytes.fromhex(asked.commitment),
         spake=bytes.fromhex(asked.spake),
     )
-    pairing, greeting = lan.pairings.greet(hello, lan.now_ms())
-    await call.office.changes.announce()
+    with _logged():
+        pairing, greeting = lan.pairings.greet(hello, lan.now_ms())
     return PairingGreeting(
         id=pairing,
         site=greeting.site.hex(),
@@ -159,10 +163,8 @@ async def prove_pairing(call: Call) -> PairingNodeProof:
         proof=bytes.fromhex(asked.proof),
         signature=bytes.fromhex(asked.signature),
     )
-    try:
+    with _logged():
         answer = lan.pairings.prove(asked.id, shown, lan.now_ms())
-    finally:
-        await call.office.changes.announce()
     return PairingNodeProof(proof=answer.proof.hex(), signature=answer.signature.hex())
 
 
@@ -263,6 +265,16 @@ async def revoke(call: Call) -> Done:
     await office.write(work)
     office.connections.end(device)
     return Done()
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """Leave a line for whoever looks why a device did not come in, or who tries codes."""
+    try:
+        yield
+    except PairingError as error:
+        log.warning("pairing refused", extra={"code": error.code})
+        raise
 
 
 def lan_of(office: Office) -> Lan:
