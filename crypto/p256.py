@@ -56,8 +56,9 @@ def public_key_of(point: bytes) -> ec.EllipticCurvePublicKey:
 
 
 def sign(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
-    """Return the 64-byte signature of a message."""
-    r, s = decode_dss_signature(key.sign(message, ec.ECDSA(SHA256())))
+    """Return the 64-byte signature of a message (RFC 6979, so no randomness is needed)."""
+    algorithm = ec.ECDSA(SHA256(), deterministic_signing=True)
+    r, s = decode_dss_signature(key.sign(message, algorithm))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 

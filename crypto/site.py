@@ -88,7 +88,7 @@ def make_site(
             x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=None),
             critical=True,
         )
-        .sign(key, SHA256())
+        .sign(key, SHA256(), ecdsa_deterministic=True)
     )
 
 
@@ -232,7 +232,7 @@ def _builder(
     ends: datetime,
 ) -> x509.CertificateBuilder:
     identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)
-    # The same key at the same second gives the same certificate, so no randomness is needed.
+    # The same key at the same second gives the same certificate: nothing here is drawn.
     digest = hashlib.sha256(
         b"tiepdan site v1\n"
         + identifier.digest
@@ -264,7 +264,7 @@ def _sign_leaf(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(site_key.public_key()),
             critical=False,
         )
-        .sign(site_key, SHA256())
+        .sign(site_key, SHA256(), ecdsa_deterministic=True)
     )
 
 
