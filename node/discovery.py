@@ -68,6 +68,7 @@ class Discovery:
         self.number = 0
         self.error = ""
         self._told = 0
+        self._looked_ms = 0
         self._announcement = announcement
         self._name = name
         self._clock = clock
@@ -90,11 +91,19 @@ class Discovery:
                 if here:
                     await self._listen(here, addresses, port)
             except (OSError, RuntimeError, ZeroconfError) as error:
-                self.error = str(error) or type(error).__name__
-                self.number += 1
-                log.error("discovery failed", extra={"error": self.error[:200]})
-                await self._tell()
+                log.error("discovery failed", extra={"error": type(error).__name__})
+                await self._fail(str(error) or type(error).__name__)
+            except Exception as error:
+                # What strangers send may trip over a fault of ours or the library's: it costs the
+                # list, never the node.
+                log.exception("discovery fault")
+                await self._fail(type(error).__name__)
             await self._clock.sleep(_LOOK_S * 5)
+
+    async def _fail(self, error: str) -> None:
+        self.error = error
+        self.number += 1
+        await self._tell()
 
     async def _listen(
         self, here: Sequence[Address], addresses: Callable[[], Sequence[Address]], port: int
@@ -105,6 +114,7 @@ class Discovery:
             async with AsyncServiceBrowser(zeroconf.zeroconf, list(KINDS), handlers=[self._hear]):
                 self.error = ""
                 while list(addresses()) == list(here):
+                    self._look_again(zeroconf.zeroconf)
                     await self._take_news(zeroconf.zeroconf)
                     await self._probe_due()
                     with suppress(TimeoutError):
@@ -138,6 +148,24 @@ class Discovery:
             self._waiting[key] = None
         self._news.set()
 
+    def _look_again(self, zeroconf: Zeroconf) -> None:
+        """Note what is still announced, and ask again for what was passed over in a flood."""
+        now_ms = self._clock.now_ms()
+        if 0 <= now_ms - self._looked_ms < _PROBE_EVERY_MS:
+            return
+        self._looked_ms = now_ms
+        heard = [
+            # Only pointers stand under the name of a service; they name the instances.
+            (service, str(getattr(record, "alias", "")))
+            for service in KINDS
+            for record in zeroconf.cache.entries_with_name(service)
+        ]
+        for key in heard:
+            if key in self._found:
+                self._found[key] = replace(self._found[key], seen_ms=now_ms)
+            elif len(self._waiting) < _WAITING_MAX:
+                self._waiting[key] = None
+
     async def _take_news(self, zeroconf: Zeroconf) -> None:
         """Ask what was announced is, and remember it."""
         self._news.clear()
@@ -149,8 +177,13 @@ class Discovery:
         await self._tell()
 
     async def _resolve(self, zeroconf: Zeroconf, service: str, name: str) -> None:
-        info = AsyncServiceInfo(service, name)
-        if not await info.async_request(zeroconf, _RESOLVE_MS):
+        try:
+            info = AsyncServiceInfo(service, name)
+            if not await info.async_request(zeroconf, _RESOLVE_MS):
+                return
+        except (ZeroconfError, ValueError) as error:
+            # The library refuses names with control characters, and says so by raising.
+            log.warning("announcement unfit", extra={"error": type(error).__name__})
             return
         sighting = sighting_of(
             service,
@@ -164,7 +197,7 @@ class Discovery:
         if sighting is None or (sighting.node and self._is_me(sighting.node)):
             return
         known = self._found.get(key)
-        if known is None and len(self._found) >= SIGHTINGS_MAX:
+        if known is None and not self._has_room():
             return
         now_ms = self._clock.now_ms()
         if known is not None and known.sighting == sighting:
@@ -172,6 +205,16 @@ class Discovery:
             return
         self._found[key] = Found(sighting=sighting, seen_ms=now_ms)
         self.number += 1
+
+    def _has_room(self) -> bool:
+        """Make room for one more: who only announces gives way, who is there stays."""
+        if len(self._found) < SIGHTINGS_MAX:
+            return True
+        for key, found in self._found.items():
+            if found.checked_ms and not found.is_reachable:
+                del self._found[key]
+                return True
+        return False
 
     def _is_me(self, node: Announcement) -> bool:
         return node.node_id == self._announcement.node_id

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
+from node.discovery import SIGHTINGS_MAX
 from scripts.lab.lab import ROOT
 from tests.lan.avahi import avahi
 from tests.lan.world import NAME, PORT, URL, World, open_world, sign_in
@@ -149,6 +150,25 @@ def test_avahi_finds_the_node_and_the_node_finds_printers_and_cameras(
             # Nobody listens on that port: announced is not there.
             expect(row.locator("td").nth(3)).to_have_text("không")
         expect(found).not_to_contain_text("Camera sân")
+
+
+def test_a_flood_of_hostile_announcements_leaves_a_short_clean_list(
+    world: World, desk: Page
+) -> None:
+    flood = world.outside.run(
+        [sys.executable, "-m", "tests.lan.flood", world.outside.address], cwd=ROOT
+    )
+    assert flood.returncode == 0
+    rows = desk.locator("[data-live=found] tbody tr")
+    expect(rows.first).to_be_visible()
+    with avahi(world.outside, world.folder / "flooded") as browse:
+        assert f";{NAME};{world.node.address};" in browse("-rptk", "_tiepdan._tcp")
+        with browse.publishing("Máy in thật", "_ipp._tcp", 632):
+            expect(rows.filter(has_text="Máy in thật")).to_be_visible(timeout=90_000)
+    assert 10 < rows.count() <= SIGHTINGS_MAX
+    shown = desk.locator("[data-live=found]").inner_text()
+    assert "8.8.8.8" not in shown
+    assert all(part.isprintable() for part in shown.replace("\t", "\n").split("\n"))
 
 
 def test_the_browser_warns_before_the_site_is_trusted_and_not_afterwards(
