@@ -28,7 +28,7 @@ _WAITING_MAX: Final = 500
 _RESOLVE_MS: Final = 1_500
 _PROBE_S: Final = 3.0
 _PROBE_EVERY_MS: Final = 60_000
-_PROBES_AT_ONCE: Final = 16
+_PROBES_AT_ONCE: Final = 32
 _LOOK_S: Final = 2.0
 
 Certificate = Literal["", "fits", "foreign", "wrong"]

@@ -11,7 +11,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +19,6 @@ from crypto.errors import CertificateError, SignatureError
 from crypto.site import (
     PAGE_DAYS,
     Address,
-    _sign_leaf,
     check_device,
     check_site,
     is_private,
@@ -28,6 +26,7 @@ from crypto.site import (
     issue_page,
     make_site,
 )
+from tests.crypto.forging import forged_page
 
 NOW = 1_790_000_000_000
 NAME = "tiepdan-40-17083.local"
@@ -56,15 +55,7 @@ def page(addresses: Sequence[str] = ("192.168.1.5",), now_ms: int = NOW) -> x509
 
 
 def forged(name: x509.GeneralName) -> x509.Certificate:
-    """Return a page certificate that the thief of a site's key would make."""
-    good = page()
-    builder = (
-        x509.CertificateBuilder(good.issuer, good.subject, KEY.public_key(), 7)
-        .not_valid_before(good.not_valid_before_utc)
-        .not_valid_after(good.not_valid_after_utc)
-        .add_extension(x509.SubjectAlternativeName([name]), critical=False)
-    )
-    return _sign_leaf(builder, SITE_KEY, ExtendedKeyUsageOID.SERVER_AUTH)
+    return forged_page(SITE, SITE_KEY, KEY.public_key(), page(), name)
 
 
 def test_openssl_takes_the_certificate_of_the_pages(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from node.devices import CHALLENGE_MS, Challenges, Device
 from node.errors import RequestError
 from node.paired_device import PairedDevice
+from node.permissions import may_at
 from node.site_client import SiteClient
+from node.web.operations import OPERATIONS
 from schemas.codes import DeviceScope
 from tests.web.lan_office import LanOffice, pass_time, tell_on_the_lan
 from tests.web.offices import PASSWORD, visit_form
@@ -44,6 +47,11 @@ def test_people_sign_in_from_the_lan_at_paired_devices_only(tmp_path: Path) -> N
         async with lan.client() as thief:
             thief.headers["Cookie"] = here.cookies()
             assert await code_of(thief.ask("GET", "/me")) == "sign_in_needed"
+        # A node can be told to do without.
+        node = lan.office.node
+        node.config = replace(node.config, lan_needs_pairing=False)
+        async with lan.client() as stranger:
+            assert (await sign_in(stranger))["user"] == "lan"
 
     tell_on_the_lan(tmp_path, story)
 
@@ -125,6 +133,12 @@ def test_a_proof_counts_once_and_for_two_minutes(tmp_path: Path) -> None:
             assert await code_of(device.prove(client)) == "device_proof_old"
 
     tell_on_the_lan(tmp_path, story)
+
+
+def test_at_a_device_for_looking_things_up_no_operation_changes_anything() -> None:
+    for operation in OPERATIONS:
+        if operation.permission and may_at(DeviceScope.READ, operation.permission):
+            assert not operation.is_change or operation.id == "sign_out", operation.id
 
 
 def test_challenges_of_another_process_or_of_strangers_are_not_ours() -> None:
