@@ -25,6 +25,7 @@ from crypto.identity import device_id
 from crypto.keyfile import read_certificate, read_p256, write_chain, write_p256
 from crypto.pairing import (
     CODE_DIGITS,
+    LIFETIME_MS,
     SECRET_BYTES,
     DevicePairing,
     DeviceProof,
@@ -40,6 +41,7 @@ from node.site_client import SiteClient, fetch_site, site_context
 
 _RESOLVE_MS: Final = 3_000
 _POLL_S: Final = 0.7
+_POLLS_MAX: Final = int(LIFETIME_MS / 1000 / _POLL_S) + 1
 
 Entropy = Callable[[int], bytes]
 
@@ -169,7 +171,7 @@ async def pair(
         pairing, greeting = await _greet(client, side)
         digits = side.finish(await _prove(client, pairing, side.prove(greeting, seen)))
         show(digits)
-        outcome = await _outcome(client, pairing)
+        outcome = await _outcome(client, pairing) or await _prove_key(client, site, key)
     certificate = read_certificate_der(bytes.fromhex(outcome["certificate"]))
     check_device(certificate, site, p256.point_of(key.public_key()))
     return PairedDevice(place=place, site=site, key=key, certificate=certificate)
@@ -252,18 +254,7 @@ class PairedDevice:
         Raises:
             RequestError: the device is not paired any more, or the node cannot be reached.
         """
-        asked = await client.ask("POST", "/device/challenge")
-        message = signed_challenge(fingerprint(self.site), bytes.fromhex(asked["challenge"]))
-        answer: dict[str, Any] = await client.ask(
-            "POST",
-            "/device/proof",
-            {
-                "device": self.device.hex(),
-                "challenge": asked["challenge"],
-                "signature": p256.sign(self._key, message).hex(),
-            },
-        )
-        return answer
+        return await _prove_key(client, self.site, self._key)
 
 
 def _client(place: Place, site: x509.Certificate) -> SiteClient:
@@ -305,14 +296,43 @@ async def _prove(client: SiteClient, pairing: str, shown: DeviceProof) -> NodePr
     return NodeProof(proof=bytes.fromhex(told["proof"]), signature=bytes.fromhex(told["signature"]))
 
 
-async def _outcome(client: SiteClient, pairing: str) -> dict[str, Any]:
-    while True:
-        outcome: dict[str, Any] = await client.ask("GET", f"/pairings/{pairing}/outcome")
+async def _outcome(client: SiteClient, pairing: str) -> dict[str, Any] | None:
+    """Return what a confirmed pairing gave; None if the node has restarted and knows no pairing.
+
+    The technician may be confirming while the network is away for a moment, so that ends nothing.
+    """
+    for left in reversed(range(_POLLS_MAX)):
+        try:
+            outcome: dict[str, Any] = await client.ask("GET", f"/pairings/{pairing}/outcome")
+        except RequestError as error:
+            if error.code == "pairing_unknown":
+                return None
+            if error.code != "site_unreachable" or left == 0:
+                raise
+            outcome = {"state": "waiting"}
         if outcome["state"] == "paired":
             return outcome
         if outcome["state"] == "refused":
             raise PairingError(outcome["reason_code"], outcome["reason"], outcome["hint"])
         await asyncio.sleep(_POLL_S)
+    raise PairingError("pairing_expired", "nobody has confirmed this pairing")
+
+
+async def _prove_key(
+    client: SiteClient, site: x509.Certificate, key: ec.EllipticCurvePrivateKey
+) -> dict[str, Any]:
+    asked = await client.ask("POST", "/device/challenge")
+    message = signed_challenge(fingerprint(site), bytes.fromhex(asked["challenge"]))
+    answer: dict[str, Any] = await client.ask(
+        "POST",
+        "/device/proof",
+        {
+            "device": device_id(p256.point_of(key.public_key())).hex(),
+            "challenge": asked["challenge"],
+            "signature": p256.sign(key, message).hex(),
+        },
+    )
+    return answer
 
 
 def _not_a_link() -> RequestError:

@@ -106,6 +106,33 @@ def test_a_device_that_the_technician_refuses_is_told_so(tmp_path: Path) -> None
     tell_on_the_lan(tmp_path, story)
 
 
+def test_a_node_that_restarts_after_the_confirmation_has_let_the_device_in(tmp_path: Path) -> None:
+    async def story(lan: LanOffice) -> None:
+        offer = await lan.offer("qr")
+        confirm = lan.confirm
+
+        async def confirm_and_restart(offer: Any, digits: str) -> None:
+            await confirm(offer, digits)
+            # What is in memory alone is what a restart takes.
+            lan.lan.pairings._offers.clear()
+
+        lan.confirm = confirm_and_restart  # type: ignore[method-assign]
+        device = await lan.pair(offer)
+        async with device.client() as client:
+            await device.prove(client)
+        # Before it, nothing is left, and the device is told.
+        offer = await lan.offer("qr")
+
+        async def restart(offer: Any, digits: str) -> None:
+            lan.lan.pairings._offers.clear()
+
+        lan.confirm = restart  # type: ignore[method-assign]
+        assert await refusal(lan, offer, seed=8) == "device_proof_wrong"
+        assert len(await lan.paired_rows()) == 1
+
+    tell_on_the_lan(tmp_path, story)
+
+
 def test_what_cannot_be_stored_was_not_confirmed(tmp_path: Path) -> None:
     async def story(lan: LanOffice) -> None:
         device = await lan.pair(await lan.offer("qr"))

@@ -1,8 +1,6 @@
 // The key of this device, kept by the browser where no script can read it out, and the proof that it is here.
 
-import { send } from "./api.js";
-import { SIGNING, bytesOf, hex } from "./pairing.js";
-import { join } from "./spake2.js";
+import { proveKey } from "./pairing.js";
 
 const STORE = "device";
 
@@ -32,12 +30,7 @@ export const knownDevice = async () => request((await store("readonly")).get("se
 export async function proveDevice() {
   const own = await knownDevice();
   if (!own) return false;
-  const { challenge, site } = await send("POST", "/device/challenge");
-  // A node with another site's key gets no signature of ours.
-  if (site !== own.site) return false;
-  const signed = join([new TextEncoder().encode("tiepdan device proof v1\n"), bytesOf(site), bytesOf(challenge)]);
-  const signature = hex(await crypto.subtle.sign(SIGNING, own.key, signed));
-  const answer = await send("POST", "/device/proof", { device: own.device, challenge, signature });
+  const answer = await proveKey(own);
   if (answer.certificate !== own.certificate) await keepDevice({ ...own, certificate: answer.certificate });
   return true;
 }

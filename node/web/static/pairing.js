@@ -5,7 +5,10 @@ import { begin, join } from "./spake2.js";
 
 const encoder = new TextEncoder();
 const ECDSA = { name: "ECDSA", namedCurve: "P-256" };
-export const SIGNING = { name: "ECDSA", hash: "SHA-256" };
+const POLL_MS = 700;
+// As long as the technician has to confirm.
+const POLLS_MAX = (5 * 60_000) / POLL_MS;
+const SIGNING = { name: "ECDSA", hash: "SHA-256" };
 
 export const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 export const bytesOf = (text) => Uint8Array.from(text.match(/../g) || [], (pair) => parseInt(pair, 16));
@@ -58,15 +61,34 @@ export async function pair(way, secret, site, show) {
   if (answer.proof !== hex(await proofOf(known, "node", digest))) throw new PairingProblem("pairing_node_unproven");
   const number = new DataView((await proofOf(known, "digits", digest)).buffer).getBigUint64(0);
   show(String(number % 1_000_000n).padStart(6, "0"));
-  const outcome = await outcomeOf(greeting.id);
-  return { key: keys.privateKey, device: outcome.device, name: outcome.name, certificate: outcome.certificate, site: greeting.site };
+  const device = hex((await sha256(join([encoder.encode("tiepdan device v1\n"), point]))).slice(0, 16));
+  const own = { key: keys.privateKey, device, site: greeting.site };
+  const outcome = await outcomeOf(greeting.id, own);
+  return { ...own, name: outcome.name, certificate: outcome.certificate };
 }
 
-async function outcomeOf(id) {
-  for (;;) {
-    const outcome = await get(`/pairings/${id}/outcome`);
-    if (outcome.state === "paired") return outcome;
-    if (outcome.state === "refused") throw Object.assign(new PairingProblem(outcome.reason_code), { text: [outcome.reason, outcome.hint].filter(Boolean).join("\n") });
-    await new Promise((resolve) => { setTimeout(resolve, 700); });
+async function outcomeOf(id, own) {
+  for (let left = POLLS_MAX; ; left -= 1) {
+    try {
+      const outcome = await get(`/pairings/${id}/outcome`);
+      if (outcome.state === "paired") return outcome;
+      if (outcome.state === "refused") throw Object.assign(new PairingProblem(outcome.reason_code), { text: [outcome.reason, outcome.hint].filter(Boolean).join("\n") });
+    } catch (problem) {
+      // A node that restarted knows no pairings any more, but whom it let in before.
+      if (problem.code === "pairing_unknown") return proveKey(own);
+      // The technician may be confirming while the network is away for a moment.
+      if (problem.code !== "node_unreachable" || left === 0) throw problem;
+    }
+    await new Promise((resolve) => { setTimeout(resolve, POLL_MS); });
   }
+}
+
+/** Proves the key of a device, which gives this browser its cookie; returns what the node says of it. */
+export async function proveKey(own) {
+  const { challenge, site } = await send("POST", "/device/challenge");
+  // A node with another site's key gets no signature of ours.
+  if (site !== own.site) throw new PairingProblem("pairing_site_foreign");
+  const signed = join([encoder.encode("tiepdan device proof v1\n"), bytesOf(site), bytesOf(challenge)]);
+  const signature = hex(await crypto.subtle.sign(SIGNING, own.key, signed));
+  return send("POST", "/device/proof", { device: own.device, challenge, signature });
 }

@@ -10,7 +10,8 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (!check(form)) return;
   busy(form, async () => {
-    if (location.protocol === "https:") await proveDevice();
+    // A device that is not paired, or not any more, is told so by the answer to the sign-in.
+    if (location.protocol === "https:") await proveDevice().catch((problem) => { if (!problem.code) throw problem; });
     await send("POST", "/sign-in", { user: form.user.value, password: form.password.value });
     location.assign(form.dataset.next);
   });
