@@ -79,7 +79,7 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
 }
 
 # At a device that is for looking things up, in a waiting room say, nothing is written.
-_LOOKING: Final = frozenset(
+_WHERE_NOTHING_IS_WRITTEN: Final = frozenset(
     {
         "account.me",
         "account.sign_out",
@@ -98,7 +98,7 @@ _LOOKING: Final = frozenset(
 )
 SCOPES: Final[dict[DeviceScope, frozenset[str]]] = {
     DeviceScope.WORK: frozenset(ROLES),
-    DeviceScope.READ: _LOOKING,
+    DeviceScope.READ: _WHERE_NOTHING_IS_WRITTEN,
 }
 
 

@@ -1,4 +1,4 @@
-"""What an operation of the API is."""
+"""One operation of the API: its route, who may, what it takes and answers."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -67,7 +67,9 @@ def avahi(host: Host, folder: Path) -> Iterator[Avahi]:
     bus, settings, configured = folder / "bus", folder / "avahi.conf", folder / "bus.conf"
     configured.write_text(_BUS.format(path=bus))
     settings.write_text(_SETTINGS)
-    environment = os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={bus}"}
+    # Debian keeps daemons where only root's path leads.
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    environment = os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={bus}", "PATH": path}
     daemon = host.start(["dbus-daemon", f"--config-file={configured}", "--nofork", "--nopidfile"])
     _wait_for(bus.exists)
     start = ["unshare", "--mount", "sh", "-c", _START.format(settings=settings)]
