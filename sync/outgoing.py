@@ -1,6 +1,8 @@
 """One log that goes out over a session."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from schemas.wire import Priority
@@ -37,7 +39,8 @@ class Outgoing:
 
     Attributes:
         acked: the peer holds every leaf below.
-        sent: the next leaf to send for the first time.
+        sent: the next leaf to send.
+        away: (first, end) of leaves that are on their way, or arrived behind a gap; ascending.
         confirmed: an acknowledgement came in this session.
         is_rooted: a head with its root was sent in this session.
         is_doubtful: the peer said of it what cannot be; nothing more of it goes out.
@@ -52,6 +55,7 @@ class Outgoing:
     history: LogHistory
     acked: int
     sent: int
+    away: list[tuple[int, int]] = field(default_factory=list)
     confirmed: bool = False
     is_rooted: bool = False
     is_doubtful: bool = False
@@ -87,3 +91,39 @@ class Outgoing:
         if self.acked < size:
             return RETRY_MS
         return min(POLL_MS << min(self.polls, 16), _POLL_MS_MAX)
+
+    def land(self, have_seq: int, gaps: Sequence[tuple[int, int]]) -> list[Flight]:
+        """Learn from an acknowledgement what need not be sent; return the flights that arrived.
+
+        A frame arrives whole; those in a gap stay on their way.
+
+        Args:
+            have_seq: the peer holds every leaf below.
+            gaps: (first, count) of what it lacks before what it holds behind; ascending.
+        """
+        highest = max([have_seq, *(first + count for first, count in gaps)])
+        landed, flying = list[Flight](), list[Flight]()
+        for flight in self.flights:
+            end = flight.first + flight.count
+            is_missing = end > highest or any(
+                first < end and flight.first < first + count for first, count in gaps
+            )
+            (flying if end > have_seq and is_missing else landed).append(flight)
+        self.flights = flying
+        here = [(first + count, behind) for (first, count), (behind, _) in pairwise(gaps)]
+        self.away = sorted([*here, *((one.first, one.first + one.count) for one in flying)])
+        return landed
+
+    def pass_over(self, size: int) -> None:
+        """Go on behind what need not be sent of a log of so many leaves."""
+        while self.away and self.away[0][0] <= self.sent:
+            end = min(self.away.pop(0)[1], size)
+            if end > self.sent:
+                self.sent = end
+                if end == size:
+                    # The head must be said by itself.
+                    self.head_sent_at_ms = 0
+
+    def lacks_until(self, end: int) -> int:
+        """Return up to where, at most `end`, all is to be sent from `sent` on."""
+        return min(end, self.away[0][0]) if self.away else end
