@@ -5,6 +5,7 @@ CryptoError
 ├── SignatureError     a signature is missing or does not verify
 ├── CertificateError   a certificate, request or chain is malformed or not acceptable
 ├── SealError          a sealed value is malformed, altered or not for this office
+├── PairingError       a device and a node do not come together, and why
 ├── KeyfileError       a key or certificate file cannot be read or written
 └── PasswordError      a password is too short, too long or wrong
 """
@@ -39,6 +40,10 @@ class CertificateError(CryptoError):
 
 class SealError(CryptoError):
     """A sealed value cannot be made or opened."""
+
+
+class PairingError(CryptoError):
+    """A device and a node do not come together."""
 
 
 class KeyfileError(CryptoError):

@@ -1,8 +1,9 @@
 """Key files and certificate files: the only I/O of this package.
 
-A key file has three lines: a header, the seed in hex, and the public key in hex, by which damage is
-noticed. It is readable by its owner only. Files are written beside their place, flushed to the disk
-and renamed, so that a power cut leaves the old file or the new one.
+A node's key file has three lines: a header, the seed in hex, and the public key in hex, by which
+damage is noticed; a P-256 key is in PKCS #8, which OpenSSL reads. Both are readable by their owner
+only. Files are written beside their place, flushed to the disk and renamed, so that a power cut
+leaves the old file or the new one.
 """
 
 import os
@@ -11,6 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from crypto.certificates import chain_from_pem, chain_to_pem
 from crypto.errors import CertificateError, KeyfileError
@@ -53,6 +62,31 @@ def write_key(path: Path, key: NodeKey) -> None:
             "Move the old key away first; what it signed cannot be signed again without it.",
         )
     _write(path, f"{_HEADER}\n{key.seed.hex()}\n{key.peer_id.hex()}\n".encode(), _SECRET_MODE)
+
+
+def read_p256(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Return the P-256 key in a PEM file.
+
+    Raises:
+        KeyfileError: keyfile_missing, keyfile_unreadable, keyfile_too_open or keyfile_damaged.
+    """
+    try:
+        key = load_pem_private_key(_read(path, is_secret=True), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _damaged(path) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+        raise _damaged(path)
+    return key
+
+
+def write_p256(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    """Write a P-256 key as PEM that only its owner can read.
+
+    Raises:
+        KeyfileError: keyfile_unwritable.
+    """
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    _write(path, pem, _SECRET_MODE)
 
 
 def read_chain(path: Path) -> list[x509.Certificate]:

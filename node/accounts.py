@@ -8,7 +8,6 @@ AccountError   an account cannot be made or used as asked
 """
 
 import base64
-import hashlib
 import re
 import sqlite3
 from collections.abc import Callable
@@ -17,9 +16,11 @@ from typing import Final
 
 from crypto.errors import PasswordError
 from crypto.password import hash_password
+from node.devices import add_browser, find_device, secret_digest
 from node.entropy import system_entropy
 from node.errors import NodeError
-from schemas.codes import Role
+from node.permissions import may, may_at
+from schemas.codes import DeviceScope, Role
 
 # A working day with its breaks; a shared tablet must not stay open overnight.
 SIGN_IN_IDLE_MS_MAX: Final = 4 * 3_600_000
@@ -62,6 +63,8 @@ class SignedIn:
         token: the session's secret, as in the cookie.
         csrf: what a changing request has to repeat in a header.
         needs_touch: the last sign of life is old enough to be written again.
+        scope: what may be done at the device.
+        is_paired: the device has a key that this node has confirmed.
     """
 
     user: str
@@ -72,6 +75,12 @@ class SignedIn:
     csrf: str
     language: str
     needs_touch: bool
+    scope: DeviceScope = DeviceScope.WORK
+    is_paired: bool = False
+
+    def may(self, operation: str) -> bool:
+        """Tell whether this person may do an operation at this device."""
+        return may(self.role, operation) and may_at(self.scope, operation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +135,8 @@ class Accounts:
         """Store a new password hash and end all other sign-ins of the user."""
         self.db.execute("UPDATE account SET password = ? WHERE user = ?", (phc, user))
         self.db.execute(
-            "DELETE FROM sign_in WHERE user = ? AND token_hash != ?", (user, _digest(keep_token))
+            "DELETE FROM sign_in WHERE user = ? AND token_hash != ?",
+            (user, secret_digest(keep_token)),
         )
 
     def set_active(self, user: str, is_active: bool) -> None:
@@ -141,41 +151,49 @@ class Accounts:
 
     def sign_in(self, user: str, device_secret: str, browser: str, now_ms: int) -> NewSignIn:
         """Start a session after the password was checked; a new browser becomes a known device."""
-        device = find_device(self.db, device_secret)
+        known = find_device(self.db, device_secret)
         self.db.execute(
             "DELETE FROM failed_sign_in WHERE user = ? AND device = ?",
-            (user, _UNKNOWN_DEVICE if device is None else device),
+            (user, _UNKNOWN_DEVICE if known is None else known.device),
         )
-        if device is None:
-            device, device_secret = self._entropy(16), _text(self._entropy(32))
-            self.db.execute(
-                "INSERT INTO device VALUES (?, ?, ?, ?)",
-                (device, _digest(device_secret), browser[:200], now_ms),
-            )
+        if known is None:
+            device, device_secret = self._entropy(16), self.new_secret()
+            add_browser(self.db, device, device_secret, browser[:200], now_ms)
+        else:
+            device = known.device
         token, csrf = _text(self._entropy(32)), _text(self._entropy(18))
         self.db.execute(
             "INSERT INTO sign_in VALUES (?, ?, ?, ?, ?, ?, NULL)",
-            (_digest(token), user, device, csrf, now_ms, now_ms),
+            (secret_digest(token), user, device, csrf, now_ms, now_ms),
         )
         return NewSignIn(token=token, csrf=csrf, device_secret=device_secret)
 
     def make_ticket(self, token: str) -> str:
         """Return a secret that connects programs until the session ends, or the next is made."""
-        ticket = _text(self._entropy(32))
+        ticket = self.new_secret()
         self.db.execute(
             "UPDATE sign_in SET ticket_hash = ? WHERE token_hash = ?",
-            (_digest(ticket), _digest(token)),
+            (secret_digest(ticket), secret_digest(token)),
         )
         return ticket
 
+    def new_secret(self) -> str:
+        """Return a secret for a cookie."""
+        return _text(self._entropy(32))
+
     def sign_out(self, token: str) -> None:
         """End a session."""
-        self.db.execute("DELETE FROM sign_in WHERE token_hash = ?", (_digest(token),))
+        self.db.execute("DELETE FROM sign_in WHERE token_hash = ?", (secret_digest(token),))
 
     def touch(self, token: str, now_ms: int) -> None:
-        """Note that a session is in use."""
+        """Note that a session is in use, and its device."""
         self.db.execute(
-            "UPDATE sign_in SET seen_ms = ? WHERE token_hash = ?", (now_ms, _digest(token))
+            "UPDATE sign_in SET seen_ms = ? WHERE token_hash = ?", (now_ms, secret_digest(token))
+        )
+        self.db.execute(
+            "UPDATE device SET seen_ms = ?"
+            " WHERE device = (SELECT device FROM sign_in WHERE token_hash = ?)",
+            (now_ms, secret_digest(token)),
         )
 
     def note_failure(self, user: str, device: bytes | None, now_ms: int) -> None:
@@ -214,14 +232,6 @@ def find_account(db: sqlite3.Connection, user: str) -> Account | None:
     )
 
 
-def find_device(db: sqlite3.Connection, secret: str) -> bytes | None:
-    """Return the id of the device that holds a secret."""
-    row = db.execute(
-        "SELECT device FROM device WHERE secret_hash = ?", (_digest(secret),)
-    ).fetchone()
-    return None if row is None else bytes(row[0])
-
-
 def find_sign_in(db: sqlite3.Connection, token: str, now_ms: int) -> SignedIn | None:
     """Return who is signed in with a token; None when it has expired or never was."""
     return _signed_in(db, "token_hash", token, now_ms)
@@ -234,10 +244,11 @@ def find_ticket(db: sqlite3.Connection, ticket: str, now_ms: int) -> SignedIn | 
 
 def _signed_in(db: sqlite3.Connection, column: str, secret: str, now_ms: int) -> SignedIn | None:
     row = db.execute(
-        "SELECT a.user, a.name, a.role, s.device, s.csrf, a.language, s.started_ms, s.seen_ms"
-        " FROM sign_in s JOIN account a ON a.user = s.user"
-        f" WHERE s.{column} = ? AND a.is_active = 1",
-        (_digest(secret),),
+        "SELECT a.user, a.name, a.role, s.device, s.csrf, a.language, s.started_ms, s.seen_ms,"
+        " d.scope, d.point IS NOT NULL FROM sign_in s JOIN account a ON a.user = s.user"
+        " JOIN device d ON d.device = s.device"
+        f" WHERE s.{column} = ? AND a.is_active = 1 AND d.revoked_ms IS NULL",
+        (secret_digest(secret),),
     ).fetchone()
     if row is None:
         return None
@@ -254,6 +265,8 @@ def _signed_in(db: sqlite3.Connection, column: str, secret: str, now_ms: int) ->
         language=row[5],
         # A clock that was set back would otherwise keep a session alive for good.
         needs_touch=not 0 <= idle_ms < _TOUCH_MS,
+        scope=DeviceScope(row[8]),
+        is_paired=bool(row[9]),
     )
 
 
@@ -287,10 +300,6 @@ def check_new_password(password: str, user: str) -> None:
             "the password contains the account name",
             "Choose one that does not contain your account name.",
         )
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def _text(secret: bytes) -> str:

@@ -24,8 +24,10 @@ from node.accounts import Accounts
 from node.bulk import file_times, send_now
 from node.cases.workdays import look_up_days_off
 from node.clock import Clock
+from node.connections import Connections
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
+from node.lan import Lan
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
 from node.memory import keep_what_is_loaded, share_heaps
@@ -61,12 +63,17 @@ _LOG_PAGES_MAX: Final = 16_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Where a running node can be reached; port 0 means that it does not listen."""
+    """Where a running node can be reached; port 0 means that it does not listen.
+
+    Attributes:
+        lan_url: of the pages on the LAN; empty where they are not served there.
+    """
 
     web_host: str
     web_port: int
     sync_host: str
     sync_port: int
+    lan_url: str
 
 
 class Node:
@@ -99,6 +106,16 @@ class Node:
         self._listening: dict[Session, asyncio.Event] = {}
         self._writer = WriterThread(clock)
         self.repo = RepoDesk(station, clock, self._writer, self._announce)
+        self.connections = Connections()
+        self.lan: Lan | None = None
+        if self.config.lan_host:
+            self.lan = Lan(
+                station.folder,
+                version=self.version,
+                clock=clock,
+                entropy=system_entropy,
+                changes=self.changes,
+            )
         self.packs = PackJobs(station, clock, self._transact, self._announce)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
@@ -360,11 +377,16 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         web_host, web_port = await _listen_for_people(node, stack)
         # Else who writes the first case would wait for it, and all others too.
         look_up_days_off(node.clock.today().year)
+        lan_url = await _listen_on_the_lan(node, stack)
         keep_what_is_loaded()
         node.is_ready = True
         ready(
             Addresses(
-                web_host=web_host, web_port=web_port, sync_host=sync_host, sync_port=sync_port
+                web_host=web_host,
+                web_port=web_port,
+                sync_host=sync_host,
+                sync_port=sync_port,
+                lan_url=lan_url,
             )
         )
         log.info("node up", extra={"code": node.code, "tier": node.tier.value})
@@ -377,6 +399,8 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
             ]
             if node.uplink is not None:
                 tasks.append(group.create_task(node.uplink.run(), name="uplink"))
+            if node.lan is not None:
+                tasks.append(group.create_task(node.lan.run(), name="lan"))
             await stop.wait()
             node.is_ready = False
             for task in tasks:
@@ -408,6 +432,25 @@ async def _listen_for_people(node: Node, stack: AsyncExitStack) -> tuple[str, in
     return config.web_host, listener.port
 
 
+async def _listen_on_the_lan(node: Node, stack: AsyncExitStack) -> str:
+    config, lan = node.config, node.lan
+    if lan is None:
+        return ""
+    try:
+        listener = await listen(
+            build_web(node),
+            config.lan_host,
+            config.lan_port,
+            context=lan.tls.context,
+            shutdown_s=2.0,
+        )
+    except OSError as error:
+        raise _address_error(error, config.lan_host, config.lan_port) from error
+    stack.push_async_callback(listener.close)
+    lan.port = listener.port
+    return lan.address
+
+
 def _address_error(error: OSError, host: str, port: int) -> StartError:
     if error.errno == 98:  # EADDRINUSE
         return StartError(
@@ -418,5 +461,5 @@ def _address_error(error: OSError, host: str, port: int) -> StartError:
     return StartError(
         "address_unusable",
         f"Cannot listen on {host} port {port}: {error.strerror or error}.",
-        "Check web_host, web_port, sync_host and sync_port in node.toml.",
+        "Check web_host, web_port, lan_host, lan_port, sync_host and sync_port in node.toml.",
     )

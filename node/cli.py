@@ -16,6 +16,7 @@ from crypto.errors import CryptoError
 from crypto.keyfile import read_certificate
 from node.accounts import Accounts
 from node.app import Addresses, serve
+from node.cli_devices import add_device_commands
 from node.cli_packs import add_pack_commands
 from node.cli_revocations import add_revocation_commands
 from node.clock import Clock
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _record_commands(commands)
     add_pack_commands(commands, _add_data)
     add_revocation_commands(commands, _add_data)
+    add_device_commands(commands)
     demo = commands.add_parser("demo", help="run a centre, a province and three communes here")
     demo.add_argument("--data", type=Path, default=Path("demo-data"), help="folder of the demo")
     demo.add_argument("--base-port", type=int, default=8700, help="first port; 0: any free ones")
@@ -73,6 +75,8 @@ def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     init.add_argument("--name", required=True, help="name of the place")
     init.add_argument("--parent", default="", help="host:port of the tier above")
     init.add_argument("--web-port", type=int, default=Config().web_port)
+    init.add_argument("--lan-host", default="", help="address of the pages on the LAN, or 0.0.0.0")
+    init.add_argument("--lan-port", type=int, default=Config().lan_port)
     init.add_argument("--sync-host", default="", help="address that children dial")
     init.add_argument("--sync-port", type=int, default=Config().sync_port)
     init.set_defaults(run=_init)
@@ -138,6 +142,8 @@ def _init(options: argparse.Namespace) -> int:
     config = Config(
         parent=options.parent,
         web_port=options.web_port,
+        lan_host=options.lan_host,
+        lan_port=options.lan_port,
         sync_host=options.sync_host,
         sync_port=options.sync_port,
     )
@@ -176,6 +182,8 @@ def _serve(options: argparse.Namespace) -> int:
 
     def ready(addresses: Addresses) -> None:
         print(f"http://{addresses.web_host}:{addresses.web_port}", flush=True)
+        if addresses.lan_url:
+            print(addresses.lan_url, flush=True)
         if options.ready_file is not None:
             line = f"{addresses.web_host} {addresses.web_port} {addresses.sync_port}\n"
             options.ready_file.write_text(line)

@@ -5,6 +5,7 @@
 - request.pem: what the tier above must sign
 - chain.pem: our certificate and those above it, without the root
 - root.pem: the one certificate trusted by itself
+- site.key, site.pem: the CA of this site for browsers and devices, made when first needed
 - lock: held by the program that is at work in the folder
 - root.key: at the centre of a demo, the root's seed (in real life kept offline, in parts)
 - tiepdan.db: the database

@@ -1,13 +1,14 @@
 """Who may do what: one table from operation to roles, for the pages, the API and the link alike.
 
 An operation that is not in the table is forbidden. The node's administrator sees no case content.
-Which role may record which event on a case stands in node/cases/rights.py.
+What may be done at a device narrows it further. Which role may record which event on a case stands
+in node/cases/rights.py.
 Source of the roles: domain facts section 8.3.
 """
 
 from typing import Final
 
-from schemas.codes import Role
+from schemas.codes import DeviceScope, Role
 
 _RECEPTION: Final = frozenset(
     {
@@ -48,6 +49,9 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "link.files": _WRITING | {Role.NODE_ADMIN},
     "technician.read": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
     "node.revoke": frozenset({Role.NODE_ADMIN}),
+    "device.list": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
+    "device.pair": frozenset({Role.NODE_ADMIN}),
+    "device.revoke": frozenset({Role.NODE_ADMIN}),
     "pack.carry": _CARRYING,
     "repo.connect": _READING,
     "today.read": _READING,
@@ -75,12 +79,40 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "directive.withdrawn": _ISSUING,
 }
 
+# At a device that is for looking things up, in a waiting room say, nothing is written.
+_WHERE_NOTHING_IS_WRITTEN: Final = frozenset(
+    {
+        "account.me",
+        "account.sign_out",
+        "link.read",
+        "technician.read",
+        "device.list",
+        "today.read",
+        "case.list",
+        "case.read",
+        "case.record",
+        "document.read",
+        "attachment.read",
+        "visit.list",
+        "directive.list",
+    }
+)
+SCOPES: Final[dict[DeviceScope, frozenset[str]]] = {
+    DeviceScope.WORK: frozenset(ROLES),
+    DeviceScope.READ: _WHERE_NOTHING_IS_WRITTEN,
+}
+
 
 def may(role: str, operation: str) -> bool:
     """Tell whether a role may do an operation; an unknown one of either may not."""
     return role in ROLES.get(operation, frozenset())
 
 
-def allowed_operations(role: str) -> tuple[str, ...]:
-    """Return all operations of a role, sorted."""
-    return tuple(sorted(name for name, roles in ROLES.items() if role in roles))
+def may_at(scope: DeviceScope, operation: str) -> bool:
+    """Tell whether an operation may be done at a device of that scope, by a role that may."""
+    return operation in SCOPES[scope]
+
+
+def allowed_operations(role: str, scope: DeviceScope) -> tuple[str, ...]:
+    """Return all operations of a role at a device, sorted."""
+    return tuple(sorted(n for n, roles in ROLES.items() if role in roles and may_at(scope, n)))

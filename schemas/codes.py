@@ -57,6 +57,13 @@ class Role(StrEnum):
     NODE_ADMIN = "node_admin"
 
 
+class DeviceScope(StrEnum):
+    """What may be done at a device, whoever signs in there."""
+
+    WORK = "work"
+    READ = "read"
+
+
 class PartyRole(StrEnum):
     """How a person stands in a visit or case."""
 

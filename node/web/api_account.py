@@ -14,15 +14,16 @@ from node.accounts import (
     SignedIn,
     check_new_password,
     find_account,
-    find_device,
     wait_ms,
 )
+from node.devices import Device, find_device
 from node.permissions import allowed_operations
 from node.web.answers import Done, Me, NewPassword, SignIn
-from node.web.calls import Call
+from node.web.calls import Call, needs_pairing
 from node.web.cookies import device_cookie, forget_session, keep_sign_in
 from node.web.errors import WebError
 from node.web.records import note
+from schemas.codes import DeviceScope
 
 # Each check takes 19 MiB and tens of milliseconds; more at once would starve a small node.
 _KNOWN_CHECKS: Final = 1
@@ -72,7 +73,8 @@ async def sign_in(call: Call) -> web.StreamResponse:
 
     def attempt(now_ms: int) -> tuple[int, str]:
         office.accounts.sweep(now_ms)
-        device = find_device(db, secret)
+        known = find_device(db, secret)
+        device = None if known is None else known.device
         pause_ms = wait_ms(db, user, device, now_ms)
         if pause_ms == 0:
             # Counted before the check, so that many attempts at once are counted too.
@@ -80,8 +82,9 @@ async def sign_in(call: Call) -> web.StreamResponse:
         account = find_account(db, user)
         return pause_ms, account.password if account and account.is_active else ""
 
-    is_known = await office.read(lambda reader: find_device(reader, secret)) is not None
-    async with call.request.app[PASSWORD_CHECKS].turn(is_known=is_known):
+    device = await office.read(lambda reader: find_device(reader, secret))
+    _check_device(call, device)
+    async with call.request.app[PASSWORD_CHECKS].turn(is_known=device is not None):
         pause_ms, phc = await office.write(attempt)
         if pause_ms:
             raise _too_many(-(-pause_ms // 1000))
@@ -101,6 +104,7 @@ async def sign_in(call: Call) -> web.StreamResponse:
             csrf=new.csrf,
             language=account.language,
             needs_touch=False,
+            scope=DeviceScope.WORK if device is None else device.scope,
         )
         note(db, me, now_ms, "account.sign_in")
         return me, new.device_secret
@@ -148,6 +152,17 @@ async def change_password(call: Call) -> Done:
     return await office.write(store)
 
 
+def _check_device(call: Call, device: Device | None) -> None:
+    """Let people in from the LAN only at devices that the technician has confirmed."""
+    if needs_pairing(call.request, call.office) and not (device and device.is_paired):
+        raise WebError(
+            "device_not_paired",
+            403,
+            "This device is not paired with this node.",
+            "Ask the technician to pair it, or sign in at the node itself.",
+        )
+
+
 async def _check(password: str, phc: str) -> None:
     try:
         # A name without an account costs the same time, so that names cannot be guessed by it.
@@ -185,7 +200,7 @@ def _me(call: Call, signed_in: SignedIn) -> Me:
         role=signed_in.role.value,
         language=call.language.code,
         csrf=signed_in.csrf,
-        operations=list(allowed_operations(signed_in.role)),
+        operations=list(allowed_operations(signed_in.role, signed_in.scope)),
         tier=office.tier.value,
         code=office.code,
         office=office.name,

@@ -13,7 +13,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from node.accounts import find_sign_in
-from node.permissions import may
+from node.connections import Held
+from node.queries.devices import devices_digest
 from node.queries.sync_state import (
     changed_ms,
     news_digest,
@@ -48,11 +49,12 @@ STREAMS: Final[web.AppKey[dict[asyncio.Task[object], str]]] = web.AppKey("stream
 
 
 class NewsFilter(BaseModel):
-    """Which document the page shows, if any."""
+    """Which document the page shows, if any, and whether it shows the devices."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     document: str = Field(default="", pattern=r"^([0-9a-f-]{36})?$")
+    devices: bool = False
 
 
 async def read_link(call: Call) -> LinkAnswer:
@@ -170,7 +172,8 @@ async def stream_news(call: Call) -> web.StreamResponse:
     assert task is not None
     streams[task] = user
     try:
-        await _send_news(call, response)
+        with call.office.connections.hold(call.me.device) as held:
+            await _send_until_revoked(call, response, held)
     except ConnectionError:
         return response
     finally:
@@ -178,14 +181,28 @@ async def stream_news(call: Call) -> web.StreamResponse:
     return response
 
 
+async def _send_until_revoked(call: Call, response: web.StreamResponse, held: Held) -> None:
+    try:
+        await _send_news(call, response)
+    except asyncio.CancelledError:
+        if not held.is_revoked:
+            raise
+        held.task.uncancel()
+        await _say_goodbye(response)
+
+
+async def _say_goodbye(response: web.StreamResponse) -> None:
+    await response.write(b"event: signed-out\ndata: {}\n\n")
+
+
 async def _send_news(call: Call, response: web.StreamResponse) -> None:
-    office, document = call.office, call.ask(NewsFilter).document
+    office = call.office
     number, last = -1, ""
     while True:
         seen = office.changes.number
-        text = await office.read(partial(_news, call, document, office.clock.now_ms()))
+        text = await office.read(partial(_news, call, office.clock.now_ms()))
         if text is None:
-            await response.write(b"event: signed-out\ndata: {}\n\n")
+            await _say_goodbye(response)
             return
         if text != last:
             await response.write(f"event: status\ndata: {text}\n\n".encode())
@@ -197,12 +214,12 @@ async def _send_news(call: Call, response: web.StreamResponse) -> None:
             await office.clock.sleep(_GATHER_S)
 
 
-def _news(call: Call, document: str, now_ms: int, db: sqlite3.Connection) -> str | None:
+def _news(call: Call, now_ms: int, db: sqlite3.Connection) -> str | None:
     """Return what to send, or None when the session has ended.
 
     `bar` and `badge` are pieces of the page, in the reader's language, as the page itself has them.
     """
-    office, app = call.office, call.request.app
+    office, app, wanted = call.office, call.request.app, call.ask(NewsFilter)
     if find_sign_in(db, call.me.token, now_ms) is None:
         return None
     link = link_answer(office, db)
@@ -210,15 +227,15 @@ def _news(call: Call, document: str, now_ms: int, db: sqlite3.Connection) -> str
         "tier": office.tier.value,
         "link": link,
         "is_demo": office.config.is_demo,
-        "may_send_files": may(call.me.role, "link.files"),
+        "may_send_files": call.me.may("link.files"),
     }
     news = {
-        "digest": news_digest(db),
+        "digest": page_digest(office, db, shows_devices=wanted.devices),
         "link": link.model_dump(mode="json"),
         "bar": render(app, "link_bar.html", call.language, shared),
         "document": None,
     }
-    if document:
+    if document := wanted.document:
         state = sync_states(db, office.tier, [document])[document]
         news["document"] = {
             "level": state.level,
@@ -226,6 +243,15 @@ def _news(call: Call, document: str, now_ms: int, db: sqlite3.Connection) -> str
             "badge": render(app, "sync_badge.html", call.language, {**shared, "state": state}),
         }
     return json.dumps(news, ensure_ascii=False)
+
+
+def page_digest(office: Office, db: sqlite3.Connection, *, shows_devices: bool) -> str:
+    """Return a text that differs whenever what a page shows is not the same as before."""
+    digest = news_digest(db)
+    if shows_devices:
+        number = office.lan.discovery.number if office.lan else 0
+        digest += f"-{devices_digest(db)}.{number}"
+    return digest
 
 
 async def end_streams(app: web.Application) -> None:

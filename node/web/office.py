@@ -8,7 +8,9 @@ from typing import Protocol, TypeVar
 from node.accounts import Accounts
 from node.clock import Clock
 from node.config import Config
+from node.connections import Connections
 from node.desk import Desk
+from node.lan import Lan
 from node.link import LinkStatus
 from node.pack_jobs import PackJobs
 from node.queries.cases import Place
@@ -33,6 +35,8 @@ class Office(Protocol):
         incoming_folder: on the same disk as the blobs, for uploads that have not finished.
         changes: counts commits and changes of the link.
         packs: made and taken in one at a time.
+        connections: what is open for each device just now.
+        lan: what the LAN sees of this node; None where it serves this machine only.
     """
 
     tier: Tier
@@ -47,6 +51,8 @@ class Office(Protocol):
     changes: ChangeCounter
     packs: PackJobs
     repo: RepoDesk
+    connections: Connections
+    lan: Lan | None
 
     @property
     def link(self) -> LinkStatus:

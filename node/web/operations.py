@@ -1,11 +1,6 @@
 """The table of operations: routes, permission checks and the OpenAPI document are made of it."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, Literal
-
-from aiohttp import web
-from pydantic import BaseModel
+from typing import Final
 
 from node.queries.cases import CaseFilter
 from node.queries.facts import CasePage, Directive, DirectivePage, Draft, Today, VisitPage
@@ -54,42 +49,10 @@ from node.web.answers import (
     TechnicianAnswer,
     VisitMade,
 )
-from node.web.calls import Call
+from node.web.operation import Operation
+from node.web.operations_devices import DEVICE_OPERATIONS
 
 PREFIX: Final = "/api/v1"
-Method = Literal["GET", "POST", "PUT", "DELETE"]
-Handler = Callable[[Call], Awaitable[BaseModel | web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One thing that can be asked over HTTP.
-
-    Attributes:
-        id: unique, stable name.
-        path: below the prefix.
-        permission: its line in the table of permissions; None when nobody has to be signed in.
-        answer: model of a success, or the media type of one that is not JSON.
-        body: model of the request's body; `multipart` for an upload.
-        query: model of the parameters.
-    """
-
-    id: str
-    method: Method
-    path: str
-    permission: str | None
-    summary: str
-    handler: Handler
-    answer: type[BaseModel] | str
-    body: type[BaseModel] | Literal["multipart"] | None = None
-    query: type[BaseModel] | None = None
-
-    @property
-    def is_change(self) -> bool:
-        """Tell whether it needs the CSRF token."""
-        return self.method != "GET"
-
-
 OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation(
         id="sign_in",
@@ -452,4 +415,5 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=api_node.health,
         answer=Health,
     ),
+    *DEVICE_OPERATIONS,
 )

@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from node.clock import PLACE
 from node.law import load_law
-from node.permissions import may
 from node.web.calls import Call
 from node.web.languages import Language
 from schemas.law.rules import DeadlineRule
@@ -26,6 +25,7 @@ _MENU: Final = (
     ("/directives", "directive.list"),
     ("/visits", "visit.list"),
     ("/packs", "pack.carry"),
+    ("/devices", "device.list"),
     ("/technician", "technician.read"),
 )
 
@@ -44,6 +44,7 @@ def environment() -> jinja2.Environment:
     templates.filters["lead"] = lead
     templates.filters["number"] = number
     templates.filters["size"] = size
+    templates.filters["pairs"] = pairs
     templates.filters["short"] = lambda text, count=12: text[:count]
     templates.globals["rule_of"] = rule_of
     return templates
@@ -66,18 +67,18 @@ def render(
 
 def page(call: Call, template: str, **values: object) -> web.Response:
     """Return a whole page for somebody who is signed in."""
-    office, role = call.office, call.me.role
+    office, me = call.office, call.me
     shared = {
-        "me": call.me,
+        "me": me,
         "office": office,
         "is_demo": office.config.is_demo,
         "tier": office.tier.value,
-        "menu": [path for path, needed in _MENU if may(role, needed)],
+        "menu": [path for path, needed in _MENU if me.may(needed)],
         "path": call.request.path,
         "here": call.request.rel_url.raw_path_qs,
         "now_ms": office.clock.now_ms(),
         "today": office.clock.today().isoformat(),
-        "may": lambda operation: may(role, operation),
+        "may": me.may,
     }
     text = render(call.request.app, template, call.language, {**shared, **values})
     return web.Response(text=text, content_type="text/html", charset="utf-8")
@@ -106,6 +107,11 @@ def moment(at_ms: int | None) -> str:
 def lead(text: str) -> str:
     """Return a name as it stands inside a sentence: UBND stays as it is, and so do proper names."""
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def pairs(digits: str) -> str:
+    """Return hex digits as systems show a fingerprint: byte by byte, in capital letters."""
+    return " ".join(digits[at : at + 2].upper() for at in range(0, len(digits), 2))
 
 
 @jinja2.pass_context

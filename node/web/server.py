@@ -16,13 +16,23 @@ from node.accounts import SignedIn, find_sign_in
 from node.web.api_account import PASSWORD_CHECKS, PasswordChecks
 from node.web.api_node import STREAMS, end_streams
 from node.web.api_repo import CONNECTIONS, PATH, end_connections, serve_repo
-from node.web.calls import OFFICE, READS, SIGNED_IN, Call, parse_json, require, write_if_possible
+from node.web.calls import (
+    OFFICE,
+    READS,
+    SIGNED_IN,
+    Call,
+    needs_pairing,
+    parse_json,
+    require,
+    write_if_possible,
+)
 from node.web.cookies import LANGUAGE, session_cookie
 from node.web.errors import WebError
 from node.web.languages import Language, choose
 from node.web.office import Office
 from node.web.openapi import openapi_document
-from node.web.operations import OPERATIONS, PREFIX, Operation
+from node.web.operation import Operation
+from node.web.operations import OPERATIONS, PREFIX
 from node.web.pages import add_pages, problem_page
 from node.web.problems import Refusal, fault, refusal_of
 from node.web.records import sweep_answers
@@ -217,9 +227,9 @@ async def _load_session(request: web.Request, office: Office, language: Language
         return
     now_ms = office.clock.now_ms()
     signed_in = await office.read(lambda db: find_sign_in(db, token, now_ms))
-    request[SIGNED_IN] = signed_in
-    if signed_in is None:
+    if signed_in is None or (needs_pairing(request, office) and not signed_in.is_paired):
         return
+    request[SIGNED_IN] = signed_in
     if LANGUAGE not in request.cookies:
         request[READS] = choose(signed_in.language, language.code)
     if signed_in.needs_touch:

@@ -11,9 +11,11 @@ import cbor2
 
 from crypto.certificates import chain_to_pem, make_request, request_to_pem
 from crypto.note import render_proof
+from crypto.p256 import SECRET_BYTES, p256_key
 from crypto.password import hash_password
 from crypto.seal import seal
 from crypto.sealed_stream import StreamSealer
+from crypto.site import certificate_der, fingerprint, make_site
 from schemas.codes import Tier
 from schemas.events import Noted
 from schemas.ids import DocumentId
@@ -55,6 +57,7 @@ def samples() -> dict[str, tuple[bytes, ...]]:
         **_of_programs(),
         "frame": frames,
         "record file": (record,),
+        **_lan(),
         "configuration": (_CONFIG.encode(),),
         "password": (hash_password("một hai ba", bytes(16)).encode(),),
     }
@@ -80,6 +83,18 @@ def _of_programs() -> dict[str, tuple[bytes, ...]]:
     return {
         "repo message": (cbor2.dumps(join), asking),
         "sync message": (asked, said, *([plain.encode()] if plain else [])),
+    }
+
+
+def _lan() -> dict[str, tuple[bytes, ...]]:
+    key = p256_key(bytes(SECRET_BYTES))
+    site = make_site(key, "Xã Mỹ Lý", COMMUNE, 1_790_000_000_000)
+    said = fingerprint(site).hex() + "ab" * 16
+    texts = (f"id={'cd' * 32}", f"fp={'ef' * 32}", "tier=commune", f"code={COMMUNE}", "v=0.1.0")
+    return {
+        "site certificate": (certificate_der(site),),
+        "pairing link": (f"https://tiepdan-40-17083.local:8444/pair#{said}".encode(),),
+        "sighting": ("\n".join(("tiepdan-40-17083", *texts)).encode(),),
     }
 
 
