@@ -5,6 +5,7 @@ CryptoError
 ├── SignatureError     a signature is missing or does not verify
 ├── CertificateError   a certificate, request or chain is malformed or not acceptable
 ├── SealError          a sealed value is malformed, altered or not for this office
+├── EnrolmentError     a token is malformed, or its secret is not known
 ├── KeyfileError       a key or certificate file cannot be read or written
 └── PasswordError      a password is too short, too long or wrong
 """
@@ -39,6 +40,10 @@ class CertificateError(CryptoError):
 
 class SealError(CryptoError):
     """A sealed value cannot be made or opened."""
+
+
+class EnrolmentError(CryptoError):
+    """A one-time token is malformed, or the other side does not know its secret."""
 
 
 class KeyfileError(CryptoError):

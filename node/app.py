@@ -17,18 +17,21 @@ from queue import SimpleQueue
 from typing import Final, TypeVar
 
 import cbor2
+from cryptography import x509
 
-from crypto.certificates import Subject
+from crypto.certificates import Subject, chain_to_der
 from crypto.errors import CryptoError
 from node.accounts import Accounts
 from node.bulk import file_times, send_now
 from node.clock import Clock
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
+from node.issuing import IsRevoked
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
 from node.memory import keep_what_is_loaded, share_heaps
 from node.pack_jobs import PackJobs
+from node.renewing import Renewal
 from node.revoking import RevokeReport, find_target, revoke_node
 from node.station import Station, open_station
 from node.web.server import build_web
@@ -100,9 +103,16 @@ class Node:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self.uplink: Uplink | None = None
+        self.renewal: Renewal | None = None
         if self.config.parent:
             self.uplink = Uplink(
                 station.folder, self, clock=clock, rng=rng, announce=self.changes.announce
+            )
+            self.renewal = Renewal(
+                station.folder,
+                clock,
+                link_error=lambda: (self.link.last_error or ("",))[0],
+                renewed=self._take_chain,
             )
 
     @property
@@ -118,6 +128,22 @@ class Node:
         """Cut or restore the link upwards; only in the demo."""
         if self.uplink is not None:
             await self.uplink.set_cut(cut)
+
+    async def issue(self, work: Callable[[IsRevoked], T]) -> T:
+        """Run work that issues a certificate, one after the other; it is told who is revoked."""
+        revocations = self._station.replica.intake.revocations
+
+        def unit() -> T:
+            return work(lambda peer_id, code: bool(revocations.of(peer_id, code)))
+
+        return await self._writer.run(unit)
+
+    def _take_chain(self, chain: list[x509.Certificate]) -> None:
+        """Take a renewed certificate into use without an end of what runs."""
+        self._station.folder.take(chain)
+        self._station.replica.chain = chain_to_der(chain)
+        if self.uplink is not None:
+            self.uplink.show_anew()
 
     async def export_record(self, document_id: str) -> bytes:
         """Return a record with its proof, as a file."""
@@ -367,6 +393,8 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
             ]
             if node.uplink is not None:
                 tasks.append(group.create_task(node.uplink.run(), name="uplink"))
+            if node.renewal is not None:
+                tasks.append(group.create_task(node.renewal.run(), name="renewal"))
             await stop.wait()
             node.is_ready = False
             for task in tasks:

@@ -105,6 +105,11 @@ class Dialler:
         self._is_answered: Callable[[], bool] = _never
         self.choice = Choice(may_datagrams=folder.config.datagrams)
 
+    def show_anew(self) -> None:
+        """Show the folder's present certificate from the next connection on."""
+        self._context = client_context(self._folder)
+        self._dialling = Dialling(self._folder)
+
     async def open(self) -> Opened:
         """Return a link of whichever way is up first, the likelier one being dialled first.
 

@@ -11,7 +11,7 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import aiohttp
 from aiohttp import web
@@ -26,6 +26,7 @@ from node.dtls import Listening, judge
 from node.entropy import system_entropy
 from node.exchange import PING_S, Exchange, Sessions, Transport
 from node.folder import NodeFolder, is_directly_below
+from node.gate import Gate, Issuing
 from node.listening import Listener, listen
 from node.slots import Slots
 from node.tls import bear_loss, keep_resumable, peer_subject, server_context
@@ -121,6 +122,11 @@ class Uplink:
         if is_cut and self._opened is not None:
             self._opened.drop()
         await self._set_state("cut" if is_cut else "down")
+
+    def show_anew(self) -> None:
+        """Show the folder's present certificate from the next time on; who waits dials at once."""
+        self._dialler.show_anew()
+        self._changed.set()
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""
@@ -254,10 +260,14 @@ class _Link:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class Neighbours(Sessions, Issuing, Protocol):
+    """What the port for children needs of the node."""
+
+
 class Downlink:
     """Listens for children and exchanges with each."""
 
-    def __init__(self, folder: NodeFolder, sessions: Sessions, clock: Clock) -> None:
+    def __init__(self, folder: NodeFolder, sessions: Neighbours, clock: Clock) -> None:
         """Listen where the folder's configuration says."""
         self._folder = folder
         self._sessions = sessions
@@ -273,15 +283,18 @@ class Downlink:
         Raises:
             OSError: the address is in use or not ours.
         """
-        app = web.Application()
+        gate = Gate(self._folder, self._sessions, self._clock)
+        app = gate.application()
         app.router.add_get(PATH, self._on_dial)
+        context = server_context(self._folder)
+        context.admits_strangers = gate.admits_strangers
         config = self._folder.config
         # A child that is cut off loses nothing; waiting for it would only make a stop slow.
         listener = await listen(
             app,
             config.sync_host,
             config.sync_port,
-            context=server_context(self._folder),
+            context=context,
             shutdown_s=1.0,
         )
         if config.datagrams:

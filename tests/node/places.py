@@ -64,7 +64,9 @@ def make_below(
     )
     assert request is not None
     at_ms = Clock().now_ms() if signed_at_ms is None else signed_at_ms
-    *chain, root = chain_from_pem(sign_request(parent, request.read_bytes(), at_ms, days))
+    *chain, root = chain_from_pem(
+        sign_request(parent, request.read_bytes(), at_ms, days, again=True)
+    )
     install_chain(folder, chain, root)
 
 

@@ -1,0 +1,187 @@
+"""Certificates that this node issues for those below, and the list of them: files in `issued/`.
+
+One PEM file for each key, named after code and key: the chain, as it was handed out. So it can be
+handed out again, and a node that never came can be revoked. They are files because they are read
+and written beside the running node, and copied with the folder.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from crypto.certificates import Subject, issue, subject_of, subject_of_request
+from crypto.errors import CertificateError, KeyfileError
+from crypto.keyfile import read_certificate, read_chain, read_key, write_chain
+from node.clock import PLACE
+from node.errors import RequestError
+from schemas.codes import Tier
+from sync.database import open_reader, translated
+from sync.revocations import by_node, known_of
+
+FOLDER: Final = "issued"
+# A commune renews by itself over the line, a province with the holders of the root's key.
+_LIFETIME_DAYS: Final = {Tier.CENTRE: 365, Tier.PROVINCE: 365, Tier.COMMUNE: 90}
+
+IsRevoked = Callable[[bytes, str], bool]
+"""Tells of a peer id and a code whether that node's key was revoked."""
+
+
+def lifetime_days(tier: Tier) -> int:
+    """Return how long a certificate of a node of that tier is good for."""
+    return _LIFETIME_DAYS[tier]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A certificate that was issued here."""
+
+    subject: Subject
+    certificate: x509.Certificate
+
+
+def issued(path: Path) -> Iterator[Issued]:
+    """Yield what was issued for each key below, the newest of each.
+
+    Raises:
+        KeyfileError: one of the files is damaged.
+    """
+    for file in sorted((path / FOLDER).glob("*.pem")):
+        certificate = read_chain(file)[0]
+        yield Issued(subject=subject_of(certificate), certificate=certificate)
+
+
+def revoked_in(path: Path) -> IsRevoked:
+    """Return what the database of a folder says of revoked keys, also while its node runs.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    database = path / "tiepdan.db"
+    if not database.exists():
+        return lambda peer_id, code: False
+    with closing(open_reader(database)) as connection:
+        try:
+            in_effect = by_node(known_of(connection))
+        except sqlite3.Error as error:
+            raise translated(error) from error
+    return lambda peer_id, code: (peer_id, code) in in_effect
+
+
+def issue_below(
+    path: Path,
+    request: x509.CertificateSigningRequest,
+    *,
+    now_ms: int,
+    is_revoked: IsRevoked,
+    again: bool = False,
+    days: int | None = None,
+) -> list[x509.Certificate]:
+    """Issue for a node below and return the chain with the root behind it.
+
+    Whoever has the root's key issues for provinces and the centre, a province for its communes.
+
+    Args:
+        path: data folder of the one who issues.
+        request: of the node.
+        now_ms: wall clock.
+        is_revoked: see there.
+        again: the place may have another key that goes on being good.
+        days: other than usual.
+
+    Raises:
+        RequestError: code_enrolled, key_revoked or root_elsewhere.
+        CryptoError: the request is not one that this node may sign.
+    """
+    subject = subject_of_request(request)
+    root = read_certificate(path / "root.pem")
+    lifetime = lifetime_days(subject.tier) if days is None else days
+    with held(path):
+        _check(path, subject, is_revoked, again=again)
+        if (path / "root.key").exists():
+            above: list[x509.Certificate] = []
+            made = issue(root, read_key(path / "root.key"), request, now_ms, lifetime)
+        else:
+            above = read_chain(path / "chain.pem")
+            if subject_of(above[0]).tier is Tier.CENTRE:
+                raise RequestError(
+                    "root_elsewhere",
+                    "The root's key is not on this machine.",
+                    "Carry the request to the holders of the root's key, who sign it with"
+                    " `tiepdan root sign`.",
+                )
+            made = issue(above[0], read_key(path / "key"), request, now_ms, lifetime)
+        _keep(path, subject, [made, *above])
+    return [made, *above, root]
+
+
+def _check(path: Path, subject: Subject, is_revoked: IsRevoked, *, again: bool) -> None:
+    if is_revoked(subject.peer_id, subject.code):
+        raise RequestError(
+            "key_revoked",
+            f"The key {subject.peer_id.hex()[:16]} of {subject.code} was revoked.",
+            "At that office: make the node anew in an empty folder with `tiepdan init`, and enrol"
+            " that; keep the old folder.",
+        )
+    for each in issued(path):
+        other = each.subject
+        is_other = other.code == subject.code and other.peer_id != subject.peer_id
+        if is_other and not again and not is_revoked(other.peer_id, other.code):
+            ends = datetime.fromtimestamp(each.certificate.not_valid_after_utc.timestamp(), PLACE)
+            raise RequestError(
+                "code_enrolled",
+                f"{other.code} is enrolled already, with the key {other.peer_id.hex()[:16]}"
+                f" ({other.name}, until {ends:%Y-%m-%d}).",
+                "If that machine is lost, stolen or broken, revoke its key first. If both are to"
+                " work beside each other, enrol again expressly: `--again`.",
+            )
+
+
+def _keep(path: Path, subject: Subject, chain: list[x509.Certificate]) -> None:
+    folder = path / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    write_chain(folder / f"{subject.code}-{subject.peer_id.hex()[:16]}.pem", chain)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold what is issued, so that two programs in one folder come one after the other.
+
+    Raises:
+        KeyfileError: keyfile_unwritable.
+    """
+    try:
+        lock = os.open(path / "issuing.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise KeyfileError(
+            "keyfile_unwritable",
+            f"{path} cannot be written: {error.strerror}",
+            "Check that the folder belongs to the user that runs tiepdan, and is not full.",
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def check_renewal(shown: Subject, asked: Subject) -> None:
+    """Check that a request says of its node what the node's certificate says.
+
+    Raises:
+        CertificateError: renewal_differs.
+    """
+    if shown != asked:
+        raise CertificateError(
+            "renewal_differs",
+            f"the request of {asked.name} ({asked.code}) differs from the certificate of"
+            f" {shown.name} ({shown.code})",
+            "A renewal changes neither key nor name nor code: enrol anew, with a token or files.",
+        )
