@@ -103,17 +103,19 @@ class Node:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self.uplink: Uplink | None = None
-        self.renewal: Renewal | None = None
+        # Told when this node has another certificate to show.
+        self.showing: list[Callable[[], None]] = []
         if self.config.parent:
             self.uplink = Uplink(
                 station.folder, self, clock=clock, rng=rng, announce=self.changes.announce
             )
-            self.renewal = Renewal(
-                station.folder,
-                clock,
-                link_error=lambda: (self.link.last_error or ("",))[0],
-                renewed=self._take_chain,
-            )
+            self.showing.append(self.uplink.show_anew)
+        self.renewal = Renewal(
+            station.folder,
+            clock,
+            link_error=lambda: self.link.last_error[0] if self.link.last_error else "",
+            renewed=self._take_chain,
+        )
 
     @property
     def link(self) -> LinkStatus:
@@ -142,8 +144,8 @@ class Node:
         """Take a renewed certificate into use without an end of what runs."""
         self._station.folder.take(chain)
         self._station.replica.chain = chain_to_der(chain)
-        if self.uplink is not None:
-            self.uplink.show_anew()
+        for show in self.showing:
+            show()
 
     async def export_record(self, document_id: str) -> bytes:
         """Return a record with its proof, as a file."""
@@ -374,6 +376,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         node = Node(open_station(path, rng), Clock(), rng)
         stack.push_async_callback(node.close)
         downlink = Downlink(node._station.folder, node, node.clock)
+        node.showing.append(downlink.show_anew)
         sync_host, sync_port = await _listen_for_children(node, downlink, stack)
         web_host, web_port = await _listen_for_people(node, stack)
         keep_what_is_loaded()
@@ -390,11 +393,10 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
                 group.create_task(node.keep_scrubbed(), name="scrub"),
                 group.create_task(node.packs.run(), name="packs"),
                 group.create_task(downlink.run(), name="downlink"),
+                group.create_task(node.renewal.run(), name="renewal"),
             ]
             if node.uplink is not None:
                 tasks.append(group.create_task(node.uplink.run(), name="uplink"))
-            if node.renewal is not None:
-                tasks.append(group.create_task(node.renewal.run(), name="renewal"))
             await stop.wait()
             node.is_ready = False
             for task in tasks:

@@ -11,7 +11,6 @@ from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
-from crypto.errors import CryptoError
 from node.errors import RequestError
 
 _TIMEOUT_S: Final = 30.0
@@ -50,22 +49,23 @@ def ask(
     connection = http.client.HTTPSConnection(
         host.strip("[]"), int(port), timeout=_TIMEOUT_S, context=context
     )
+    is_heard = False
     try:
         connection.connect()
         assert isinstance(connection.sock, ssl.SSLSocket)
         shown = connection.sock.getpeercert(binary_form=True)
         body = say(shown or b"")
+        is_heard = True
         connection.request("POST", path, body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         content = answer.read(ANSWER_BYTES_MAX + 1)
-    except CryptoError:
-        raise
-    except ssl.SSLError as error:
-        raise _unheard(f"the secure connection failed: {error.reason or error}") from error
     except (OSError, http.client.HTTPException) as error:
+        if is_heard or isinstance(error, ssl.SSLError):
+            # In TLS 1.3 who has no good certificate learns it after the handshake.
+            raise _hung_up(error) from error
         raise RequestError(
             "link_unreachable",
-            f"{address} does not answer: {error or type(error).__name__}.",
+            f"{address} does not answer: {str(error) or type(error).__name__}.",
             "Check the address, the line, and that the port is open at the tier above.",
         ) from error
     finally:
@@ -87,10 +87,10 @@ def _refusal(status: int, content: bytes) -> RequestError:
     return RequestError(said.code, said.message, said.hint)
 
 
-def _unheard(why: str) -> RequestError:
+def _hung_up(error: Exception) -> RequestError:
     return RequestError(
         "peer_refused",
-        f"The other side hung up: {why}.",
-        "It lets nobody in without a certificate while it has no open token: have a new one made,"
-        " and check the address.",
+        f"The other side hung up: {str(error) or type(error).__name__}.",
+        "It takes only certificates of its own root, and none at all only while it has an open"
+        " token: check the address; to enrol, have a new token made.",
     )

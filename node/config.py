@@ -24,6 +24,7 @@ class Config:
         web_port: port of the pages, 0 for any free one.
         sync_host: address that children dial; empty on a node without children.
         sync_port: port that children dial, 0 for any free one.
+        sync_address: `host:port` at which children reach this node, for the tokens that it makes.
         parent: `host:port` of the tier above; empty at the centre.
         datagrams: take UDP where TCP loses too much, upwards and for children.
         is_remote: the province declared this commune remote, which lengthens some deadlines.
@@ -39,6 +40,7 @@ class Config:
     web_port: int = 8080
     sync_host: str = ""
     sync_port: int = 8443
+    sync_address: str = ""
     parent: str = ""
     datagrams: bool = True
     is_remote: bool = False
@@ -78,9 +80,10 @@ def _check(config: Config) -> None:
     for key, port in (("web_port", config.web_port), ("sync_port", config.sync_port)):
         if not 0 <= port <= _PORT_MAX:
             raise _unfit(key, f"is a number from 0 to {_PORT_MAX}")
-    address = _ADDRESS.fullmatch(config.parent)
-    if config.parent and (address is None or not 0 < int(address[2]) <= _PORT_MAX):
-        raise _unfit("parent", 'is an address and a port, such as "10.0.0.1:8443"')
+    for key, named in (("parent", config.parent), ("sync_address", config.sync_address)):
+        address = _ADDRESS.fullmatch(named)
+        if named and (address is None or not 0 < int(address[2]) <= _PORT_MAX):
+            raise _unfit(key, 'is an address and a port, such as "10.0.0.1:8443"')
     if config.language not in ("vi", "en"):
         raise _unfit("language", 'is "vi" or "en"')
     try:

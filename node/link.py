@@ -29,7 +29,7 @@ from node.folder import NodeFolder, is_directly_below
 from node.gate import Gate, Issuing
 from node.listening import Listener, listen
 from node.slots import Slots
-from node.tls import bear_loss, keep_resumable, peer_subject, server_context
+from node.tls import ListenContext, bear_loss, keep_resumable, peer_subject, server_context
 from node.udp import Doorway
 from node.websocket import PATH, WebSocket
 from schemas.errors import MessageError
@@ -272,6 +272,7 @@ class Downlink:
         self._folder = folder
         self._sessions = sessions
         self._clock = clock
+        self._context: ListenContext | None = None
         self._doorway: Doorway | None = None
         self._slots = Slots()
         # One of each child, by its peer id.
@@ -286,20 +287,27 @@ class Downlink:
         gate = Gate(self._folder, self._sessions, self._clock)
         app = gate.application()
         app.router.add_get(PATH, self._on_dial)
-        context = server_context(self._folder)
-        context.admits_strangers = gate.admits_strangers
+        self._context = server_context(self._folder)
+        self._context.admits_strangers = gate.admits_strangers
         config = self._folder.config
         # A child that is cut off loses nothing; waiting for it would only make a stop slow.
         listener = await listen(
             app,
             config.sync_host,
             config.sync_port,
-            context=context,
+            context=self._context,
             shutdown_s=1.0,
         )
         if config.datagrams:
             self._doorway = await self._open_doorway(listener)
         return listener
+
+    def show_anew(self) -> None:
+        """Show the folder's present certificate from the next connections on."""
+        if self._context is not None:
+            self._context.show(self._folder)
+        if self._doorway is not None:
+            self._doorway.show(Listening(self._folder, system_entropy))
 
     async def _open_doorway(self, listener: Listener) -> Doorway | None:
         """Listen for datagrams under the same number; without them children find out by TCP."""

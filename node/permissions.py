@@ -47,6 +47,7 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "link.cut": EVERYONE,
     "link.files": _WRITING | {Role.NODE_ADMIN},
     "technician.read": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
+    "node.enrol": frozenset({Role.NODE_ADMIN}),
     "node.revoke": frozenset({Role.NODE_ADMIN}),
     "pack.carry": _CARRYING,
     "today.read": _READING,

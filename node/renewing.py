@@ -17,6 +17,7 @@ from crypto.certificates import (
     verify_chain,
 )
 from crypto.errors import CertificateError, CryptoError
+from crypto.keyfile import read_chain
 from node.asking import ask
 from node.clock import Clock
 from node.errors import NodeError, RequestError
@@ -30,7 +31,7 @@ RENEW_PATH: Final = "/renew/1"
 _PEM_CHARS_MAX: Final = 16_384
 # A third of its life: a month for a commune, so that a long outage leaves it good.
 _LEFT: Final = 1 / 3
-_LOOK_S: Final = 600.0
+_LOOK_S: Final = 5.0
 _AGAIN_MS: Final = 3_600_000
 _DAILY_MS: Final = 24 * 3_600_000
 # Who keeps the node has to act where it does not renew itself.
@@ -123,7 +124,11 @@ def renew(folder: NodeFolder) -> list[x509.Certificate]:
 
 
 class Renewal:
-    """Keeps a node's certificate good, for as long as the node runs."""
+    """Keeps a node's certificate good, for as long as the node runs.
+
+    Attributes:
+        status: for the pages.
+    """
 
     def __init__(
         self,
@@ -136,7 +141,7 @@ class Renewal:
         """Renew the certificate of a folder's node.
 
         Args:
-            folder: of this node, which has a parent.
+            folder: of this node.
             clock: ours; where it is wrong, the link says so.
             link_error: code of why the link is down; empty while it is up.
             renewed: takes the new chain into use.
@@ -145,14 +150,41 @@ class Renewal:
         self._clock = clock
         self._link_error = link_error
         self._renewed = renewed
+        self._seen_ns: int | None = None
         self.status = RenewalStatus()
 
     async def run(self) -> None:
         """Renew whenever it is time, until cancelled."""
         while True:
-            if self._is_time():
+            self._look()
+            if self._folder.config.parent and self._is_time():
                 await self.attempt()
             await self._clock.sleep(_LOOK_S)
+
+    def _look(self) -> None:
+        """Take into use what was installed from a file while the node runs."""
+        path = self._folder.path / "chain.pem"
+        try:
+            changed_ns = path.stat().st_mtime_ns
+        except OSError:
+            # Its certificate is in memory; the next start says what is missing.
+            return
+        if changed_ns == self._seen_ns:
+            return
+        self._seen_ns = changed_ns
+        try:
+            chain = read_chain(path)
+            check_key(verify_chain(chain, self._folder.root, None), self._folder.key)
+        except (NodeError, CryptoError) as error:
+            log.error("certificate file not usable", extra={"code": error.code})
+            return
+        if chain != self._folder.chain:
+            self._take(chain)
+
+    def _take(self, chain: list[x509.Certificate]) -> None:
+        self.status.error = None
+        self._renewed(chain)
+        log.info("certificate taken into use", extra={"ends_ms": expiry_ms(chain[0])})
 
     def _is_time(self) -> bool:
         now_ms, tried_ms = self._clock.now_ms(), self.status.tried_ms
@@ -172,6 +204,4 @@ class Renewal:
             self.status.error = (error.code, f"{error} {hint}".strip())
             log.warning("certificate not renewed", extra={"code": error.code})
             return
-        self.status.error = None
-        self._renewed(chain)
-        log.info("certificate renewed", extra={"ends_ms": expiry_ms(chain[0])})
+        self._take(chain)

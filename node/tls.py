@@ -91,6 +91,10 @@ class ListenContext(ssl.SSLContext):
         self.verify_mode = ssl.CERT_OPTIONAL if is_open else ssl.CERT_REQUIRED
         return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
+    def show(self, folder: NodeFolder) -> None:
+        """Show the folder's present certificate from the next connection on."""
+        _load_own(self, folder)
+
 
 def server_context(folder: NodeFolder) -> ListenContext:
     """Return the context for the side that children dial."""

@@ -23,6 +23,7 @@ HOURS: Final = 24
 HOURS_MAX: Final = 168
 # Who holds the secret never fails; somebody in between does.
 FAILURES_MAX: Final = 5
+_TOLD_MS: Final = 24 * HOUR_MS
 
 TokenState = Literal["open", "used", "blocked", "expired"]
 
@@ -137,11 +138,9 @@ def tokens(path: Path) -> Iterator[MadeToken]:
 def has_open_token(path: Path, now_ms: int) -> bool:
     """Tell whether somebody without a certificate may come now.
 
-    Who was enrolled with a token may ask for the answer again until it expires.
+    Also for a day after the end of a token, to be told that it ended.
     """
-    return any(
-        now_ms < made.expires_ms and made.state(now_ms) != "blocked" for made in tokens(path)
-    )
+    return any(now_ms < made.expires_ms + _TOLD_MS for made in tokens(path))
 
 
 def find_token(path: Path, name: bytes) -> MadeToken:
