@@ -24,6 +24,7 @@ from crypto.errors import CryptoError
 from node.accounts import Accounts
 from node.bulk import file_times, send_now
 from node.clock import Clock
+from node.enrolment import Enrolment
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
 from node.issuing import IsRevoked
@@ -116,6 +117,7 @@ class Node:
             link_error=lambda: self.link.last_error[0] if self.link.last_error else "",
             renewed=self._take_chain,
         )
+        self.enrolment = Enrolment(station.folder, clock, self.renewal, system_entropy)
 
     @property
     def link(self) -> LinkStatus:

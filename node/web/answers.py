@@ -16,6 +16,10 @@ from node.queries.facts import (
     WaitingFiles,
 )
 from node.queries.node_facts import Technician
+from node.renewing import CertificateState
+from node.tokens import HOURS as TOKEN_HOURS
+from node.tokens import HOURS_MAX as TOKEN_HOURS_MAX
+from node.tokens import TokenState
 from schemas.limits import REVOCATION_CHARS_MAX
 
 

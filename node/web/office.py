@@ -9,6 +9,7 @@ from node.accounts import Accounts
 from node.clock import Clock
 from node.config import Config
 from node.desk import Desk
+from node.enrolment import Enrolment
 from node.link import LinkStatus
 from node.pack_jobs import PackJobs
 from node.queries.cases import Place
@@ -32,6 +33,7 @@ class Office(Protocol):
         incoming_folder: on the same disk as the blobs, for uploads that have not finished.
         changes: counts commits and changes of the link.
         packs: made and taken in one at a time.
+        enrolment: this node's certificate, and tokens for those below.
     """
 
     tier: Tier
@@ -45,6 +47,7 @@ class Office(Protocol):
     incoming_folder: Path
     changes: ChangeCounter
     packs: PackJobs
+    enrolment: Enrolment
 
     @property
     def link(self) -> LinkStatus:
