@@ -7,6 +7,7 @@ CryptoError
 ├── SealError          a sealed value is malformed, altered or not for this office
 ├── EnrolmentError     a token is malformed, or its secret is not known
 ├── KeyfileError       a key or certificate file cannot be read or written
+├── ShareError         shares of the root's key are malformed or do not make it
 └── PasswordError      a password is too short, too long or wrong
 """
 
@@ -48,6 +49,10 @@ class EnrolmentError(CryptoError):
 
 class KeyfileError(CryptoError):
     """A key file or certificate file cannot be read or written."""
+
+
+class ShareError(CryptoError):
+    """Shares of the root's key are malformed, too few, or do not make it."""
 
 
 class PasswordError(CryptoError):

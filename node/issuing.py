@@ -19,6 +19,7 @@ from cryptography import x509
 
 from crypto.certificates import Subject, issue, subject_of, subject_of_request
 from crypto.errors import CertificateError, KeyfileError
+from crypto.identity import NodeKey
 from crypto.keyfile import read_certificate, read_chain, read_key, write_chain
 from node.clock import PLACE
 from node.errors import RequestError
@@ -36,7 +37,8 @@ IsRevoked = Callable[[bytes, str], bool]
 
 def lifetime_days(tier: Tier) -> int:
     """Return how long a certificate of a node of that tier is good for."""
-    return _LIFETIME_DAYS[tier]
+    # A root asks nobody; what asks in its name is refused by the issuing.
+    return _LIFETIME_DAYS.get(tier, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,26 +102,53 @@ def issue_below(
         RequestError: code_enrolled, key_revoked or root_elsewhere.
         CryptoError: the request is not one that this node may sign.
     """
-    subject = subject_of_request(request)
     root = read_certificate(path / "root.pem")
-    lifetime = lifetime_days(subject.tier) if days is None else days
+    if (path / "root.key").exists():
+        above, key = [root], read_key(path / "root.key")
+    else:
+        above, key = [*read_chain(path / "chain.pem"), root], read_key(path / "key")
+        if subject_of(above[0]).tier is Tier.CENTRE:
+            raise RequestError(
+                "root_elsewhere",
+                "The root's key is not on this machine.",
+                "Carry the request to the holders of the root's key, who sign it with"
+                " `tiepdan root sign`.",
+            )
+    return issue_with(
+        path,
+        (above, key),
+        request,
+        now_ms=now_ms,
+        is_revoked=is_revoked,
+        again=again,
+        days=days,
+    )
+
+
+def issue_with(
+    path: Path,
+    issuer: tuple[list[x509.Certificate], NodeKey],
+    request: x509.CertificateSigningRequest,
+    *,
+    now_ms: int,
+    is_revoked: IsRevoked,
+    again: bool,
+    days: int | None,
+) -> list[x509.Certificate]:
+    """Do the same with the certificates of the issuer, the root last, and its key.
+
+    Raises:
+        RequestError: code_enrolled or key_revoked.
+        CryptoError: the request is not one that may be signed.
+    """
+    above, key = issuer
+    subject = subject_of_request(request)
     with held(path):
         _check(path, subject, is_revoked, again=again)
-        if (path / "root.key").exists():
-            above: list[x509.Certificate] = []
-            made = issue(root, read_key(path / "root.key"), request, now_ms, lifetime)
-        else:
-            above = read_chain(path / "chain.pem")
-            if subject_of(above[0]).tier is Tier.CENTRE:
-                raise RequestError(
-                    "root_elsewhere",
-                    "The root's key is not on this machine.",
-                    "Carry the request to the holders of the root's key, who sign it with"
-                    " `tiepdan root sign`.",
-                )
-            made = issue(above[0], read_key(path / "key"), request, now_ms, lifetime)
-        _keep(path, subject, [made, *above])
-    return [made, *above, root]
+        lifetime = lifetime_days(subject.tier) if days is None else days
+        made = issue(above[0], key, request, now_ms, lifetime)
+        _keep(path, subject, [made, *above[:-1]])
+    return [made, *above]
 
 
 def _check(path: Path, subject: Subject, is_revoked: IsRevoked, *, again: bool) -> None:
