@@ -4,6 +4,7 @@ Method: the commands as the holders type them, on folders; stock OpenSSL.
 """
 
 import io
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -41,10 +42,20 @@ class Ceremony:
         return self.root / f"root-{number}.share"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a root, made once as sealing is slow by design."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as typing:
+        found = Ceremony(folder, typing)
+        assert found.make() == 0
+    return found.root
+
+
 @pytest.fixture
-def ceremony(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ceremony:
+def ceremony(tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> Ceremony:
     found = Ceremony(tmp_path, monkeypatch)
-    assert found.make() == 0
+    shutil.copytree(made, found.root)
     return found
 
 
