@@ -19,6 +19,7 @@ from node.cli_enrolment import add_enrolment_commands, say_next
 from node.cli_packs import add_pack_commands
 from node.cli_revocations import add_revocation_commands
 from node.cli_root import add_root_commands
+from node.cli_rotation import add_rotation_commands
 from node.clock import Clock
 from node.config import Config
 from node.demo import run_demo
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _node_commands(commands)
     _record_commands(commands)
     add_enrolment_commands(commands, _add_data)
+    add_rotation_commands(commands, _add_data)
     add_root_commands(commands)
     add_pack_commands(commands, _add_data)
     add_revocation_commands(commands, _add_data)

@@ -4,7 +4,6 @@ The key is in memory only while a command that needs it runs, and on no disk.
 """
 
 import argparse
-import getpass
 import sys
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from crypto.certificates import chain_to_pem, make_root, request_from_pem, subje
 from crypto.errors import ShareError
 from crypto.identity import NodeKey
 from crypto.keyfile import SECRET_MODE, read_certificate, write_chain, write_file
-from crypto.passphrase import check_passphrase
 from crypto.shares import (
     NEEDED,
     SHARES,
@@ -24,6 +22,7 @@ from crypto.shares import (
     open_share,
     split_key,
 )
+from node.cli_passphrase import new_passphrase, typed
 from node.clock import Clock
 from node.entropy import system_entropy
 from node.errors import ConfigError, NodeError
@@ -141,7 +140,7 @@ def _reshare(options: argparse.Namespace) -> int:
 def _split(key: NodeKey, holders: list[str]) -> list[Share]:
     if len(holders) != SHARES:
         raise ShareError("holders_unfit", f"{SHARES} people hold a share each", "Name three.")
-    return split_key(key, [(name, _new_passphrase(name)) for name in holders], system_entropy)
+    return split_key(key, [(name, new_passphrase(name)) for name in holders], system_entropy)
 
 
 def _joined(paths: list[Path]) -> NodeKey:
@@ -149,7 +148,7 @@ def _joined(paths: list[Path]) -> NodeKey:
         raise ShareError("shares_too_few", f"{NEEDED} shares are needed", "Give --share twice.")
     shares = [decode_share(_read(path)) for path in paths]
     return join_key(
-        [(share, open_share(share, _typed(f"Passphrase of {share.holder}: "))) for share in shares]
+        [(share, open_share(share, typed(f"Passphrase of {share.holder}: "))) for share in shares]
     )
 
 
@@ -162,21 +161,6 @@ def _write_shares(folder: Path, shares: list[Share]) -> None:
             )
         write_file(path, share.encode(), SECRET_MODE)
         print(f"{path}: {share.holder}")
-
-
-def _new_passphrase(holder: str) -> str:
-    passphrase = _typed(f"New passphrase of {holder}: ")
-    check_passphrase(passphrase)
-    if _typed("The same again: ") != passphrase:
-        raise NodeError("passphrase_differs", "The two are not the same.", "Begin anew.")
-    return passphrase
-
-
-def _typed(prompt: str) -> str:
-    """Return what a person types unseen, or the next line where there is no keyboard."""
-    if sys.stdin.isatty():
-        return getpass.getpass(prompt)
-    return sys.stdin.readline().rstrip("\n")
 
 
 def _read(path: Path) -> bytes:

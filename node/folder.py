@@ -2,6 +2,7 @@
 
 - node.toml: settings
 - key: secret seed of the node's keys, readable by its owner only
+- former/: keys that this node had before, which open what was sealed to them
 - request.pem: what the tier above must sign
 - chain.pem: our certificate and those above it, without the root
 - root.pem: the one certificate trusted by itself
@@ -38,6 +39,8 @@ from node.issuing import issue_below, lifetime_days, revoked_in
 from schemas.codes import Tier
 
 ROOT_LIFETIME_DAYS = 3_650
+# What is ready to take the place of the node's present identity; see node/rotating.py.
+ROTATED = "rotated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,7 @@ class NodeFolder:
     chain: list[x509.Certificate]
     root: x509.Certificate
     subject: Subject
+    former: tuple[NodeKey, ...] = ()
 
     def take(self, chain: list[x509.Certificate]) -> None:
         """Let all who hold this folder see a chain that was installed while the node runs."""
@@ -209,6 +213,12 @@ def open_folder(path: Path) -> NodeFolder:
             f"There is no node in {path}.",
             "Make one with: tiepdan init --data FOLDER --tier commune --code 40.17083 --name NAME",
         )
+    if (path / ROTATED).exists():
+        raise ConfigError(
+            "rotation_unfinished",
+            "This node was taking its spare key into use when it was interrupted.",
+            f"Run: tiepdan rotate --data {path}",
+        )
     if not (path / "chain.pem").exists():
         raise ConfigError(
             "not_enrolled",
@@ -222,7 +232,13 @@ def open_folder(path: Path) -> NodeFolder:
     subject = verify_chain(chain, root, None)
     check_key(subject, key)
     return NodeFolder(
-        path=path, config=read_config(path), key=key, chain=chain, root=root, subject=subject
+        path=path,
+        config=read_config(path),
+        key=key,
+        chain=chain,
+        root=root,
+        subject=subject,
+        former=tuple(read_key(file) for file in sorted((path / "former").glob("*.key"))),
     )
 
 

@@ -159,9 +159,15 @@ def _check(path: Path, subject: Subject, is_revoked: IsRevoked, *, again: bool) 
             "At that office: make the node anew in an empty folder with `tiepdan init`, and enrol"
             " that; keep the old folder.",
         )
+    if subject.succeeds:
+        _check_spare(path, subject, is_revoked)
+        return
     for each in issued(path):
         other = each.subject
-        is_other = other.code == subject.code and other.peer_id != subject.peer_id
+        is_other = other.code == subject.code and subject.peer_id not in (
+            other.peer_id,
+            other.succeeds,
+        )
         if is_other and not again and not is_revoked(other.peer_id, other.code):
             ends = datetime.fromtimestamp(each.certificate.not_valid_after_utc.timestamp(), PLACE)
             raise RequestError(
@@ -171,6 +177,43 @@ def _check(path: Path, subject: Subject, is_revoked: IsRevoked, *, again: bool) 
                 "If that machine is lost, stolen or broken, revoke its key first. If both are to"
                 " work beside each other, enrol again expressly: `--again`.",
             )
+
+
+def _check_spare(path: Path, subject: Subject, is_revoked: IsRevoked) -> None:
+    """Check that a key may be made the spare of another: once, and while that one is good.
+
+    Else whoever has the present key, a thief say, could name a spare of their own.
+    """
+    known = [each.subject for each in issued(path)]
+    if any(other.peer_id == subject.peer_id for other in known):
+        # It is renewed.
+        return
+    if is_revoked(subject.succeeds, subject.code):
+        raise RequestError(
+            "key_revoked",
+            f"The key {subject.succeeds.hex()[:16]} of {subject.code}, for which this would be a"
+            " spare, was revoked.",
+            "At that office: make the node anew in an empty folder, and enrol that.",
+        )
+    if not any((o.peer_id, o.code) == (subject.succeeds, subject.code) for o in known):
+        raise RequestError(
+            "spare_unfit",
+            f"No key {subject.succeeds.hex()[:16]} of {subject.code} was enrolled here.",
+            "Make the spare key in the folder of the node that it is for.",
+        )
+    for other in known:
+        if other.succeeds == subject.succeeds and not is_revoked(other.peer_id, other.code):
+            raise RequestError(
+                "spare_exists",
+                f"{subject.code} has a spare key already: {other.peer_id.hex()[:16]}.",
+                "If that one is lost, revoke it first (give its file in the folder `issued` to"
+                " `tiepdan revoke`); then ask again.",
+            )
+
+
+def spares_of(path: Path, peer_id: bytes) -> list[Subject]:
+    """Return the spare keys that were issued for a key."""
+    return [each.subject for each in issued(path) if each.subject.succeeds == peer_id]
 
 
 def _keep(path: Path, subject: Subject, chain: list[x509.Certificate]) -> None:
@@ -202,12 +245,17 @@ def held(path: Path) -> Iterator[None]:
 
 
 def check_renewal(shown: Subject, asked: Subject) -> None:
-    """Check that a request says of its node what the node's certificate says.
+    """Check that a request says of its node what the node's certificate says, or is for its spare.
 
     Raises:
         CertificateError: renewal_differs.
     """
-    if shown != asked:
+    is_spare = asked.succeeds == shown.peer_id and (asked.tier, asked.code, asked.name) == (
+        shown.tier,
+        shown.code,
+        shown.name,
+    )
+    if shown != asked and not is_spare:
         raise CertificateError(
             "renewal_differs",
             f"the request of {asked.name} ({asked.code}) differs from the certificate of"

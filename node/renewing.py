@@ -98,11 +98,25 @@ def renew(folder: NodeFolder) -> list[x509.Certificate]:
         ConfigError: the answer belongs to another key or root.
     """
     own = folder.subject
-    request = make_request(folder.key, own.tier, own.code, own.name)
+    chain = certified(folder, make_request(folder.key, own.tier, own.code, own.name, own.succeeds))
+    check_key(verify_chain(chain, folder.root, None), folder.key)
+    install_chain(folder.path, chain, folder.root)
+    return chain
+
+
+def certified(
+    folder: NodeFolder, request: x509.CertificateSigningRequest
+) -> list[x509.Certificate]:
+    """Return the chain that the tier above issues for a request of this node; it blocks.
+
+    Raises:
+        RequestError: the tier above cannot be reached, or refuses.
+        CryptoError: somebody else answers, or what it answers does not lead to our root.
+    """
 
     def say(listener: bytes) -> bytes:
         shown, _ = subject_shown(chain_from_der([listener])[0], folder, None)
-        if not is_directly_below(own, shown):
+        if not is_directly_below(folder.subject, shown):
             raise CertificateError(
                 "certificate_wrong_tier",
                 f"{shown.name} ({shown.code}) is not the tier above this node",
@@ -117,9 +131,8 @@ def renew(folder: NodeFolder) -> list[x509.Certificate]:
         raise RequestError(
             "answer_malformed", "The answer of the tier above cannot be read.", "Check its version."
         ) from error
-    *chain, root = chain_from_pem(answer.certificates.encode())
-    check_key(verify_chain(chain, folder.root, None), folder.key)
-    install_chain(folder.path, chain, root)
+    *chain, _ = chain_from_pem(answer.certificates.encode())
+    verify_chain(chain, folder.root, None)
     return chain
 
 
