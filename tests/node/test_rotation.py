@@ -193,6 +193,7 @@ def test_a_spare_is_certified_over_the_line_and_ends_with_a_revocation(scene: Sc
             )
         )
         # Who took the machine may have found the stick beside it.
+        assert await province.count("revocation") == 2
         assert await asyncio.to_thread(scene.rotate) == 0
         async with running(scene.commune) as commune:
             await commune.register("Giả")
