@@ -33,6 +33,8 @@ _WHOLE: Final = "whole"
 # The same seed gives the same people and stories in every demo.
 _SEED: Final = 2026
 # The offices were enrolled before the first of their records.
+# Of certificates, so that they are good at the start: what happened lies between.
+_LIFETIME_DAYS: Final = 365
 _ENROLLED_BEFORE_MS: Final = 75 * 86_400_000
 _LINES: Final = {
     "keys": "Tạo khóa và chứng thư · making keys and certificates",
@@ -111,7 +113,7 @@ def _enrol(making: Path, place: Place, now_ms: int) -> None:
     )
     parent = parent_of(place)
     if request is not None and parent is not None:
-        signed = sign_request(making / parent.folder, request.read_bytes(), now_ms)
+        signed = sign_request(making / parent.folder, request.read_bytes(), now_ms, _LIFETIME_DAYS)
         *chain, root = chain_from_pem(signed)
         install_chain(folder, chain, root)
 

@@ -99,7 +99,7 @@ class Gate:
                     self._folder.path, wanted, now_ms=now_ms, is_revoked=is_revoked, again=True
                 )
             )
-            log.info("certificate renewed", extra={"code": shown.code})
+            log.info("certificate issued", extra={"code": shown.code})
             return RenewAnswer(certificates=chain_to_pem(chain).decode())
 
         return await self._answered(request, "renewal", work)

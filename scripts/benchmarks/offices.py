@@ -22,6 +22,7 @@ from sync.store import Peer
 CENTRE: Final = find_place("centre")
 PROVINCE: Final = find_place("nghe-an")
 _ENROLLED_BEFORE_MS: Final = 300 * 86_400_000
+_LIFETIME_DAYS: Final = 365
 
 
 def enrol(folder: Path, place: Place, parent: Path | None, now_ms: int, config: Config) -> None:
@@ -36,7 +37,7 @@ def enrol(folder: Path, place: Place, parent: Path | None, now_ms: int, config: 
         now_ms=enrolled_ms,
     )
     if request is not None and parent is not None:
-        signed = sign_request(parent, request.read_bytes(), enrolled_ms)
+        signed = sign_request(parent, request.read_bytes(), enrolled_ms, _LIFETIME_DAYS)
         *chain, root = chain_from_pem(signed)
         install_chain(folder, chain, root)
 
