@@ -31,7 +31,7 @@ from crypto.certificates import (
     verify_chain,
 )
 from crypto.errors import CertificateError
-from crypto.extensions import OFFICE_KEY_OID, SUCCEEDS_OID
+from crypto.extensions import OFFICE_KEY_OID
 from crypto.identity import NodeKey
 from schemas.codes import Tier
 
@@ -470,36 +470,3 @@ def test_an_unexpected_peer_is_named() -> None:
         with pytest.raises(CertificateError) as caught:
             check_peer(subject, tier=tier, code=code)
         assert caught.value.code == expected
-
-
-# Keys that may succeed another
-
-
-def spare(succeeds: bytes, tier: Tier = Tier.COMMUNE, code: str = "40.17083") -> x509.Certificate:
-    """Return the certificate of a spare key."""
-    request = make_request(FORGER_KEY, tier, code, COMMUNE_NAME, succeeds)
-    return issue(PROVINCE, PROVINCE_KEY, request, NOW_MS, 90)
-
-
-def test_a_spare_key_is_certified_for_the_key_that_it_may_succeed(tmp_path: Path) -> None:
-    chain = [spare(COMMUNE_KEY.peer_id), PROVINCE]
-    assert verify_chain(chain, ROOT, NOW_MS).succeeds == COMMUNE_KEY.peer_id
-    assert verify_chain(CHAIN, ROOT, NOW_MS).succeeds == b""
-    done = openssl_verify(tmp_path, ROOT, chain)
-    assert done.stdout == "leaf.pem: OK\n", done.stderr
-
-
-def test_only_a_commune_has_a_spare_key() -> None:
-    request = make_request(OTHER_KEY, Tier.PROVINCE, "41", "Tỉnh khác", PROVINCE_KEY.peer_id)
-    with pytest.raises(CertificateError) as caught:
-        issue(ROOT, ROOT_KEY, request, NOW_MS, 90)
-    assert caught.value.code == "certificate_malformed"
-
-
-@pytest.mark.parametrize("value", [b"", b"\x04\x1f" + bytes(31), b"\x04\x21" + bytes(33)])
-def test_a_malformed_word_on_whom_a_key_succeeds_is_refused(value: bytes) -> None:
-    extension = x509.UnrecognizedExtension(SUCCEEDS_OID, value)
-    forged = forge(COMMUNE, PROVINCE_KEY, add=[(extension, False)])
-    refused([forged, PROVINCE], "certificate_malformed")
-    forged = forge(COMMUNE, PROVINCE_KEY, add=[(extension, True)])
-    refused([forged, PROVINCE], "certificate_malformed")
