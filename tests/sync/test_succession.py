@@ -220,6 +220,30 @@ def test_what_a_thief_wrote_in_the_same_place_of_the_log_takes_nothing_away(
     assert notes(province) == ["thật"]
 
 
+def test_somebody_above_may_take_back_more_and_the_new_key_stays_good(tmp_path: Path) -> None:
+    commune, province = new_node(COMMUNE, tmp_path), new_node(PROVINCE, tmp_path)
+    case = commune.open_case(1)
+    commune.write(case, events=[Noted(text="giả")])
+    sync(commune, province)
+    size = province.log(FIRST).size
+    after = changed(commune)
+    after.write(case, events=[Noted(text="thật")])
+    for _ in range(2):
+        sync(after, province)
+    assert notes(province) == ["giả", "thật"]
+    # It had been written with the office's key before anybody noticed.
+    revoke_at(province, FIRST, size - 1)
+    after.write(case, events=[Noted(text="nữa")])
+    for _ in range(2):
+        sync(after, province)
+    assert province.log(FIRST).counted == size - 1
+    assert notes(province) == notes(after) == []
+    # What was built on it waits; the office writes on, on the record as it stands.
+    after.write(case, events=[Noted(text="lại")])
+    sync(after, province)
+    assert notes(province) == ["lại"]
+
+
 def test_the_word_travels_on_a_stick(tmp_path: Path) -> None:
     commune, province = new_node(COMMUNE, tmp_path), new_node(PROVINCE, tmp_path)
     case = commune.open_case(1)
