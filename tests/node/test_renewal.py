@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto.certificates import make_request, request_to_pem
+from crypto.certificates import chain_to_der, make_request, request_to_pem
 from node.asking import ask
 from node.cli import main
 from node.clock import Clock
@@ -194,6 +194,39 @@ def test_what_is_installed_from_a_stick_is_taken_into_use_while_the_node_runs(
             install = ["enrol", "--data", data, "--install", f"{signed}"]
             assert await asyncio.to_thread(main, install) == 0
             commune.node.renewal._look()
+            await province.wait_for_rows("cases", 1)
+
+    pair.tell(story)
+
+
+def test_a_province_that_was_renewed_shows_its_new_certificate_to_whoever_comes_next(
+    tmp_path: Path,
+) -> None:
+    pair = Pair(tmp_path, signed_days_ago=1, days=90)
+    signed = tmp_path / "signed.pem"
+    sign = ["enrol", "--data", f"{pair.centre}", "--sign", f"{pair.province / 'request.pem'}"]
+    assert main([*sign, "--out", f"{signed}"]) == 0
+    before = (pair.province / "chain.pem").read_bytes()
+
+    async def story(province: Running) -> None:
+        install = ["enrol", "--data", f"{pair.province}", "--install", f"{signed}"]
+        assert await asyncio.to_thread(main, install) == 0
+        assert (pair.province / "chain.pem").read_bytes() != before
+        province.node.renewal._look()
+        new = open_folder(pair.province).chain[0]
+        assert province.station.folder.chain[0] == new
+        folder, shown = open_folder(pair.commune), list[bytes]()
+
+        def say(listener: bytes) -> bytes:
+            shown.append(listener)
+            return b"{}"
+
+        context, address = plain_client_context(folder), folder.config.parent
+        with pytest.raises(NodeError):
+            await asyncio.to_thread(ask, address, RENEW_PATH, say, context=context)
+        assert shown == chain_to_der([new])
+        async with running(pair.commune) as commune:
+            await commune.register("Đòi đất")
             await province.wait_for_rows("cases", 1)
 
     pair.tell(story)
