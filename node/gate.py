@@ -24,7 +24,7 @@ from node.issuing import IsRevoked, check_renewal, issue_below
 from node.renewing import RENEW_PATH, RenewAnswer, RenewRequest
 from node.throttle import Throttle
 from node.tls import peer_subject
-from node.tokens import has_open_token
+from node.tokens import Door
 from sync.errors import StoreError, SyncError
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class Gate:
         self._folder = folder
         self._issuing = issuing
         self._clock = clock
+        self._door = Door(folder.path)
         self._throttle = Throttle(_AT_ONCE, _EVERY_S, _CALLERS_MAX)
 
     def application(self) -> web.Application:
@@ -65,7 +66,7 @@ class Gate:
 
     def admits_strangers(self) -> bool:
         """Tell whether somebody without a certificate may come now."""
-        return has_open_token(self._folder.path, self._clock.now_ms())
+        return self._door.is_open(self._clock.now_ms())
 
     async def _on_enrol(self, request: web.Request) -> web.Response:
         """Enrol a node that has a token."""

@@ -24,6 +24,7 @@ HOURS_MAX: Final = 168
 # Who holds the secret never fails; somebody in between does.
 FAILURES_MAX: Final = 5
 _TOLD_MS: Final = 24 * HOUR_MS
+_TICK_MS: Final = 2_000
 
 TokenState = Literal["open", "used", "blocked", "expired"]
 
@@ -135,12 +136,31 @@ def tokens(path: Path) -> Iterator[MadeToken]:
             continue
 
 
-def has_open_token(path: Path, now_ms: int) -> bool:
-    """Tell whether somebody without a certificate may come now.
+class Door:
+    """Tells whether somebody without a certificate may come now.
 
-    Also for a day after the end of a token, to be told that it ended.
+    That is while a token is open, and for a day after its end, to be told that it ended. It is
+    asked at each connection, so the files are read only when something in the folder changed.
     """
-    return any(now_ms < made.expires_ms + _TOLD_MS for made in tokens(path))
+
+    def __init__(self, path: Path) -> None:
+        """Look at the tokens of a data folder."""
+        self._path = path
+        self._seen_ns = -1
+        self._until_ms = 0
+
+    def is_open(self, now_ms: int) -> bool:
+        """Tell it for a wall time."""
+        try:
+            changed_ns = (self._path / FOLDER).stat().st_mtime_ns
+        except OSError:
+            # No token was ever made here.
+            return False
+        # What followed within a tick of the disk's clock would go unseen.
+        if changed_ns != self._seen_ns or abs(now_ms - changed_ns // 1_000_000) < _TICK_MS:
+            self._until_ms = max((made.expires_ms for made in tokens(self._path)), default=0)
+            self._seen_ns = changed_ns
+        return now_ms < self._until_ms + _TOLD_MS
 
 
 def find_token(path: Path, name: bytes) -> MadeToken:
