@@ -123,6 +123,9 @@ class Gate:
         except (ValidationError, TimeoutError):
             error = RequestError("request_invalid", "The request cannot be read.", "Send it again.")
             response = _refusal(400, error)
+        except web.HTTPRequestEntityTooLarge:
+            error = RequestError("request_too_large", "The request is too large.", "Send it again.")
+            response = _refusal(413, error)
         except (NodeError, CryptoError, SyncError) as error:
             log.warning("not issued", extra={"asked": what, "code": error.code})
             response = _refusal(503 if isinstance(error, StoreError) else 403, error)

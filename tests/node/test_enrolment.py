@@ -372,3 +372,32 @@ def test_the_centre_makes_no_tokens_for_communes(
     ):
         assert main(["token", "--data", f"{where}", "--code", code]) == 1
         assert f"[{reason}]" in capsys.readouterr().err
+
+
+async def answered(token: Token, body: bytes) -> str:
+    """Return why the province refuses a body."""
+    with pytest.raises(NodeError) as caught:
+        await asyncio.to_thread(ask, token.address, ENROL_PATH, lambda _: body, context=_context())
+    return caught.value.code
+
+
+def test_what_cannot_be_read_is_refused_and_the_node_goes_on(tmp_path: Path) -> None:
+    async def story(province: Running, scene: Scene) -> None:
+        path, token = scene.commune(), scene.token(province.port)
+        deep, long = b"[" * 20_000, b'{"token": "' + b"0" * 40_000 + b'"}'
+        for body, code in (
+            (b"", "request_invalid"),
+            (b"\xff\xfe", "request_invalid"),
+            (deep, "request_invalid"),
+            (b'{"token": "../../x", "request": "", "proof": ""}', "request_invalid"),
+            (long, "request_too_large"),
+        ):
+            assert await answered(token, body) == code
+        # Somebody who says what he will send, and never sends it.
+        _, writer = await asyncio.open_connection("127.0.0.1", province.port, ssl=_context())
+        writer.write(f"POST {ENROL_PATH} HTTP/1.1\r\nContent-Length: 99\r\n\r\n".encode())
+        await writer.drain()
+        await asyncio.to_thread(enrol_with_token, path, token.text())
+        writer.close()
+
+    tell(tmp_path, story)
