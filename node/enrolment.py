@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from node.clock import Clock
 from node.errors import RequestError
-from node.folder import NodeFolder, expiry_ms
+from node.folder import SPARE_CHAIN, NodeFolder, expiry_ms
 from node.renewing import CertificateState, Renewal, RenewalStatus, certificate_state
 from node.tokens import MadeToken, make_token, tokens, withdraw
+from schemas.codes import Tier
 
 
 class Enrolment:
@@ -45,6 +46,13 @@ class Enrolment:
     def renews_itself(self) -> bool:
         """Whether there is somebody to ask for a new certificate."""
         return bool(self._folder.config.parent)
+
+    @property
+    def has_spare(self) -> bool | None:
+        """Whether a spare key is ready; None where there is none by nature."""
+        if self._folder.subject.tier is not Tier.COMMUNE:
+            return None
+        return (self._folder.path / SPARE_CHAIN).exists()
 
     @property
     def renewal(self) -> RenewalStatus:

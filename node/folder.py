@@ -2,6 +2,7 @@
 
 - node.toml: settings
 - key: secret seed of the node's keys, readable by its owner only
+- spare.pem: certificate of the spare key of a commune
 - former/: keys that this node had before, which open what was sealed to them
 - request.pem: what the tier above must sign
 - chain.pem: our certificate and those above it, without the root
@@ -41,6 +42,8 @@ from schemas.codes import Tier
 ROOT_LIFETIME_DAYS = 3_650
 # What is ready to take the place of the node's present identity; see node/rotating.py.
 ROTATED = "rotated"
+# Certificate of the spare key, which is kept apart.
+SPARE_CHAIN = "spare.pem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ from crypto.keyfile import (
 from crypto.passphrase import SALT_BYTES, open_under, seal_under
 from node.config import read_config
 from node.errors import ConfigError, RequestError
-from node.folder import ROTATED, NodeFolder, open_folder
+from node.folder import ROTATED, SPARE_CHAIN, NodeFolder, open_folder
 from node.station import MIGRATIONS, build_replica, held_alone
 from schemas.codes import Tier
 from sync.database import open_database
@@ -38,7 +38,6 @@ from sync.succession import succeed
 
 REASON: Final = "Đã thay bằng khóa dự phòng (the spare key was taken into use)"
 REQUEST: Final = "spare-request.pem"
-CHAIN: Final = "spare.pem"
 _FORMAT: Final = "tiepdan spare key 1"
 _FILE_BYTES_MAX: Final = 4_096
 
@@ -108,7 +107,7 @@ def install_spare(folder: NodeFolder, chain: list[x509.Certificate]) -> None:
         CryptoError: it does not lead to our root.
     """
     _check_spare(folder, verify_chain(chain, folder.root, None))
-    write_chain(folder.path / CHAIN, chain)
+    write_chain(folder.path / SPARE_CHAIN, chain)
 
 
 def rotate(path: Path, file: Path | None, passphrase: Callable[[], str], now_ms: int) -> Rotated:
@@ -130,14 +129,14 @@ def rotate(path: Path, file: Path | None, passphrase: Callable[[], str], now_ms:
         return _finish(path, now_ms)
     folder = open_folder(path)
     with held_alone(folder):
-        if file is None or not (path / CHAIN).exists():
+        if file is None or not (path / SPARE_CHAIN).exists():
             raise RequestError(
                 "spare_missing",
                 "The file with the spare key, and its certificate in the folder, are needed.",
                 "Name the file with --spare. If none was made before: have the province revoke this"
                 " key, and make the node anew.",
             )
-        chain = read_chain(path / CHAIN)
+        chain = read_chain(path / SPARE_CHAIN)
         subject = verify_chain(chain, folder.root, None)
         _check_spare(folder, subject)
         key = _open_spare(file, passphrase)
@@ -166,7 +165,7 @@ def _open_spare(file: Path, passphrase: Callable[[], str]) -> NodeKey:
             f"{file} cannot be read: {error.strerror}",
             "Check that the stick is in its place.",
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise KeyfileError(
             "keyfile_damaged", f"{file} is no file with a spare key", "Take its other copy."
         ) from error
@@ -229,7 +228,7 @@ def _finish(path: Path, now_ms: int) -> Rotated:
             ("key", SECRET_MODE),
         ):
             write_file(path / name, (ready / name).read_bytes(), mode)
-        for name in (CHAIN, REQUEST):
+        for name in (SPARE_CHAIN, REQUEST):
             (path / name).unlink(missing_ok=True)
         gone = path / f"{ROTATED}.done"
         shutil.rmtree(gone, ignore_errors=True)

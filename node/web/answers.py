@@ -235,10 +235,12 @@ class CertificateAnswer(Answer):
         renews_itself: at the tier above, over the line.
         tried_ms: when it last tried to; None: not since the start.
         error: why that failed, as a sentence; empty when it did not.
+        has_spare: a spare key is ready; None where there is none by nature.
     """
 
     state: CertificateState
     ends_ms: int
+    has_spare: bool | None
     key: str
     renews_itself: bool
     tried_ms: int | None

@@ -142,6 +142,7 @@ def _certificate(office: Office) -> CertificateAnswer:
     return CertificateAnswer(
         state=enrolment.state,
         ends_ms=enrolment.ends_ms,
+        has_spare=enrolment.has_spare,
         key=enrolment.key[:_KEY_DIGITS],
         renews_itself=enrolment.renews_itself,
         tried_ms=enrolment.renewal.tried_ms,

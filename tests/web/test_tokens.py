@@ -53,3 +53,20 @@ def test_nobody_but_the_technician_makes_tokens(tmp_path: Path) -> None:
             assert reply.status == 403
 
     tell(tmp_path, story, "province")
+
+
+def test_a_commune_is_told_whether_it_has_a_spare_key(tmp_path: Path) -> None:
+    async def story(office: OpenOffice) -> None:
+        ky = await office.browser("ky")
+        seen = (await ky.get("/api/v1/technician")).body["certificate"]
+        assert (seen["has_spare"], seen["state"]) == (False, "good")
+        assert "tiepdan spare" in (await ky.get("/technician")).text
+        chain = office.node._station.folder.path / "chain.pem"
+        chain.with_name("spare.pem").write_bytes(chain.read_bytes())
+        assert (await ky.get("/api/v1/technician")).body["certificate"]["has_spare"]
+        # Nobody without a sign-in learns more than how near the end is.
+        nobody = await office.browser()
+        health = (await nobody.get("/api/v1/health")).body
+        assert (health["certificate"], health["status"]) == ("good", "ok")
+
+    tell(tmp_path, story)
