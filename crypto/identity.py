@@ -1,6 +1,7 @@
 """Who a node is: its keys, and the ids that are hashes of them."""
 
 import hashlib
+from functools import lru_cache
 from typing import NewType
 
 from cryptography.exceptions import InvalidSignature
@@ -98,6 +99,8 @@ def device_id(public_key: bytes) -> DeviceId:
     return DeviceId(_digest(b"tiepdan device v1\n", public_key))
 
 
+# A change is under the actor of the one before it mostly, and is looked at several times.
+@lru_cache(maxsize=1_024)
 def actor_id(peer_id: bytes, device: bytes, epoch: int, document_id: bytes) -> bytes:
     """Return the 16-byte Automerge actor of a device in one document and epoch.
 

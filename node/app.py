@@ -23,6 +23,7 @@ from crypto.certificates import Subject, chain_to_der
 from crypto.errors import CryptoError
 from node.accounts import Accounts
 from node.bulk import file_times, send_now
+from node.cases.workdays import look_up_days_off
 from node.clock import Clock
 from node.enrolment import Enrolment
 from node.entropy import system_entropy, system_rng
@@ -386,6 +387,8 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         node.showing.append(downlink.show_anew)
         sync_host, sync_port = await _listen_for_children(node, downlink, stack)
         web_host, web_port = await _listen_for_people(node, stack)
+        # Else who writes the first case would wait for it, and all others too.
+        look_up_days_off(node.clock.today().year)
         keep_what_is_loaded()
         node.is_ready = True
         ready(

@@ -24,6 +24,7 @@ from sync.document import Documents
 from sync.errors import ChangeError, LogError
 from sync.log import UP, Log
 from sync.plain import texts_after
+from sync.readings import Reading, Readings
 from sync.registers import (
     Effect,
     Registers,
@@ -72,6 +73,7 @@ class Intake:
         clock: newest clock reading seen or given out.
         changed: documents that changed since the caller last cleared it, with the peers (None: this
             node) whose leaves changed them.
+        readings: of leaves that came and are not in use yet.
         revocations: keys that count no longer.
         redone: those of them that lost leaves, so that rows made from these must go.
     """
@@ -88,6 +90,7 @@ class Intake:
         self._admit = admit
         self._verify_chain = verify_chain
         self.documents = Documents(self.changes_of)
+        self.readings = Readings()
         self.revocations = Revocations(store, verify_chain)
         self.clock = 0
         self.changed: dict[DocumentId, set[bytes | None]] = {}
@@ -109,14 +112,16 @@ class Intake:
         self._shelf.forget()
         self._waiting = None
 
-    def take(self, log: Log, seq: int, data: bytes, now_ms: int) -> None:
-        """Take one leaf that stands in the log."""
+    def take(
+        self, log: Log, seq: int, data: bytes, now_ms: int, reading: Reading | None = None
+    ) -> None:
+        """Take one leaf that stands in the log, which was read before or not."""
         try:
-            leaf = decode_leaf(data)
+            leaf = decode_leaf(data) if reading is None else reading.leaf
             self.clock = observe(self.clock, leaf.hlc, now_ms)
             match leaf.type:
                 case LeafType.CHANGE:
-                    self._take_change(log, seq, leaf)
+                    self._take_change(log, seq, leaf, reading)
                 case LeafType.WRITER:
                     self._take_writer(log, seq, leaf)
                 case LeafType.CERTIFICATES:
@@ -260,12 +265,12 @@ class Intake:
 
     # Changes
 
-    def _take_change(self, log: Log, seq: int, leaf: Leaf) -> None:
+    def _take_change(self, log: Log, seq: int, leaf: Leaf, reading: Reading | None) -> None:
         document = DocumentId(leaf.document)
         if not document:
             raise RecordError("leaf_malformed", "a change without a document")
         writer = self.writer(log.number, leaf.writer)
-        change = parse_change(leaf.body)
+        change = parse_change(leaf.body) if reading is None else reading.change
         registers = self.registers(document)
         # First of all, or a copy in another log could pass for the original when it is sent on.
         if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):

@@ -32,6 +32,9 @@ class Store:
         self._logs: dict[bytes, Log] = {}
         self._log_ids: list[bytes] | None = None
         self._children: list[Peer] | None = None
+        # Leaves below were handed to a link, by peer and number of the log. No rollback takes them
+        # back: what of it never left, the peer lacks and says so.
+        self.handed_out: dict[bytes, dict[int, int]] = {}
         # Counts news about cosignatures, so that sessions look only when there is some.
         self.cosignature_news = 0
         # Counts what may concern sessions, or more: by purpose, logs that grew or were stopped; by
