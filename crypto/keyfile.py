@@ -28,8 +28,8 @@ from crypto.identity import NodeKey
 FILE_BYTES_MAX = 64 << 10
 
 _HEADER = "tiepdan node key v1"
-_SECRET_MODE = 0o600
-_PUBLIC_MODE = 0o644
+SECRET_MODE = 0o600
+PUBLIC_MODE = 0o644
 
 
 def read_key(path: Path) -> NodeKey:
@@ -61,7 +61,7 @@ def write_key(path: Path, key: NodeKey) -> None:
             f"{path} exists already",
             "Move the old key away first; what it signed cannot be signed again without it.",
         )
-    _write(path, f"{_HEADER}\n{key.seed.hex()}\n{key.peer_id.hex()}\n".encode(), _SECRET_MODE)
+    write_file(path, f"{_HEADER}\n{key.seed.hex()}\n{key.peer_id.hex()}\n".encode(), SECRET_MODE)
 
 
 def read_p256(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -86,7 +86,7 @@ def write_p256(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
         KeyfileError: keyfile_unwritable.
     """
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    _write(path, pem, _SECRET_MODE)
+    write_file(path, pem, SECRET_MODE)
 
 
 def read_chain(path: Path) -> list[x509.Certificate]:
@@ -119,7 +119,34 @@ def write_chain(path: Path, chain: Sequence[x509.Certificate]) -> None:
     Raises:
         KeyfileError: keyfile_unwritable.
     """
-    _write(path, chain_to_pem(chain), _PUBLIC_MODE)
+    write_file(path, chain_to_pem(chain), PUBLIC_MODE)
+
+
+def write_file(path: Path, data: bytes, mode: int) -> None:
+    """Write a file over what was there; a power cut leaves the old one or the new one.
+
+    Raises:
+        KeyfileError: keyfile_unwritable.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, mode)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise KeyfileError(
+            "keyfile_unwritable",
+            f"{path} cannot be written: {error.strerror}",
+            "Check that the folder exists, belongs to the user that runs tiepdan, and is not full.",
+        ) from error
 
 
 def _read(path: Path, *, is_secret: bool = False) -> bytes:
@@ -161,28 +188,6 @@ def _damaged(path: Path) -> KeyfileError:
         f"{path} is damaged or not the kind of file that was expected",
         "Restore the file from the backup.",
     )
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, mode)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-        _sync_directory(path.parent)
-    except OSError as error:
-        raise KeyfileError(
-            "keyfile_unwritable",
-            f"{path} cannot be written: {error.strerror}",
-            "Check that the folder exists, belongs to the user that runs tiepdan, and is not full.",
-        ) from error
 
 
 def _sync_directory(path: Path) -> None:

@@ -17,21 +17,25 @@ from queue import SimpleQueue
 from typing import Final, TypeVar
 
 import cbor2
+from cryptography import x509
 
-from crypto.certificates import Subject
+from crypto.certificates import Subject, chain_to_der
 from crypto.errors import CryptoError
 from node.accounts import Accounts
 from node.bulk import file_times, send_now
 from node.cases.workdays import look_up_days_off
 from node.clock import Clock
 from node.connections import Connections
+from node.enrolment import Enrolment
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
+from node.issuing import IsRevoked
 from node.lan import Lan
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
 from node.memory import keep_what_is_loaded, share_heaps
 from node.pack_jobs import PackJobs
+from node.renewing import Renewal
 from node.repo import RepoDesk
 from node.revoking import RevokeReport, find_target, revoke_node
 from node.station import Station, open_station
@@ -120,10 +124,20 @@ class Node:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self.uplink: Uplink | None = None
+        # Told when this node has another certificate to show.
+        self.showing: list[Callable[[], None]] = []
         if self.config.parent:
             self.uplink = Uplink(
                 station.folder, self, clock=clock, rng=rng, announce=self.changes.announce
             )
+            self.showing.append(self.uplink.show_anew)
+        self.renewal = Renewal(
+            station.folder,
+            clock,
+            link_error=lambda: self.link.last_error[0] if self.link.last_error else "",
+            renewed=self._take_chain,
+        )
+        self.enrolment = Enrolment(station.folder, clock, self.renewal, system_entropy)
 
     @property
     def link(self) -> LinkStatus:
@@ -138,6 +152,22 @@ class Node:
         """Cut or restore the link upwards; only in the demo."""
         if self.uplink is not None:
             await self.uplink.set_cut(cut)
+
+    async def issue(self, work: Callable[[IsRevoked], T]) -> T:
+        """Run work that issues a certificate, one after the other; it is told who is revoked."""
+        revocations = self._station.replica.intake.revocations
+
+        def unit() -> T:
+            return work(lambda peer_id, code: bool(revocations.of(peer_id, code)))
+
+        return await self._writer.run(unit)
+
+    def _take_chain(self, chain: list[x509.Certificate]) -> None:
+        """Take a renewed certificate into use without an end of what runs."""
+        self._station.folder.take(chain)
+        self._station.replica.chain = chain_to_der(chain)
+        for show in self.showing:
+            show()
 
     async def export_record(self, document_id: str) -> bytes:
         """Return a record with its proof, as a file."""
@@ -373,6 +403,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         node = Node(open_station(path, rng), Clock(), rng)
         stack.push_async_callback(node.close)
         downlink = Downlink(node._station.folder, node, node.clock)
+        node.showing.append(downlink.show_anew)
         sync_host, sync_port = await _listen_for_children(node, downlink, stack)
         web_host, web_port = await _listen_for_people(node, stack)
         # Else who writes the first case would wait for it, and all others too.
@@ -396,6 +427,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
                 group.create_task(node.keep_scrubbed(), name="scrub"),
                 group.create_task(node.packs.run(), name="packs"),
                 group.create_task(downlink.run(), name="downlink"),
+                group.create_task(node.renewal.run(), name="renewal"),
             ]
             if node.uplink is not None:
                 tasks.append(group.create_task(node.uplink.run(), name="uplink"))

@@ -11,20 +11,22 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from crypto.certificates import chain_from_pem
 from crypto.errors import CryptoError
 from crypto.keyfile import read_certificate
 from node.accounts import Accounts
 from node.app import Addresses, serve
 from node.cli_devices import add_device_commands
+from node.cli_enrolment import add_enrolment_commands, say_next
 from node.cli_packs import add_pack_commands
 from node.cli_revocations import add_revocation_commands
+from node.cli_root import add_root_commands
+from node.cli_rotation import add_rotation_commands
 from node.clock import Clock
 from node.config import Config
 from node.demo import run_demo
 from node.entropy import system_entropy, system_rng
 from node.errors import NodeError
-from node.folder import NODE_LIFETIME_DAYS, init_folder, install_chain, sign_request
+from node.folder import init_folder
 from node.logs import set_up_logs
 from node.restore import restore
 from node.station import opened_station, rebuild, retry, view_digest
@@ -56,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _node_commands(commands)
     _record_commands(commands)
+    add_enrolment_commands(commands, _add_data)
+    add_rotation_commands(commands, _add_data)
+    add_root_commands(commands)
     add_pack_commands(commands, _add_data)
     add_revocation_commands(commands, _add_data)
     add_device_commands(commands)
@@ -79,16 +84,10 @@ def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     init.add_argument("--lan-port", type=int, default=Config().lan_port)
     init.add_argument("--sync-host", default="", help="address that children dial")
     init.add_argument("--sync-port", type=int, default=Config().sync_port)
+    init.add_argument(
+        "--no-root", action="store_true", help="centre: the root is elsewhere, see `tiepdan root`"
+    )
     init.set_defaults(run=_init)
-
-    enrol = commands.add_parser("enrol", help="sign a node below, or install what was signed")
-    _add_data(enrol)
-    which = enrol.add_mutually_exclusive_group(required=True)
-    which.add_argument("--sign", type=Path, metavar="REQUEST", help="sign a child's request.pem")
-    which.add_argument("--install", type=Path, metavar="CHAIN", help="install what came back")
-    enrol.add_argument("--out", type=Path, help="where to write what was signed")
-    enrol.add_argument("--days", type=int, default=NODE_LIFETIME_DAYS)
-    enrol.set_defaults(run=_enrol)
 
     run = commands.add_parser("serve", help="run the node until Ctrl-C")
     _add_data(run)
@@ -154,24 +153,12 @@ def _init(options: argparse.Namespace) -> int:
         name=options.name,
         config=config,
         now_ms=Clock().now_ms(),
+        makes_root=not options.no_root,
     )
     if request is None:
         print(f"The centre is ready. Keep {options.data / 'root.key'} offline.")
     else:
-        print(f"Carry {request} to the tier above and have it signed with `tiepdan enrol --sign`.")
-    return 0
-
-
-def _enrol(options: argparse.Namespace) -> int:
-    if options.install is not None:
-        *chain, root = chain_from_pem(_read(options.install))
-        subject = install_chain(options.data, chain, root)
-        print(f"Enrolled: {subject.name} ({subject.tier.value} {subject.code}).")
-        return 0
-    signed = sign_request(options.data, _read(options.sign), Clock().now_ms(), options.days)
-    target = options.out or options.sign.with_name("chain.pem")
-    target.write_bytes(signed)
-    print(f"Signed. Carry {target} back and install it with `tiepdan enrol --install`.")
+        say_next(options.data, Tier(options.tier))
     return 0
 
 

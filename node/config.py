@@ -35,6 +35,7 @@ class Config:
             scanners and cameras.
         sync_host: address that children dial; empty on a node without children.
         sync_port: port that children dial, 0 for any free one.
+        sync_address: `host:port` at which children reach this node, for the tokens that it makes.
         parent: `host:port` of the tier above; empty at the centre.
         datagrams: take UDP where TCP loses too much, upwards and for children.
         is_remote: the province declared this commune remote, which lengthens some deadlines.
@@ -55,6 +56,7 @@ class Config:
     lan_discovery: bool = True
     sync_host: str = ""
     sync_port: int = 8443
+    sync_address: str = ""
     parent: str = ""
     datagrams: bool = True
     is_remote: bool = False
@@ -95,15 +97,11 @@ def _check(config: Config) -> None:
         port = getattr(config, key)
         if not 0 <= port <= _PORT_MAX:
             raise _unfit(key, f"is a number from 0 to {_PORT_MAX}")
-    if not _is_loopback(config.web_host):
-        raise _unfit("web_host", "is an address of this machine alone; lan_host serves the LAN")
-    if config.lan_host and not _is_address(config.lan_host):
-        raise _unfit("lan_host", 'is an address of this machine, or "0.0.0.0"')
-    if config.lan_name and not _LABEL.fullmatch(config.lan_name):
-        raise _unfit("lan_name", "is 1 to 63 small letters, digits and dashes, without .local")
-    address = _ADDRESS.fullmatch(config.parent)
-    if config.parent and (address is None or not 0 < int(address[2]) <= _PORT_MAX):
-        raise _unfit("parent", 'is an address and a port, such as "10.0.0.1:8443"')
+    _check_lan(config)
+    for key, named in (("parent", config.parent), ("sync_address", config.sync_address)):
+        address = _ADDRESS.fullmatch(named)
+        if named and (address is None or not 0 < int(address[2]) <= _PORT_MAX):
+            raise _unfit(key, 'is an address and a port, such as "10.0.0.1:8443"')
     if config.language not in ("vi", "en"):
         raise _unfit("language", 'is "vi" or "en"')
     try:
@@ -112,6 +110,15 @@ def _check(config: Config) -> None:
         raise _unfit("bulk_hours", 'is two times of day, such as "20:00-06:00"') from error
     if config.disk_reserve_mib < 0:
         raise _unfit("disk_reserve_mib", "is not below 0")
+
+
+def _check_lan(config: Config) -> None:
+    if not _is_loopback(config.web_host):
+        raise _unfit("web_host", "is an address of this machine alone; lan_host serves the LAN")
+    if config.lan_host and not _is_address(config.lan_host):
+        raise _unfit("lan_host", 'is an address of this machine, or "0.0.0.0"')
+    if config.lan_name and not _LABEL.fullmatch(config.lan_name):
+        raise _unfit("lan_name", "is 1 to 63 small letters, digits and dashes, without .local")
 
 
 def _is_loopback(host: str) -> bool:

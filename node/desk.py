@@ -5,10 +5,11 @@ where it can, so that a request whose answer was lost can be repeated.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from crypto.errors import SealError
-from crypto.seal import from_text, open_sealed, seal, to_text
+from crypto.identity import NodeKey
+from crypto.seal import from_text, office_key_id, open_sealed, recipients_of, seal, to_text
 from node.cases.denunciation import is_code
 from node.cases.fold import fold
 from node.cases.guards import check
@@ -54,9 +55,18 @@ _TEXTS = {
 class Desk:
     """Commands of one node; all run inside `replica.transaction()`."""
 
-    def __init__(self, replica: Replica, rng: random.Random) -> None:
-        """Write through a replica; rng mints ids that no client minted."""
+    def __init__(
+        self, replica: Replica, rng: random.Random, former: Sequence[NodeKey] = ()
+    ) -> None:
+        """Write through a replica.
+
+        Args:
+            replica: ours.
+            rng: mints ids that no client minted.
+            former: keys that this node had before.
+        """
         self._replica = replica
+        self._former = former
         self._rng = rng
         self._sealing = Sealing(self._kind_or_none, self.facts)
 
@@ -387,9 +397,9 @@ class Desk:
         if not isinstance(sealed, str):
             raise RequestError("identity_missing", "No number was recorded for this person.")
         try:
-            opened = open_sealed(
-                from_text(sealed), self._replica.key.office_private, _identity_context(document)
-            )
+            blob = from_text(sealed)
+            key = self._opening(recipients_of(blob))
+            opened = open_sealed(blob, key.office_private, _identity_context(document))
         except SealError as error:
             raise RequestError(
                 error.code, "This office cannot open the number.", error.hint
@@ -397,6 +407,12 @@ class Desk:
         return opened.decode()
 
     # Small parts
+
+    def _opening(self, recipients: Collection[bytes]) -> NodeKey:
+        """Return which key of ours opens a value: the present one, or one from before it."""
+        keys = (self._replica.key, *self._former)
+        named = (key for key in keys if office_key_id(key.office_public) in recipients)
+        return next(named, self._replica.key)
 
     def new_id(self, text: str | None, now_ms: int) -> DocumentId:
         """Return the id a client minted, or a new one."""

@@ -2,12 +2,16 @@
 
 - node.toml: settings
 - key: secret seed of the node's keys, readable by its owner only
+- spare.pem: certificate of the spare key of a commune
+- former/: keys that this node had before, which open what was sealed to them
 - request.pem: what the tier above must sign
 - chain.pem: our certificate and those above it, without the root
 - root.pem: the one certificate trusted by itself
 - site.key, site.pem: the CA of this site for browsers and devices, made when first needed
 - lock: held by the program that is at work in the folder
 - root.key: at the centre of a demo, the root's seed (in real life kept offline, in parts)
+- issued/: certificates that this node issued
+- tokens/: one-time tokens that it made
 - tiepdan.db: the database
 - blobs/: attachments by SHA-256
 - incoming/: uploads that have not finished
@@ -33,10 +37,14 @@ from crypto.keyfile import read_certificate, read_chain, read_key, write_chain, 
 from crypto.tiers import check_code
 from node.config import Config, read_config, write_config
 from node.errors import ConfigError
+from node.issuing import issue_below, lifetime_days, revoked_in
 from schemas.codes import Tier
 
-NODE_LIFETIME_DAYS = 365
 ROOT_LIFETIME_DAYS = 3_650
+# What is ready to take the place of the node's present identity; see node/rotating.py.
+ROTATED = "rotated"
+# Certificate of the spare key, which is kept apart.
+SPARE_CHAIN = "spare.pem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +57,11 @@ class NodeFolder:
     chain: list[x509.Certificate]
     root: x509.Certificate
     subject: Subject
+    former: tuple[NodeKey, ...] = ()
+
+    def take(self, chain: list[x509.Certificate]) -> None:
+        """Let all who hold this folder see a chain that was installed while the node runs."""
+        self.chain[:] = chain
 
     @property
     def database(self) -> Path:
@@ -67,14 +80,21 @@ class NodeFolder:
 
 
 def init_folder(
-    path: Path, *, tier: Tier, code: str, name: str, config: Config, now_ms: int
+    path: Path,
+    *,
+    tier: Tier,
+    code: str,
+    name: str,
+    config: Config,
+    now_ms: int,
+    makes_root: bool = True,
 ) -> Path | None:
     """Make a node's folder with a new key.
 
-    A centre also gets a root and enrols itself; the others get a request to carry upwards.
+    A centre that makes the root enrols itself; all others get a request to be signed.
 
     Returns:
-        The request file, or None at the centre.
+        The request file; None where nothing more is to be signed.
 
     Raises:
         ConfigError: the folder cannot be made or holds a node already.
@@ -101,7 +121,8 @@ def init_folder(
     check_code(tier, code)
     key = _kept_key(path / "key")
     request = make_request(key, tier, code, name)
-    root_key = _kept_key(path / "root.key") if tier is Tier.CENTRE else None
+    makes_root = makes_root and tier is Tier.CENTRE
+    root_key = _kept_key(path / "root.key") if makes_root else None
     write_config(path, config)
     read_config(path)
     arriving = path / "request.pem.new"
@@ -111,7 +132,8 @@ def init_folder(
         return path / "request.pem"
     root = make_root(root_key, "tiepdan", now_ms, ROOT_LIFETIME_DAYS)
     (path / "root.pem").unlink(missing_ok=True)
-    install_chain(path, [issue(root, root_key, request, now_ms, NODE_LIFETIME_DAYS)], root)
+    days = lifetime_days(Tier.CENTRE)
+    install_chain(path, [issue(root, root_key, request, now_ms, days)], root)
     return None
 
 
@@ -130,22 +152,29 @@ def _kept_key(path: Path) -> NodeKey:
     return key
 
 
-def sign_request(path: Path, request_pem: bytes, now_ms: int, days: int) -> bytes:
+def sign_request(
+    path: Path, request_pem: bytes, now_ms: int, days: int | None = None, *, again: bool = False
+) -> bytes:
     """Return, as PEM, the chain and the root for a child's request.
 
     A province is signed with the root's key, a commune with the province's own.
 
+    Args:
+        path: data folder of the one who signs.
+        request_pem: of the child.
+        now_ms: wall clock.
+        days: for which it is good; None for what is usual.
+        again: the place may have another key that goes on being good.
+
     Raises:
+        RequestError: the place has a key already, or the root's key is elsewhere.
         CryptoError: the request is not one that this node may sign.
     """
     request = request_from_pem(request_pem)
-    root = read_certificate(path / "root.pem")
-    if (path / "root.key").exists():
-        chain = [issue(root, read_key(path / "root.key"), request, now_ms, days)]
-    else:
-        own = read_chain(path / "chain.pem")
-        chain = [issue(own[0], read_key(path / "key"), request, now_ms, days), *own]
-    return chain_to_pem([*chain, root])
+    chain = issue_below(
+        path, request, now_ms=now_ms, is_revoked=revoked_in(path), again=again, days=days
+    )
+    return chain_to_pem(chain)
 
 
 def install_chain(path: Path, chain: list[x509.Certificate], root: x509.Certificate) -> Subject:
@@ -188,6 +217,12 @@ def open_folder(path: Path) -> NodeFolder:
             f"There is no node in {path}.",
             "Make one with: tiepdan init --data FOLDER --tier commune --code 40.17083 --name NAME",
         )
+    if (path / ROTATED).exists():
+        raise ConfigError(
+            "rotation_unfinished",
+            "This node was taking its spare key into use when it was interrupted.",
+            f"Run: tiepdan rotate --data {path}",
+        )
     if not (path / "chain.pem").exists():
         raise ConfigError(
             "not_enrolled",
@@ -201,7 +236,13 @@ def open_folder(path: Path) -> NodeFolder:
     subject = verify_chain(chain, root, None)
     check_key(subject, key)
     return NodeFolder(
-        path=path, config=read_config(path), key=key, chain=chain, root=root, subject=subject
+        path=path,
+        config=read_config(path),
+        key=key,
+        chain=chain,
+        root=root,
+        subject=subject,
+        former=tuple(read_key(file) for file in sorted((path / "former").glob("*.key"))),
     )
 
 

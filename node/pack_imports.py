@@ -210,7 +210,8 @@ def _is_for_another(path: Path, folder: NodeFolder) -> bool:
             head = _read_head(file)
     except (OSError, CryptoError):
         return False
-    return head.receiver != office_key_id(folder.key.office_public)
+    keys = (folder.key, *folder.former)
+    return head.receiver not in {office_key_id(key.office_public) for key in keys}
 
 
 # Reading
@@ -296,7 +297,8 @@ class _OpenPart:
         self.size_bytes = self._path.stat().st_size
         head = _read_head(self._file)
         self.about = decode_about(head.about)
-        if head.receiver != office_key_id(self._folder.key.office_public):
+        keys = {office_key_id(k.office_public): k for k in (self._folder.key, *self._folder.former)}
+        if head.receiver not in keys:
             raise SealError(
                 "not_a_recipient",
                 f"this pack is for another office ({self.about.receiver}), or for an earlier key"
@@ -307,7 +309,7 @@ class _OpenPart:
         # Without times: what was signed while a certificate was valid stays valid.
         subject = verify_chain(chain_from_der(chain), self._folder.root, None)
         self.sender = relative_of(self._folder, chain, subject)
-        self._opener = open_stream(head, subject.peer_id, self._folder.key.office_private)
+        self._opener = open_stream(head, subject.peer_id, keys[head.receiver].office_private)
 
     def entries(self, progress: Callable[[int, int], None]) -> Iterator[Entry]:
         """Yield what is in the part; tell how many bytes of how many were read.

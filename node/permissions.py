@@ -48,6 +48,7 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "link.cut": EVERYONE,
     "link.files": _WRITING | {Role.NODE_ADMIN},
     "technician.read": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
+    "node.enrol": frozenset({Role.NODE_ADMIN}),
     "node.revoke": frozenset({Role.NODE_ADMIN}),
     "device.list": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
     "device.pair": frozenset({Role.NODE_ADMIN}),

@@ -24,13 +24,18 @@ from node.queries.sync_state import (
 )
 from node.queries.technician import technician
 from node.web.answers import (
+    CertificateAnswer,
     CutLink,
+    Done,
     Health,
     LinkAnswer,
+    MakeToken,
     RevokedNode,
     RevokeNode,
     SendFiles,
     TechnicianAnswer,
+    TokenAnswer,
+    TokenLine,
 )
 from node.web.calls import Call
 from node.web.errors import WebError
@@ -44,6 +49,8 @@ _BEAT_S: Final = 20.0
 _GATHER_S: Final = 0.3
 # Each open page has one; whoever has more open does not look at them.
 STREAMS_A_PERSON_MAX: Final = 20
+# Of a key, as two people compare by voice: 128 bits.
+_KEY_DIGITS: Final = 32
 # By who reads them.
 STREAMS: Final[web.AppKey[dict[asyncio.Task[object], str]]] = web.AppKey("streams")
 
@@ -122,11 +129,69 @@ async def read_technician(call: Call) -> TechnicianAnswer:
     return TechnicianAnswer(
         node=found,
         link=await read_link(call),
+        certificate=_certificate(office),
+        tokens=_tokens(office),
         version=version("tiepdan"),
         python=platform.python_version(),
         sqlite=sqlite3.sqlite_version,
         disk_free_bytes=free,
     )
+
+
+def _certificate(office: Office) -> CertificateAnswer:
+    enrolment = office.enrolment
+    code, sentence = enrolment.renewal.error or ("", "")
+    return CertificateAnswer(
+        state=enrolment.state,
+        ends_ms=enrolment.ends_ms,
+        has_spare=enrolment.has_spare,
+        key=enrolment.key[:_KEY_DIGITS],
+        renews_itself=enrolment.renews_itself,
+        tried_ms=enrolment.renewal.tried_ms,
+        error_code=code,
+        error=sentence,
+    )
+
+
+def _tokens(office: Office) -> list[TokenLine]:
+    now_ms = office.clock.now_ms()
+    return [
+        TokenLine(
+            code=made.code,
+            state=made.state(now_ms),
+            expires_ms=made.expires_ms,
+            used_by=made.used_by[:_KEY_DIGITS],
+            refused=made.refused,
+            refused_ms=made.refused_ms,
+        )
+        for made in office.enrolment.tokens()
+    ]
+
+
+async def make_token(call: Call) -> TokenAnswer:
+    """Make a one-time token for a commune; it is not kept, so a repeated request makes another."""
+    asked, office, me = call.take(MakeToken), call.office, call.me
+
+    def work(now_ms: int) -> TokenAnswer:
+        line, expires_ms = office.enrolment.make_token(
+            asked.code, hours=asked.hours, is_again=asked.is_again
+        )
+        note(office.accounts.db, me, now_ms, "token.make", detail=asked.code)
+        return TokenAnswer(code=asked.code, line=line, expires_ms=expires_ms)
+
+    return await office.write(work)
+
+
+async def withdraw_token(call: Call) -> Done:
+    """Make the token of a place worthless."""
+    office, me, code = call.office, call.me, call.part("code")
+
+    def work(now_ms: int) -> Done:
+        office.enrolment.withdraw(code)
+        note(office.accounts.db, me, now_ms, "token.withdraw", detail=code)
+        return Done()
+
+    return await office.write(work)
 
 
 async def revoke(call: Call) -> RevokedNode:
@@ -147,7 +212,13 @@ async def health(call: Call) -> Health:
     """Answer from the database, so that a monitor sees more than an open port."""
     await call.office.read(lambda db: db.execute("SELECT 1").fetchone())
     office = call.office
-    return Health(code=office.code, tier=office.tier.value, version=version("tiepdan"))
+    return Health(
+        code=office.code,
+        tier=office.tier.value,
+        version=version("tiepdan"),
+        certificate=office.enrolment.state,
+        certificate_ends_ms=office.enrolment.ends_ms,
+    )
 
 
 async def stream_news(call: Call) -> web.StreamResponse:

@@ -10,6 +10,7 @@ from node.clock import Clock
 from node.config import Config
 from node.connections import Connections
 from node.desk import Desk
+from node.enrolment import Enrolment
 from node.lan import Lan
 from node.link import LinkStatus
 from node.pack_jobs import PackJobs
@@ -37,6 +38,7 @@ class Office(Protocol):
         packs: made and taken in one at a time.
         connections: what is open for each device just now.
         lan: what the LAN sees of this node; None where it serves this machine only.
+        enrolment: this node's certificate, and tokens for those below.
     """
 
     tier: Tier
@@ -53,6 +55,7 @@ class Office(Protocol):
     repo: RepoDesk
     connections: Connections
     lan: Lan | None
+    enrolment: Enrolment
 
     @property
     def link(self) -> LinkStatus:

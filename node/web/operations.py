@@ -38,6 +38,7 @@ from node.web.answers import (
     LinkAnswer,
     Made,
     MakePack,
+    MakeToken,
     Me,
     NewPassword,
     PacksAnswer,
@@ -47,6 +48,7 @@ from node.web.answers import (
     SendFiles,
     SignIn,
     TechnicianAnswer,
+    TokenAnswer,
     VisitMade,
 )
 from node.web.operation import Operation
@@ -395,6 +397,25 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         summary="Logs, peers, alarms and dead letters of this node; no case content",
         handler=api_node.read_technician,
         answer=TechnicianAnswer,
+    ),
+    Operation(
+        id="make_token",
+        method="POST",
+        path="/tokens",
+        permission="node.enrol",
+        summary="Make a one-time token with which a commune enrols over the network",
+        handler=api_node.make_token,
+        body=MakeToken,
+        answer=TokenAnswer,
+    ),
+    Operation(
+        id="withdraw_token",
+        method="DELETE",
+        path="/tokens/{code}",
+        permission="node.enrol",
+        summary="Make the token of a commune worthless",
+        handler=api_node.withdraw_token,
+        answer=Done,
     ),
     Operation(
         id="revoke_node",

@@ -45,6 +45,7 @@ def environment() -> jinja2.Environment:
     templates.filters["number"] = number
     templates.filters["size"] = size
     templates.filters["pairs"] = pairs
+    templates.filters["groups"] = groups
     templates.filters["short"] = lambda text, count=12: text[:count]
     templates.globals["rule_of"] = rule_of
     return templates
@@ -102,6 +103,11 @@ def moment(at_ms: int | None) -> str:
     except (ValueError, OverflowError, OSError):
         # A broken clock elsewhere said so, beyond the year 9999.
         return "?"
+
+
+def groups(digits: str) -> str:
+    """Return digits in groups of four, fit to be read out."""
+    return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
 
 
 def lead(text: str) -> str:

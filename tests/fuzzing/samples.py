@@ -10,12 +10,16 @@ from typing import Final
 import cbor2
 
 from crypto.certificates import chain_to_pem, make_request, request_to_pem
+from crypto.enrolment import Token
+from crypto.identity import PeerId
 from crypto.note import render_proof
 from crypto.p256 import SECRET_BYTES, p256_key
 from crypto.password import hash_password
 from crypto.seal import seal
 from crypto.sealed_stream import StreamSealer
+from crypto.shares import Share
 from crypto.site import certificate_der, fingerprint, make_site
+from node.enrolling import EnrolRequest
 from schemas.codes import Tier
 from schemas.events import Noted
 from schemas.ids import DocumentId
@@ -53,6 +57,7 @@ def samples() -> dict[str, tuple[bytes, ...]]:
         **_records(leaves),
         **_sealed(messages),
         **_certificates(),
+        **_enrolment(),
         "messages": tuple(messages),
         **_of_programs(),
         "frame": frames,
@@ -160,6 +165,21 @@ def _certificates() -> dict[str, tuple[bytes, ...]]:
         "request file": (request_to_pem(request),),
         "note": (note.encode(),),
         "proof": (render_proof(3, [bytes(32), bytes(range(32))], note).encode(),),
+    }
+
+
+def _enrolment() -> dict[str, tuple[bytes, ...]]:
+    token = Token(
+        code=COMMUNE, address="10.0.0.1:8443", pin=bytes(10), secret=bytes(10), expires_h=500_000
+    )
+    request = make_request(place(COMMUNE).key, Tier.COMMUNE, COMMUNE, "Mỹ Lý")
+    asked = EnrolRequest(token="00" * 8, request=request_to_pem(request).decode(), proof="00" * 32)
+    # As a holder's file has it, but with nothing inside: sealing takes long by design.
+    share = Share(number=1, holder="Một", root=PeerId(bytes(32)), salt=bytes(16), sealed=bytes(48))
+    return {
+        "token": (token.text().encode(),),
+        "root share": (share.encode(),),
+        "enrolment": (asked.model_dump_json().encode(),),
     }
 
 

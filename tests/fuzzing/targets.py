@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import ValidationError
+
 from crypto.certificates import (
     chain_from_der,
     chain_from_pem,
@@ -15,13 +17,16 @@ from crypto.certificates import (
     subject_of,
     subject_of_request,
 )
+from crypto.enrolment import parse_token
 from crypto.errors import CertificateError, CryptoError, PasswordError, SealError
 from crypto.note import parse_note, parse_proof
 from crypto.password import verify_password
 from crypto.seal import from_text, open_sealed, recipients_of
 from crypto.sealed_stream import PREFIX_BYTES, StreamOpener, head_bytes, read_head
+from crypto.shares import decode_share
 from crypto.site import check_site, read_certificate_der
 from node.config import parse_config
+from node.enrolling import EnrolRequest
 from node.errors import ConfigError, RequestError
 from node.paired_device import read_link
 from node.sightings import NODE_TYPE, sighting_of
@@ -139,6 +144,9 @@ TARGETS: Final = {
     "request file": Target(
         lambda data: subject_of_request(request_from_pem(data)), (CertificateError,)
     ),
+    "token": Target(lambda data: parse_token(_text(data)), (CryptoError,)),
+    "root share": Target(decode_share, (CryptoError,)),
+    "enrolment": Target(EnrolRequest.model_validate_json, (ValidationError,)),
     "note": Target(lambda data: parse_note(_text(data)), (CryptoError,)),
     "proof": Target(lambda data: parse_proof(_text(data)), (CryptoError,)),
     "record file": Target(_record_file, (RecordFileError,)),
