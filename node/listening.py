@@ -124,7 +124,12 @@ async def listen(
 
     app.middlewares.insert(0, note_begun)
     runner = web.AppRunner(
-        app, access_log=None, shutdown_timeout=shutdown_s, keepalive_timeout=_IDLE_S
+        app,
+        access_log=None,
+        shutdown_timeout=shutdown_s,
+        keepalive_timeout=_IDLE_S,
+        # Nobody of ours compresses a body, and opened it would fill the memory before any limit.
+        auto_decompress=False,
     )
     await runner.setup()
 

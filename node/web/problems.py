@@ -3,6 +3,7 @@
 Sentences are taken by code in the reader's language; an error without one speaks for itself.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -91,6 +92,9 @@ def refusal_of(error: Exception, language: Language) -> Refusal | None:
         return Refusal(422, _validation(error, language))
     if isinstance(error, web.HTTPException):
         return Refusal(error.status, _spoken(_http_code(error), error.reason, "", language))
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        # No name of ours is that long, so it came with the address.
+        return refusal_of(web.HTTPNotFound(), language)
     if not isinstance(error, KNOWN):
         return None
     code = getattr(error, "code", "unknown")

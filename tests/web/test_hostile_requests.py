@@ -4,16 +4,18 @@ Method: a real node with its pages in this process; requests that no page of our
 """
 
 import asyncio
+import gzip
 import time
 from datetime import date
 from pathlib import Path
 
 import pytest
-from aiohttp import FormData
+from aiohttp import ClientSession, FormData
 
 from node.cases.workdays import Calendar
 from node.web.rendering import day, moment
 from schemas.law.rules import Unit
+from tests.web.lan_office import HOST, LanOffice, tell_on_the_lan
 from tests.web.offices import OpenOffice, register, tell, visit_form
 
 
@@ -28,6 +30,35 @@ def test_a_stranger_cannot_keep_the_node_busy_with_a_form_of_many_keys(tmp_path:
         assert reply.status == 415
 
     tell(tmp_path, story)
+
+
+def test_a_file_whose_name_is_too_long_for_any_disk_is_not_found(tmp_path: Path) -> None:
+    async def story(office: OpenOffice) -> None:
+        stranger = await office.browser()
+        reply = await stranger.get("/static/" + "a" * 4_000)
+        assert reply.status == 404
+
+    tell(tmp_path, story)
+
+
+def test_a_compressed_body_is_not_opened(tmp_path: Path) -> None:
+    bomb = gzip.compress(bytes(64 << 20))
+    as_gzip = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+
+    async def story(lan: LanOffice) -> None:
+        async with ClientSession() as client:
+            for path in ("/api/v1/device/proof", "/api/v1/sign-in"):
+                for body in (bomb[:8_000], gzip.compress(b"{}")):
+                    async with client.post(
+                        f"https://{HOST}:{lan.lan.port}{path}",
+                        data=body,
+                        headers=as_gzip,
+                        ssl=False,
+                    ) as answer:
+                        assert answer.status == 400
+                        assert (await answer.json())["code"] == "json_malformed"
+
+    tell_on_the_lan(tmp_path, story)
 
 
 def test_a_form_wrong_in_thousands_of_places_is_answered_at_once(tmp_path: Path) -> None:
