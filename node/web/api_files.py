@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ConfigDict
 
 from node.queries.documents import attachment
@@ -134,7 +135,7 @@ async def _file_part(request: web.Request) -> BodyPartReader:
         while (part := await reader.next()) is not None:
             if isinstance(part, BodyPartReader) and part.name == "file":
                 return part
-    except (ValueError, AssertionError) as error:
+    except (ValueError, AssertionError, HttpProcessingError) as error:
         raise WebError("form_malformed", 400, "The form of the upload is malformed.") from error
     raise WebError("file_missing", 400, "The form holds no field `file`.")
 

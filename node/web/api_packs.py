@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from node.pack_imports import Imported, Taken, has_ended
 from node.pack_jobs import Arrived, Failure, PackJob, Wanted
@@ -91,7 +92,7 @@ async def _receive(call: Call, arrived: list[Arrived]) -> None:
                 path = call.office.incoming_folder / f"{call.office.entropy(12).hex()}.upload"
                 arrived.append(Arrived(path=path, name=safe_name(part.filename or "")))
                 await _write(call, part, path)
-    except (ValueError, AssertionError) as error:
+    except (ValueError, AssertionError, HttpProcessingError) as error:
         raise WebError("form_malformed", 400, "The form of the upload is malformed.") from error
     if not arrived:
         raise WebError("file_missing", 400, "The form holds no field `file`.")

@@ -66,15 +66,20 @@ def build_web(office: Office) -> web.Application:
     app[STREAMS] = {}
     app[PASSWORD_CHECKS] = PasswordChecks()
     app[CONNECTIONS] = {}
-    add_operations(app)
-    app.router.add_get(PATH, serve_repo, allow_head=False)
-    add_pages(app)
-    app.router.add_static("/static/", str(files("node.web").joinpath("static")))
+    add_routes(app)
     app.on_startup.append(_sweep)
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(end_streams)
     app.on_shutdown.append(end_connections)
     return app
+
+
+def add_routes(app: web.Application) -> None:
+    """Add all that is served: API, socket, pages, static files."""
+    add_operations(app)
+    app.router.add_get(PATH, serve_repo, allow_head=False)
+    add_pages(app)
+    app.router.add_static("/static/", str(files("node.web").joinpath("static")))
 
 
 def add_operations(app: web.Application) -> None:

@@ -61,6 +61,30 @@ def test_a_compressed_body_is_not_opened(tmp_path: Path) -> None:
     tell_on_the_lan(tmp_path, story)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b'Content-Disposition: form-data; name="f\xc2\x85\x0bile"',
+        b": x",
+        b"Content-Disposition : form-data",
+        b"X: " + b"a" * 20_000,
+        b"X: a\x00b",
+    ],
+)
+def test_an_upload_whose_part_has_a_broken_head_is_told_so(tmp_path: Path, head: bytes) -> None:
+    body = b"--cut\r\n" + head + b"\r\n\r\nx\r\n--cut--\r\n"
+
+    async def story(office: OpenOffice) -> None:
+        lan = await office.browser("lan")
+        made = await register(lan)
+        for path in (f"/documents/{made['case_ids'][0]}/attachments", "/packs/taken"):
+            reply = await lan.send(f"/api/v1{path}", body, "multipart/form-data; boundary=cut")
+            assert reply.status == 400, reply.text
+            assert reply.code in ("form_malformed", "file_missing")
+
+    tell(tmp_path, story)
+
+
 def test_a_form_wrong_in_thousands_of_places_is_answered_at_once(tmp_path: Path) -> None:
     async def story(office: OpenOffice) -> None:
         lan = await office.browser("lan")
