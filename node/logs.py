@@ -5,6 +5,8 @@ import logging
 import traceback
 from typing import Final
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -42,9 +44,17 @@ def _places(error: BaseException) -> str:
     return "\n".join(reversed(found))
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Tell whether a line is worth it: a stranger who speaks no HTTP could fill the disk."""
+    if record.name != "aiohttp.server" or record.exc_info is None:
+        return True
+    return not isinstance(record.exc_info[1], HttpProcessingError)
+
+
 def set_up_logs() -> None:
     """Write everything from INFO on to the standard error stream."""
     handler = logging.StreamHandler()
+    handler.addFilter(_is_ours)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # Each request and each handshake of strangers is not news for an operator.

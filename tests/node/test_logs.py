@@ -7,7 +7,10 @@ import json
 import logging
 import sys
 
-from node.logs import JsonLines
+import pytest
+from aiohttp.http_exceptions import BadStatusLine
+
+from node.logs import JsonLines, set_up_logs
 
 NAME = "Nguyễn Văn A"
 
@@ -32,6 +35,21 @@ def test_an_error_is_logged_with_its_place_and_without_its_words() -> None:
     assert "KeyError" in line["error"]
     assert "ValueError" in line["error"]
     assert "test_logs.py" in line["error"]
+
+
+def test_a_stranger_who_speaks_no_http_does_not_fill_the_disk(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    set_up_logs()
+    try:
+        for error in (BadStatusLine("\x16\x03\x01"), LookupError(NAME)):
+            logging.getLogger("aiohttp.server").error("Error handling request", exc_info=error)
+    finally:
+        logging.basicConfig(level=level, handlers=before, force=True)
+    [line] = capsys.readouterr().err.splitlines()
+    assert "LookupError" in line
 
 
 def test_errors_that_ended_together_are_all_named() -> None:
