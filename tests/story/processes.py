@@ -82,6 +82,11 @@ class NodeProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the process that was started is still there."""
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """End the process as a power cut does."""
         assert self._process is not None

@@ -1,0 +1,1 @@
+"""Attacks on real nodes: one module for each theme; started by scripts/attack."""
