@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _attack(folder: Path, chosen: list[str], report: Report) -> None:
-    async with open_world(folder) as world:
+    async with open_world(folder) as world, slowness.slow_bodies(world):
         records, memory = world.records(), world.memory_mib()
         for name in chosen:
             with report.theme(name):

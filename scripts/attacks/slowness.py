@@ -8,7 +8,7 @@ from typing import Final
 
 from node.callers import CALLERS_MAX
 from scripts.attacks.report import Report
-from scripts.attacks.world import OFFICER, World
+from scripts.attacks.world import OFFICER, Line, World
 
 _SLOW: Final = CALLERS_MAX + 80
 _BODIES: Final = 40
@@ -21,8 +21,6 @@ _POST: Final = (
     b"Content-Length: 1000\r\n\r\n{"
 )
 
-Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
 
 async def attack(world: World, report: Report) -> None:
     """Hold slow connections at each port, and look that an officer is served."""
@@ -31,25 +29,28 @@ async def attack(world: World, report: Report) -> None:
         "the pages on the LAN": (world.lan_port, b"\x16\x03\x01"),
         "the port for children": (world.province.sync_port, b"\x16\x03\x01"),
     }
-    async with _lines(world.commune.web_port, _BODIES, _POST) as bodies:
-        began = time.monotonic()
-        for said, (port, first) in ports.items():
-            await _heads(world, report, said, port, first)
-        await _served(world, report, f"{_BODIES} who send a body letter by letter")
-        left_s = max(0.0, _BODY_S_MAX - (time.monotonic() - began))
-        ended = await _ended(bodies, left_s, len(bodies))
-        report.tried(
-            "a body that does not come",
-            f"{ended} of {len(bodies)} were sent away",
-            refused=ended == len(bodies),
-        )
+    for said, (port, first) in ports.items():
+        await _heads(world, report, said, port, first)
+    left_s = max(0.0, world.slow_since_s + _BODY_S_MAX - time.monotonic())
+    ended = await _ended(world.slow_bodies, left_s, _BODIES)
+    report.tried(
+        "bodies that do not come", f"{ended} of {_BODIES} had to go", refused=ended == _BODIES
+    )
+
+
+@asynccontextmanager
+async def slow_bodies(world: World) -> AsyncIterator[None]:
+    """Hold sign-ins of which one sign came, while all else is tried."""
+    async with lines(world.commune.web_port, _BODIES, _POST) as held:
+        world.slow_bodies, world.slow_since_s = held, time.monotonic()
+        yield
 
 
 async def _heads(world: World, report: Report, said: str, port: int, first: bytes) -> None:
-    async with _lines(port, _SLOW, first) as lines:
+    async with lines(port, _SLOW, first) as held:
         await _served(world, report, f"{_SLOW} slow callers at {said}")
         wanted = _SLOW - CALLERS_MAX
-        ended = await _ended(lines, 5.0, wanted)
+        ended = await _ended(held, 5.0, wanted)
         report.tried(
             f"more than {CALLERS_MAX} slow callers at {said}",
             f"{ended} had to go",
@@ -70,27 +71,28 @@ async def _served(world: World, report: Report, beside: str) -> None:
 
 
 @asynccontextmanager
-async def _lines(port: int, count: int, first: bytes) -> AsyncIterator[list[Line]]:
-    lines: list[Line] = []
+async def lines(port: int, count: int, first: bytes) -> AsyncIterator[list[Line]]:
+    """Hold connections on each of which something was said."""
+    held: list[Line] = []
     try:
         for _ in range(count):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(first)
-            lines.append((reader, writer))
-        yield lines
+            held.append((reader, writer))
+        yield held
     finally:
-        for _, writer in lines:
+        for _, writer in held:
             writer.transport.abort()
 
 
-async def _ended(lines: list[Line], wait_s: float, enough: int) -> int:
+async def _ended(held: list[Line], wait_s: float, enough: int) -> int:
     """Send a letter a second on each, and return how many were ended by the node."""
     ends = time.monotonic() + wait_s
     while True:
-        ended = sum(reader.at_eof() or writer.is_closing() for reader, writer in lines)
+        ended = sum(reader.at_eof() or writer.is_closing() for reader, writer in held)
         if ended >= enough or time.monotonic() > ends:
             return ended
-        for reader, writer in lines:
+        for reader, writer in held:
             if not writer.is_closing() and not reader.at_eof():
                 writer.write(b"a")
         await asyncio.sleep(0.5)

@@ -37,6 +37,9 @@ _SETTLES_MAX: Final = 300
 _NODES: Final = ("province", "commune", "neighbour")
 
 
+Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
 def user_of(role: Role) -> str:
     """Return the account of a role; each node has one for each."""
     return role.value.replace("_", "-")
@@ -73,6 +76,7 @@ class World:
         form: that registered the visit, with the idempotency key KEY.
         office: a commune of the province whose program is the attacker's.
         foreign: the same of another province, and of another country.
+        slow_bodies: requests to the commune whose bodies do not come, since a monotonic time.
     """
 
     folder: Path
@@ -82,6 +86,8 @@ class World:
     foreign: dict[str, Office]
     ids: dict[str, str] = field(default_factory=dict)
     form: dict[str, Any] = field(default_factory=dict)
+    slow_bodies: list[Line] = field(default_factory=list)
+    slow_since_s: float = 0.0
 
     @property
     def commune(self) -> NodeProcess:
