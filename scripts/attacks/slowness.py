@@ -13,6 +13,8 @@ from scripts.attacks.world import OFFICER, Line, World
 _SLOW: Final = CALLERS_MAX + 80
 _BODIES: Final = 40
 _ANSWER_S_MAX: Final = 5.0
+# Until an end shows: a letter has to be refused first.
+_HEARD_S: Final = 5.0
 # The node gives a stranger's body 30 s.
 _BODY_S_MAX: Final = 45.0
 _HEAD: Final = b"GET /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
@@ -31,7 +33,7 @@ async def attack(world: World, report: Report) -> None:
     }
     for said, (port, first) in ports.items():
         await _heads(world, report, said, port, first)
-    left_s = max(0.0, world.slow_since_s + _BODY_S_MAX - time.monotonic())
+    left_s = max(_HEARD_S, world.slow_since_s + _BODY_S_MAX - time.monotonic())
     ended = await _ended(world.slow_bodies, left_s, _BODIES)
     report.tried(
         "bodies that do not come", f"{ended} of {_BODIES} had to go", refused=ended == _BODIES
@@ -50,7 +52,7 @@ async def _heads(world: World, report: Report, said: str, port: int, first: byte
     async with lines(port, _SLOW, first) as held:
         await _served(world, report, f"{_SLOW} slow callers at {said}")
         wanted = _SLOW - CALLERS_MAX
-        ended = await _ended(held, 5.0, wanted)
+        ended = await _ended(held, _HEARD_S, wanted)
         report.tried(
             f"more than {CALLERS_MAX} slow callers at {said}",
             f"{ended} had to go",

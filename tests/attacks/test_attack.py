@@ -1,7 +1,7 @@
 """Goal: what somebody without the right to it asks of a node is refused, and the node lives on.
 
-Method: the attacks as a person runs them, against nodes as processes; their report, which has to tell
-what was taken; and schemathesis, which asks what the served OpenAPI document allows.
+Method: the attacks as a person runs them, against nodes as processes; their report, which has to
+tell what was taken; and schemathesis, which asks what the served OpenAPI document allows.
 """
 
 import asyncio
