@@ -7,8 +7,6 @@ where it can, so that a request whose answer was lost can be repeated.
 import random
 from collections.abc import Mapping, Sequence
 
-from crypto.errors import SealError
-from crypto.seal import from_text, open_sealed, seal, to_text
 from node.cases.denunciation import is_code
 from node.cases.fold import fold
 from node.cases.guards import check
@@ -18,7 +16,8 @@ from node.clock import date_of
 from node.errors import RequestError
 from node.requests import CaseAction, DirectiveAction, EditFields, IssueDirective, SplitCase
 from node.sealing import Sealing, check_values, sealed_error
-from schemas.codes import CaseType, Channel, DocumentKind, Role, Tier
+from node.seals import Seals
+from schemas.codes import CaseType, Channel, DocumentKind, Role
 from schemas.errors import RecordError
 from schemas.event_text import KnownEvent, decode_event, parse_event
 from schemas.events import (
@@ -52,12 +51,17 @@ _TEXTS = {
 
 
 class Desk:
-    """Commands of one node; all run inside `replica.transaction()`."""
+    """Commands of one node; all run inside `replica.transaction()`.
+
+    Attributes:
+        seals: what is sealed and opened here.
+    """
 
     def __init__(self, replica: Replica, rng: random.Random) -> None:
         """Write through a replica; rng mints ids that no client minted."""
         self._replica = replica
         self._rng = rng
+        self.seals = Seals(replica)
         self._sealing = Sealing(self._kind_or_none, self.facts)
 
     # Reading what guards need
@@ -368,33 +372,19 @@ class Desk:
 
     def seal_identity(self, document: DocumentId, number: str) -> str:
         """Return the number of an identity paper, sealed to this office and those above."""
-        keys = [self._replica.subject.office_public]
-        keys += [
-            peer.office_key
-            for peer in self._replica.store.peers()
-            if peer.tier == Tier.PROVINCE.value and not peer.is_child
-        ]
-        return to_text(seal(number.encode(), sorted(set(keys)), _identity_context(document)))
+        return self.seals.seal(document, "identity_number", number)
 
-    def reveal_identity(self, author: Author, person_id: str, now_ms: int) -> str:
-        """Open a sealed number; the caller writes who looked into the audit trail.
+    def reveal(self, document_id: str, field: str) -> str:
+        """Open a sealed field; the caller writes who looked into the audit trail.
 
         Raises:
-            RequestError: there is none, or it was not sealed to this office.
+            RequestError: there is none, or it cannot be opened here.
         """
-        document = self._existing(person_id, DocumentKind.PERSON)
-        sealed = self.fields(document).get("identity_number")
-        if not isinstance(sealed, str):
-            raise RequestError("identity_missing", "No number was recorded for this person.")
-        try:
-            opened = open_sealed(
-                from_text(sealed), self._replica.key.office_private, _identity_context(document)
-            )
-        except SealError as error:
-            raise RequestError(
-                error.code, "This office cannot open the number.", error.hint
-            ) from error
-        return opened.decode()
+        document = self._existing(document_id)
+        sealed = self.fields(document).get(field)
+        if not isinstance(sealed, str) or not sealed:
+            raise RequestError("identity_missing", "Nothing is sealed there.")
+        return self.seals.open(document, field, sealed)
 
     # Small parts
 
@@ -442,10 +432,6 @@ class Desk:
 
 def _unknown() -> RequestError:
     return RequestError("not_found", "There is no such record here.")
-
-
-def _identity_context(document: DocumentId) -> bytes:
-    return b"tiepdan identity number " + document
 
 
 def _seen(facts: Sequence[Fact], follows: Sequence[str]) -> list[Fact]:

@@ -1,7 +1,9 @@
 """The data folder of a node: its keys, certificates, settings, database and files.
 
 - node.toml: settings
-- key: secret seed of the node's keys, readable by its owner only
+- key: secret seed of the node's signing key, readable by its owner only
+- office.key: the key that opens what is sealed for this office, in plain or under a passphrase;
+  node.toml may name another place
 - request.pem: what the tier above must sign
 - chain.pem: our certificate and those above it, without the root
 - root.pem: the one certificate trusted by itself
@@ -27,10 +29,20 @@ from crypto.certificates import (
     request_to_pem,
     verify_chain,
 )
-from crypto.identity import NodeKey
-from crypto.keyfile import read_certificate, read_chain, read_key, write_chain, write_key
+from crypto.identity import NodeKey, OfficeKey
+from crypto.keyfile import (
+    read_certificate,
+    read_chain,
+    read_key,
+    read_secret,
+    write_chain,
+    write_key,
+    write_secret,
+)
+from crypto.office import SALT_BYTES, office_key_file, read_office_key
 from crypto.tiers import check_code
 from node.config import Config, read_config, write_config
+from node.entropy import system_entropy
 from node.errors import ConfigError
 from schemas.codes import Tier
 
@@ -55,6 +67,11 @@ class NodeFolder:
         return self.path / "tiepdan.db"
 
     @property
+    def office_key(self) -> Path:
+        """Where the key that opens sealed values is."""
+        return office_key_path(self.path, self.config)
+
+    @property
     def blobs(self) -> Path:
         """Where attachments are."""
         return self.path / "blobs"
@@ -66,11 +83,19 @@ class NodeFolder:
 
 
 def init_folder(
-    path: Path, *, tier: Tier, code: str, name: str, config: Config, now_ms: int
+    path: Path,
+    *,
+    tier: Tier,
+    code: str,
+    name: str,
+    config: Config,
+    now_ms: int,
+    passphrase: str = "",
 ) -> Path | None:
     """Make a node's folder with a new key.
 
-    A centre also gets a root and enrols itself; the others get a request to carry upwards.
+    A centre also gets a root and enrols itself; the others get a request to carry upwards. Without
+    a passphrase the office key stands in its file in plain.
 
     Returns:
         The request file, or None at the centre.
@@ -98,7 +123,8 @@ def init_folder(
             "Use another folder; a node's key must never be overwritten.",
         )
     check_code(tier, code)
-    key = _kept_key(path / "key")
+    office = _kept_office(office_key_path(path, config), passphrase)
+    key = _kept_key(path / "key").with_office(office)
     request = make_request(key, tier, code, name)
     root_key = _kept_key(path / "root.key") if tier is Tier.CENTRE else None
     write_config(path, config)
@@ -127,6 +153,19 @@ def _kept_key(path: Path) -> NodeKey:
     key = NodeKey.generate()
     write_key(path, key)
     return key
+
+
+def office_key_path(path: Path, config: Config) -> Path:
+    """Return where the office key of a data folder is; a relative place is one in the folder."""
+    return path / (config.office_key or "office.key")
+
+
+def _kept_office(path: Path, passphrase: str) -> OfficeKey:
+    if path.exists():
+        return read_office_key(read_secret(path))
+    office = OfficeKey.generate()
+    write_secret(path, office_key_file(office, passphrase, system_entropy(SALT_BYTES)))
+    return office
 
 
 def sign_request(path: Path, request_pem: bytes, now_ms: int, days: int) -> bytes:
@@ -194,14 +233,14 @@ def open_folder(path: Path) -> NodeFolder:
             f"Carry {path / 'request.pem'} to the tier above, have it signed with `tiepdan enrol"
             " --sign`, and install the answer with `tiepdan enrol --install`.",
         )
-    key = read_key(path / "key")
+    config = read_config(path)
+    office = read_office_key(read_secret(office_key_path(path, config)))
+    key = read_key(path / "key").with_office(office)
     chain = read_chain(path / "chain.pem")
     root = read_certificate(path / "root.pem")
     subject = verify_chain(chain, root, None)
     check_key(subject, key)
-    return NodeFolder(
-        path=path, config=read_config(path), key=key, chain=chain, root=root, subject=subject
-    )
+    return NodeFolder(path=path, config=config, key=key, chain=chain, root=root, subject=subject)
 
 
 def check_key(subject: Subject, key: NodeKey) -> None:
@@ -215,6 +254,12 @@ def check_key(subject: Subject, key: NodeKey) -> None:
             "certificate_foreign",
             "The certificate in this folder belongs to another node's key.",
             "Install the certificate that was signed for this folder's request.pem.",
+        )
+    if subject.office_public != key.office_public:
+        raise ConfigError(
+            "office_key_foreign",
+            "The office key does not belong to the certificate in this folder.",
+            "Put the right office.key in its place; what was sealed is opened by no other.",
         )
 
 

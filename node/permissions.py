@@ -1,14 +1,22 @@
 """Who may do what: one table from operation to roles, for the pages, the API and the link alike.
 
-An operation that is not in the table is forbidden. The node's administrator sees no case content.
+An operation that is not in the table is forbidden. Machine roles see no case content, and give no
+account either: with a one-time password of their making they could sign in as somebody who does.
 Which role may record which event on a case stands in node/cases/rights.py.
 Source of the roles: domain facts section 8.3.
 """
 
 from typing import Final
 
-from schemas.codes import Role
+from node.cases.rights import DECIDERS, HEADS, is_of_tier
+from schemas.codes import Role, Tier
 
+_MACHINE: Final = frozenset({Role.NODE_ADMIN, Role.PROVINCE_ADMIN})
+# At a session they do their part, and see no papers.
+_ATTENDING: Final = frozenset({Role.SESSION_TECHNICIAN, Role.INTERPRETER, Role.SECURITY_OFFICER})
+_LOOKING: Final = frozenset(
+    {Role.AUDITOR, Role.SUPERVISOR_HDND, Role.CENTRAL_REVIEWER, Role.SESSION_SECRETARY}
+)
 _RECEPTION: Final = frozenset(
     {
         Role.RECEPTION_OFFICER,
@@ -18,7 +26,11 @@ _RECEPTION: Final = frozenset(
         Role.CENTRAL_RECEPTION_BOARD,
     }
 )
-_PROCESSING: Final = _RECEPTION | {Role.PETITION_OFFICER, Role.PROVINCIAL_INSPECTORATE}
+_PROCESSING: Final = _RECEPTION | {
+    Role.PETITION_OFFICER,
+    Role.PROVINCIAL_INSPECTORATE,
+    Role.DEPARTMENT,
+}
 _CLERKS: Final = _PROCESSING | {Role.RECORDS_CLERK}
 _ISSUING: Final = frozenset(
     {
@@ -29,25 +41,35 @@ _ISSUING: Final = frozenset(
         Role.CENTRAL_RECEPTION_BOARD,
     }
 )
-_READING: Final = frozenset(Role) - {Role.NODE_ADMIN}
-_WRITING: Final = _READING - {Role.AUDITOR, Role.CENTRAL_REVIEWER}
+_READING: Final = frozenset(Role) - _MACHINE - _ATTENDING
+_WRITING: Final = _READING - _LOOKING
+# Those in charge, who answer for who works here; a head may give every role.
+_HIRING: Final = HEADS | {Role.RECEPTION_LEAD, Role.PROVINCIAL_RECEPTION_BOARD}
+_OPENING: Final = frozenset(
+    {Role.RECEPTION_LEAD, Role.PROVINCIAL_RECEPTION_BOARD, Role.PROVINCIAL_INSPECTORATE}
+)
 EVERYONE: Final = frozenset(Role)
 # Nobody can read what is in a pack but the office it is for.
 _CARRYING: Final = _RECEPTION | {
     Role.RECORDS_CLERK,
     Role.PROVINCIAL_INSPECTORATE,
-    Role.NODE_ADMIN,
+    *_MACHINE,
 }
 
 ROLES: Final[dict[str, frozenset[Role]]] = {
     "account.me": EVERYONE,
     "account.password": EVERYONE,
     "account.sign_out": EVERYONE,
+    "account.sessions": EVERYONE,
+    "account.passkeys": EVERYONE,
+    "account.manage": _HIRING,
+    "audit.read": DECIDERS | {Role.AUDITOR},
     "link.read": EVERYONE,
     "link.cut": EVERYONE,
-    "link.files": _WRITING | {Role.NODE_ADMIN},
-    "technician.read": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
-    "node.revoke": frozenset({Role.NODE_ADMIN}),
+    "link.files": _WRITING | _MACHINE,
+    "technician.read": _MACHINE | {Role.AUDITOR},
+    "node.revoke": _MACHINE,
+    "office_key.unlock": _OPENING | _MACHINE,
     "pack.carry": _CARRYING,
     "today.read": _READING,
     "case.list": _READING,
@@ -59,9 +81,7 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "document.edit": _CLERKS,
     "attachment.add": _CLERKS | {Role.VERIFIER},
     "attachment.read": _READING,
-    "person.identity": frozenset(
-        {Role.RECEPTION_LEAD, Role.PROVINCIAL_RECEPTION_BOARD, Role.PROVINCIAL_INSPECTORATE}
-    ),
+    "person.identity": _OPENING,
     "visit.register": _RECEPTION,
     "visit.list": _READING,
     "draft.keep": _RECEPTION,
@@ -83,3 +103,13 @@ def may(role: str, operation: str) -> bool:
 def allowed_operations(role: str) -> tuple[str, ...]:
     """Return all operations of a role, sorted."""
     return tuple(sorted(name for name, roles in ROLES.items() if role in roles))
+
+
+def may_grant(role: str, given: Role, tier: Tier) -> bool:
+    """Tell whether a role may give another to an account of a node of a tier, or take it.
+
+    Who is no head makes neither heads nor deciders, nor those who check.
+    """
+    if not may(role, "account.manage") or not is_of_tier(given, tier):
+        return False
+    return role in HEADS or given not in HEADS | DECIDERS | {Role.AUDITOR}

@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 
 _DATABASE: Final = "tiepdan.db"
 # What makes a folder this node and no other.
-_IDENTITY: Final = ("key", "chain.pem", "root.pem", "request.pem", "node.toml", "root.key")
+_IDENTITY: Final = (
+    *("key", "office.key", "root.key"),
+    *("chain.pem", "root.pem", "request.pem", "node.toml"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ class Me(Answer):
     Attributes:
         csrf: to send back in the header X-CSRF-Token with every change.
         operations: what the role may do.
+        must_change_password: nothing else is allowed before.
     """
 
     user: str
@@ -49,6 +50,7 @@ class Me(Answer):
     code: str
     office: str
     is_demo: bool
+    must_change_password: bool
 
 
 class VisitMade(Answer):

@@ -1,8 +1,9 @@
-"""Signing in and out, who one is, the own password."""
+"""Signing in and out, who one is, the own password and sessions."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from functools import cache
 from typing import Final
 
@@ -11,18 +12,22 @@ from aiohttp import web
 from crypto.errors import PasswordError
 from crypto.password import SALT_BYTES, hash_password, verify_password
 from node.accounts import (
+    Account,
     SignedIn,
     check_new_password,
     find_account,
-    find_device,
+    find_known,
+    find_sign_in,
+    open_sessions,
     wait_ms,
 )
 from node.permissions import allowed_operations
+from node.trail import note
+from node.web.account_answers import EndedSessions, SessionLine, SessionList
 from node.web.answers import Done, Me, NewPassword, SignIn
 from node.web.calls import Call
 from node.web.cookies import device_cookie, forget_session, keep_sign_in
 from node.web.errors import WebError
-from node.web.records import note
 
 # Each check takes 19 MiB and tens of milliseconds; more at once would starve a small node.
 _KNOWN_CHECKS: Final = 1
@@ -70,39 +75,55 @@ async def sign_in(call: Call) -> web.StreamResponse:
     user, secret = asked.user.strip().lower(), device_cookie(call.request, office.code)
     db = office.accounts.db
 
-    def attempt(now_ms: int) -> tuple[int, str]:
+    def attempt(now_ms: int) -> tuple[int, Account | None]:
         office.accounts.sweep(now_ms)
-        device = find_device(db, secret)
+        device = find_known(db, user, secret)
         pause_ms = wait_ms(db, user, device, now_ms)
         if pause_ms == 0:
             # Counted before the check, so that many attempts at once are counted too.
             office.accounts.note_failure(user, device, now_ms)
         account = find_account(db, user)
-        return pause_ms, account.password if account and account.is_active else ""
+        return pause_ms, account if account and account.is_active else None
 
-    is_known = await office.read(lambda reader: find_device(reader, secret)) is not None
+    is_known = await office.read(lambda reader: find_known(reader, user, secret)) is not None
     async with call.request.app[PASSWORD_CHECKS].turn(is_known=is_known):
-        pause_ms, phc = await office.write(attempt)
+        pause_ms, account = await office.write(attempt)
         if pause_ms:
             raise _too_many(-(-pause_ms // 1000))
-        await _check(asked.password, phc)
+        await _check(asked.password, account.password if account else "")
+    assert account is not None
+    _check_one_time(account, office.clock.now_ms())
+    return await open_session(call, user, "account.sign_in")
+
+
+def _check_one_time(account: Account, now_ms: int) -> None:
+    if 0 < account.once_until_ms < now_ms:
+        raise WebError(
+            "one_time_password_old",
+            401,
+            "This one-time password is no longer good.",
+            "Ask whoever made it for a new one.",
+        )
+
+
+async def open_session(call: Call, user: str, action: str) -> web.StreamResponse:
+    """Start a session for somebody who proved who that is, and give the browser its cookies.
+
+    Raises:
+        WebError: the account was closed meanwhile.
+    """
+    office = call.office
+    db, secret = office.accounts.db, device_cookie(call.request, office.code)
     browser = ascii(call.request.headers.get("User-Agent", ""))[1:-1]
 
     def start(now_ms: int) -> tuple[SignedIn, str]:
-        new = office.accounts.sign_in(user, secret, browser, now_ms)
         account = find_account(db, user)
-        assert account is not None
-        me = SignedIn(
-            user=user,
-            name=account.name,
-            role=account.role,
-            device=b"",
-            token=new.token,
-            csrf=new.csrf,
-            language=account.language,
-            needs_touch=False,
-        )
-        note(db, me, now_ms, "account.sign_in")
+        if account is None or not account.is_active:
+            raise _refused()
+        new = office.accounts.sign_in(user, secret, browser, now_ms)
+        me = find_sign_in(db, new.token, now_ms)
+        assert me is not None
+        note(db, me, now_ms, action)
         return me, new.device_secret
 
     me, device_secret = await office.write(start)
@@ -130,6 +151,10 @@ async def change_password(call: Call) -> Done:
     account = await office.read(lambda db: find_account(db, signed_in.user))
     assert account is not None
     check_new_password(asked.new, signed_in.user)
+    if asked.new == asked.old:
+        raise WebError(
+            "password_same", 422, "The new password is the old one.", "Choose another.", field="new"
+        )
     salt = office.entropy(SALT_BYTES)
     async with call.request.app[PASSWORD_CHECKS].turn(is_known=True):
         try:
@@ -146,6 +171,25 @@ async def change_password(call: Call) -> Done:
         return Done()
 
     return await office.write(store)
+
+
+async def read_sessions(call: Call) -> SessionList:
+    """Return the own sessions."""
+    me, now_ms = call.me, call.office.clock.now_ms()
+    found = await call.office.read(lambda db: open_sessions(db, me.user, me.token, now_ms))
+    return SessionList(sessions=[SessionLine(**asdict(line)) for line in found])
+
+
+async def end_sessions(call: Call) -> EndedSessions:
+    """End all own sessions but this one."""
+    office, me = call.office, call.me
+
+    def work(now_ms: int) -> EndedSessions:
+        ended = office.accounts.end_others(me.user, me.token)
+        note(office.accounts.db, me, now_ms, "account.end_sessions", detail=str(ended))
+        return EndedSessions(ended=ended)
+
+    return await office.write(work)
 
 
 async def _check(password: str, phc: str) -> None:
@@ -190,4 +234,5 @@ def _me(call: Call, signed_in: SignedIn) -> Me:
         code=office.code,
         office=office.name,
         is_demo=office.config.is_demo,
+        must_change_password=signed_in.must_change,
     )

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from node.permissions import ROLES
-from node.web.operations import OPERATIONS, PREFIX, Operation
+from node.web.operation import Operation
+from node.web.operations import OPERATIONS, PREFIX
 from node.web.problems import Problem
 from schemas.event_text import event_models
 

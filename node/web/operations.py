@@ -1,11 +1,6 @@
 """The table of operations: routes, permission checks and the OpenAPI document are made of it."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, Literal
-
-from aiohttp import web
-from pydantic import BaseModel
+from typing import Final
 
 from node.queries.cases import CaseFilter
 from node.queries.facts import CasePage, Directive, DirectivePage, Draft, Today, VisitPage
@@ -18,7 +13,6 @@ from node.requests import (
     SplitCase,
 )
 from node.web import (
-    api_account,
     api_cases,
     api_directives,
     api_files,
@@ -26,6 +20,7 @@ from node.web import (
     api_packs,
     api_visits,
 )
+from node.web.account_operations import ACCOUNT_OPERATIONS
 from node.web.answers import (
     AttachedFile,
     CaseAnswer,
@@ -42,91 +37,20 @@ from node.web.answers import (
     LinkAnswer,
     Made,
     MakePack,
-    Me,
-    NewPassword,
     PacksAnswer,
     RevokedNode,
     RevokeNode,
     SendFiles,
-    SignIn,
     TechnicianAnswer,
     VisitMade,
 )
-from node.web.calls import Call
+from node.web.operation import Operation
 
 PREFIX: Final = "/api/v1"
-Method = Literal["GET", "POST", "PUT", "DELETE"]
-Handler = Callable[[Call], Awaitable[BaseModel | web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One thing that can be asked over HTTP.
-
-    Attributes:
-        id: unique, stable name.
-        path: below the prefix.
-        permission: its line in the table of permissions; None when nobody has to be signed in.
-        answer: model of a success, or the media type of one that is not JSON.
-        body: model of the request's body; `multipart` for an upload.
-        query: model of the parameters.
-    """
-
-    id: str
-    method: Method
-    path: str
-    permission: str | None
-    summary: str
-    handler: Handler
-    answer: type[BaseModel] | str
-    body: type[BaseModel] | Literal["multipart"] | None = None
-    query: type[BaseModel] | None = None
-
-    @property
-    def is_change(self) -> bool:
-        """Tell whether it needs the CSRF token."""
-        return self.method != "GET"
 
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
-    Operation(
-        id="sign_in",
-        method="POST",
-        path="/sign-in",
-        permission=None,
-        summary="Sign in with name and password; sets the session cookie",
-        handler=api_account.sign_in,
-        body=SignIn,
-        answer=Me,
-    ),
-    Operation(
-        id="sign_out",
-        method="POST",
-        path="/sign-out",
-        permission="account.sign_out",
-        summary="End the session",
-        handler=api_account.sign_out,
-        answer=Done,
-    ),
-    Operation(
-        id="me",
-        method="GET",
-        path="/me",
-        permission="account.me",
-        summary="Who is signed in, and what that role may do",
-        handler=api_account.me,
-        answer=Me,
-    ),
-    Operation(
-        id="change_password",
-        method="POST",
-        path="/me/password",
-        permission="account.password",
-        summary="Change the own password; all other sessions end",
-        handler=api_account.change_password,
-        body=NewPassword,
-        answer=Done,
-    ),
+    *ACCOUNT_OPERATIONS,
     Operation(
         id="read_today",
         method="GET",

@@ -13,10 +13,13 @@ from node.queries.cases import CaseFilter
 from node.queries.facts import Office as OfficeName
 from node.queries.offices import office_names, offices_below
 from node.queries.sync_state import news_digest
+from node.web.api_account import read_sessions
 from node.web.api_cases import read_case, read_cases, read_document, read_today
 from node.web.api_directives import read_directive, read_directives
 from node.web.api_node import link_answer, read_technician
 from node.web.api_packs import read_packs
+from node.web.api_staff import read_accounts
+from node.web.api_trail import TrailFilter, read_trail
 from node.web.api_visits import VisitFilter, read_drafts, read_visits
 from node.web.calls import OFFICE, READS, SIGNED_IN, Call, require
 from node.web.cookies import keep_language
@@ -52,7 +55,9 @@ class Page:
 
 async def _home(call: Call) -> web.StreamResponse:
     if not may(call.me.role, "today.read"):
-        raise web.HTTPSeeOther("/technician")
+        raise web.HTTPSeeOther(
+            "/technician" if may(call.me.role, "technician.read") else "/account"
+        )
     drafts = (await read_drafts(call)).drafts if may(call.me.role, "draft.keep") else []
     return await _page(call, "home.html", today_facts=await read_today(call), drafts=drafts)
 
@@ -148,7 +153,22 @@ async def _packs(call: Call) -> web.StreamResponse:
 
 
 async def _account(call: Call) -> web.StreamResponse:
-    return await _page(call, "account.html")
+    sessions = [] if call.me.must_change else (await read_sessions(call)).sessions
+    return await _page(call, "account.html", sessions=sessions)
+
+
+async def _accounts(call: Call) -> web.StreamResponse:
+    return await _page(call, "accounts.html", answer=await read_accounts(call))
+
+
+async def _audit(call: Call) -> web.StreamResponse:
+    wanted = call.ask(TrailFilter)
+    found = await read_trail(call)
+    following = ""
+    if found.next:
+        query = wanted.model_dump(mode="json", exclude_defaults=True) | {"before": found.next}
+        following = "/audit?" + urlencode(query)
+    return await _page(call, "audit.html", found=found, wanted=wanted, following=following)
 
 
 async def _edit_form(call: Call) -> web.StreamResponse:
@@ -179,6 +199,8 @@ PAGES: Final = (
     Page("/packs", "pack.carry", _packs),
     Page("/technician", "technician.read", _technician),
     Page("/account", "account.me", _account),
+    Page("/accounts", "account.manage", _accounts),
+    Page("/audit", "audit.read", _audit, TrailFilter),
     Page("/documents/{id}/form", "document.edit", _edit_form),
 )
 
@@ -207,6 +229,9 @@ def add_pages(app: web.Application) -> None:
 def _served(entry: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
         signed_in = require(request[SIGNED_IN], entry.permission)
+        if signed_in.must_change and entry.path != "/account":
+            # The first page asks for no more than to be signed in.
+            raise web.HTTPSeeOther("/account")
         given = {name: value for name, value in request.query.items() if value}
         office = request.app[OFFICE]
         # Taken before what the page shows, so that nothing in between goes unnoticed.

@@ -26,6 +26,8 @@ _MENU: Final = (
     ("/directives", "directive.list"),
     ("/visits", "visit.list"),
     ("/packs", "pack.carry"),
+    ("/accounts", "account.manage"),
+    ("/audit", "audit.read"),
     ("/technician", "technician.read"),
 )
 
@@ -72,7 +74,7 @@ def page(call: Call, template: str, **values: object) -> web.Response:
         "office": office,
         "is_demo": office.config.is_demo,
         "tier": office.tier.value,
-        "menu": [path for path, needed in _MENU if may(role, needed)],
+        "menu": [path for path, needed in _MENU if may(role, needed) and not call.me.must_change],
         "path": call.request.path,
         "here": call.request.rel_url.raw_path_qs,
         "now_ms": office.clock.now_ms(),

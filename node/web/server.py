@@ -21,10 +21,12 @@ from node.web.errors import WebError
 from node.web.languages import Language, choose
 from node.web.office import Office
 from node.web.openapi import openapi_document
-from node.web.operations import OPERATIONS, PREFIX, Operation
+from node.web.operation import Operation
+from node.web.operations import OPERATIONS, PREFIX
 from node.web.pages import add_pages, problem_page
 from node.web.problems import Refusal, fault, refusal_of
 from node.web.records import sweep_answers
+from node.web.trail_notes import TRAIL_SECRET
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ def build_web(office: Office) -> web.Application:
     app[OFFICE] = office
     app[STREAMS] = {}
     app[PASSWORD_CHECKS] = PasswordChecks()
+    app[TRAIL_SECRET] = office.entropy(32)
     add_operations(app)
     add_pages(app)
     app.router.add_static("/static/", str(files("node.web").joinpath("static")))
@@ -224,6 +227,8 @@ async def _load_session(request: web.Request, office: Office, language: Language
 
 async def _refused(request: web.Request, refusal: Refusal) -> web.StreamResponse:
     if not request.path.startswith(f"{PREFIX}/") and request.method in ("GET", "HEAD"):
+        if refusal.problem.code == "password_must_change":
+            raise web.HTTPSeeOther("/account")
         if refusal.status == 401:
             back = quote(request.rel_url.raw_path_qs, safe="")
             raise web.HTTPSeeOther(f"/sign-in?next={back}")

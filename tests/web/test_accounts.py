@@ -122,7 +122,7 @@ def test_a_new_password_ends_the_other_sessions(accounts: Accounts) -> None:
 
 def test_a_closed_account_is_signed_out_at_once(accounts: Accounts) -> None:
     token = sign_in(accounts).token
-    accounts.set_active("lan", False)
+    accounts.db.execute("UPDATE account SET is_active = 0")
     assert find_sign_in(accounts.db, token, NOW_MS) is None
 
 

@@ -1,0 +1,82 @@
+"""What is sealed in records and in the audit trail, and for whom.
+
+Sealing needs public keys only, so a node whose office key is locked goes on registering; opening,
+and telling that two numbers are the same, needs the private half.
+"""
+
+from typing import Final
+
+from crypto.errors import SealError
+from crypto.seal import from_text, open_sealed, seal, to_text
+from node.errors import RequestError
+from schemas.codes import Tier
+from schemas.ids import DocumentId
+from sync.replica import Replica
+
+# What ties a sealed value to its place, by field.
+_CONTEXTS: Final = {
+    "identity_number": b"tiepdan identity number ",
+    "sealed_ref": b"tiepdan sealed reference ",
+}
+_WORDS: Final = b"tiepdan audit words"
+
+
+class Seals:
+    """Seals for this office and those above, and opens what this office may."""
+
+    def __init__(self, replica: Replica) -> None:
+        """Use the node's keys and the peers it knows."""
+        self._replica = replica
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the office key is unlocked."""
+        return self._replica.key.office.is_open
+
+    def seal(self, document: DocumentId, field: str, text: str) -> str:
+        """Return the value of a field, sealed to this office and the province above it."""
+        keys = [self._replica.subject.office_public]
+        keys += [
+            peer.office_key
+            for peer in self._replica.store.peers()
+            if peer.tier == Tier.PROVINCE.value and not peer.is_child
+        ]
+        return to_text(seal(text.encode(), sorted(set(keys)), _CONTEXTS[field] + document))
+
+    def open(self, document: DocumentId, field: str, sealed: str) -> str:
+        """Return what was sealed in a field.
+
+        Raises:
+            RequestError: the key is locked, or it was not sealed for this office.
+        """
+        return self._open(sealed, _CONTEXTS[field] + document)
+
+    def seal_words(self, words: str) -> str:
+        """Return what somebody typed, sealed to this office alone."""
+        return to_text(seal(words.encode(), [self._replica.subject.office_public], _WORDS))
+
+    def open_words(self, sealed: str) -> str:
+        """Return what seal_words() sealed.
+
+        Raises:
+            RequestError: the key is locked, or it was not sealed for this office.
+        """
+        return self._open(sealed, _WORDS)
+
+    def paper_mark(self, document: DocumentId, sealed: str) -> bytes:
+        """Return a mark that is the same for the same number of a paper, for this office only.
+
+        Raises:
+            RequestError: the key is locked, or it was not sealed for this office.
+        """
+        number = self.open(document, "identity_number", sealed)
+        return self._replica.key.office.mark(number.strip().upper().encode())
+
+    def _open(self, sealed: str, context: bytes) -> str:
+        try:
+            key = self._replica.key.office_private
+            return open_sealed(from_text(sealed), key, context).decode()
+        except SealError as error:
+            raise RequestError(
+                error.code, "This office cannot open what is sealed there.", error.hint
+            ) from error
