@@ -182,6 +182,12 @@ class Accounts:
             (user[:40], _UNKNOWN_DEVICE if device is None else device, now_ms),
         )
 
+    def forget_failures(self, user: str) -> None:
+        """Forget the failures of a user at browsers that are not known."""
+        self.db.execute(
+            "DELETE FROM failed_sign_in WHERE user = ? AND device = ?", (user, _UNKNOWN_DEVICE)
+        )
+
     def sweep(self, now_ms: int) -> None:
         """Throw away what has expired; what a clock wrote that was ahead, happened now."""
         for statement in (

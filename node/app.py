@@ -25,9 +25,11 @@ from node.bulk import file_times, send_now
 from node.clock import Clock
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
+from node.folder import NodeFolder
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
 from node.memory import keep_what_is_loaded, share_heaps
+from node.office_keys import OfficeKeyState, state_of, unlock
 from node.pack_jobs import PackJobs
 from node.revoking import RevokeReport, find_target, revoke_node
 from node.station import Station, open_station
@@ -113,6 +115,15 @@ class Node:
     def entropy(self, size_bytes: int) -> bytes:
         """Return bytes nobody can guess."""
         return system_entropy(size_bytes)
+
+    @property
+    def office_key(self) -> OfficeKeyState:
+        """How the key that opens sealed values is kept."""
+        return state_of(self._station.folder)
+
+    def unlock(self, passphrase: str) -> None:
+        """Open that key; takes some tenths of a second."""
+        unlock(self._station.folder, passphrase)
 
     async def set_link_cut(self, cut: bool) -> None:
         """Cut or restore the link upwards; only in the demo."""
@@ -326,12 +337,22 @@ def _fold(connection: sqlite3.Connection) -> None:
         log.error("log not folded", extra={"code": translated(error).code})
 
 
-async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
+def _unlock(folder: NodeFolder, passphrase: str) -> None:
+    """Open the office key; with a wrong passphrase the node starts all the same."""
+    try:
+        unlock(folder, passphrase)
+    except CryptoError as error:
+        log.error("office key stays locked", extra={"code": error.code})
+
+
+async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str = "") -> None:
     """Run the node of a data folder until SIGINT or SIGTERM.
 
     Args:
         path: an enrolled node's data folder.
         ready: told the addresses once everything listens.
+        passphrase: of the office key; without it, what is sealed stays closed until somebody
+            enters it at the page.
 
     Raises:
         StartError: an address is in use or not ours.
@@ -346,6 +367,8 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
     share_heaps()
     async with AsyncExitStack() as stack:
         node = Node(open_station(path, rng), Clock(), rng)
+        if passphrase:
+            _unlock(node._station.folder, passphrase)
         stack.push_async_callback(node.close)
         downlink = Downlink(node._station.folder, node, node.clock)
         sync_host, sync_port = await _listen_for_children(node, downlink, stack)

@@ -16,6 +16,7 @@ from crypto.errors import CryptoError
 from crypto.keyfile import read_certificate
 from node.accounts import Accounts
 from node.app import Addresses, serve
+from node.cli_office_key import add_office_key_command, start_passphrase
 from node.cli_packs import add_pack_commands
 from node.cli_revocations import add_revocation_commands
 from node.clock import Clock
@@ -25,6 +26,7 @@ from node.entropy import system_entropy, system_rng
 from node.errors import NodeError
 from node.folder import NODE_LIFETIME_DAYS, init_folder, install_chain, sign_request
 from node.logs import set_up_logs
+from node.office_keys import read_passphrase
 from node.restore import restore
 from node.station import opened_station, rebuild, retry, view_digest
 from schemas.codes import Role, Tier
@@ -57,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     _record_commands(commands)
     add_pack_commands(commands, _add_data)
     add_revocation_commands(commands, _add_data)
+    add_office_key_command(commands, _add_data)
     demo = commands.add_parser("demo", help="run a centre, a province and three communes here")
     demo.add_argument("--data", type=Path, default=Path("demo-data"), help="folder of the demo")
     demo.add_argument("--base-port", type=int, default=8700, help="first port; 0: any free ones")
@@ -75,6 +78,8 @@ def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     init.add_argument("--web-port", type=int, default=Config().web_port)
     init.add_argument("--sync-host", default="", help="address that children dial")
     init.add_argument("--sync-port", type=int, default=Config().sync_port)
+    init.add_argument("--office-key", default="", help="file for the key that opens sealed values")
+    init.add_argument("--passphrase-file", type=Path, help="passphrase of that key, in a file")
     init.set_defaults(run=_init)
 
     enrol = commands.add_parser("enrol", help="sign a node below, or install what was signed")
@@ -90,6 +95,8 @@ def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_data(run)
     run.add_argument("--ready-file", type=Path, help="written with the addresses once it is up")
     run.add_argument("--stop-with-stdin", action="store_true", help="stop when standard input ends")
+    run.add_argument("--passphrase-file", type=Path, help="passphrase of the office key")
+    run.add_argument("--ask-passphrase", action="store_true", help="ask for it here")
     run.set_defaults(run=_serve)
 
     account = commands.add_parser("account", help="add an account, or set its password")
@@ -140,7 +147,9 @@ def _init(options: argparse.Namespace) -> int:
         web_port=options.web_port,
         sync_host=options.sync_host,
         sync_port=options.sync_port,
+        office_key=str(Path(options.office_key).absolute()) if options.office_key else "",
     )
+    passphrase = read_passphrase(options.passphrase_file) if options.passphrase_file else ""
     request = init_folder(
         options.data,
         tier=Tier(options.tier),
@@ -148,7 +157,10 @@ def _init(options: argparse.Namespace) -> int:
         name=options.name,
         config=config,
         now_ms=Clock().now_ms(),
+        passphrase=passphrase,
     )
+    if not passphrase and not config.office_key:
+        print("The key that opens sealed numbers lies in this folder in plain; see `office-key`.")
     if request is None:
         print(f"The centre is ready. Keep {options.data / 'root.key'} offline.")
     else:
@@ -171,6 +183,7 @@ def _enrol(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     set_up_logs()
+    passphrase = start_passphrase(options.passphrase_file, ask=options.ask_passphrase)
     if options.stop_with_stdin:
         threading.Thread(target=_stop_with_stdin, name="stdin", daemon=True).start()
 
@@ -180,7 +193,7 @@ def _serve(options: argparse.Namespace) -> int:
             line = f"{addresses.web_host} {addresses.web_port} {addresses.sync_port}\n"
             options.ready_file.write_text(line)
 
-    asyncio.run(serve(options.data, ready))
+    asyncio.run(serve(options.data, ready, passphrase))
     return 0
 
 

@@ -42,7 +42,7 @@ class CaseType(StrEnum):
 class Role(StrEnum):
     """Roles that an account can hold; machine roles see no case content.
 
-    Who keeps the identity of denouncers has no account on a networked node, so no such role is here.
+    Who keeps the identity of denouncers has no account on a networked node, and no role here.
     """
 
     RECEPTION_OFFICER = "reception_officer"

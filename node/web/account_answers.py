@@ -119,3 +119,25 @@ class TrailPage(Answer):
     next: int
     actions: list[str]
     users: list[str]
+
+
+class OfficeKeyAnswer(Answer):
+    """How the key that opens sealed values is kept.
+
+    Attributes:
+        is_open: sealed values can be opened now.
+        is_plain: whoever has the file has the key.
+        is_beside: the file lies in the data folder.
+    """
+
+    is_open: bool
+    is_plain: bool
+    is_beside: bool
+
+
+class Passphrase(Answer):
+    """The passphrase of the office key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    passphrase: str = Field(min_length=1, max_length=256)

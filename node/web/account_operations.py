@@ -2,13 +2,15 @@
 
 from typing import Final
 
-from node.web import api_account, api_staff, api_trail
+from node.web import api_account, api_office_key, api_staff, api_trail
 from node.web.account_answers import (
     AccountList,
     ChangeAccount,
     EndedSessions,
     NewAccount,
+    OfficeKeyAnswer,
     OneTimePassword,
+    Passphrase,
     SessionList,
     TrailPage,
 )
@@ -109,6 +111,25 @@ ACCOUNT_OPERATIONS: Final[tuple[Operation, ...]] = (
         summary="Give an account a one-time password; its sessions and passkeys end",
         handler=api_staff.reset,
         answer=OneTimePassword,
+    ),
+    Operation(
+        id="read_office_key",
+        method="GET",
+        path="/office-key",
+        permission="office_key.unlock",
+        summary="How the key is kept that opens sealed values",
+        handler=api_office_key.read_office_key,
+        answer=OfficeKeyAnswer,
+    ),
+    Operation(
+        id="unlock_office_key",
+        method="POST",
+        path="/office-key",
+        permission="office_key.unlock",
+        summary="Open that key with its passphrase, until the node stops",
+        handler=api_office_key.unlock,
+        body=Passphrase,
+        answer=OfficeKeyAnswer,
     ),
     Operation(
         id="read_trail",

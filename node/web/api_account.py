@@ -57,7 +57,7 @@ class PasswordChecks:
                 yield
             return
         if self._strangers >= _STRANGERS_WAITING_MAX:
-            raise _too_many(1)
+            raise too_many(1)
         self._strangers += 1
         try:
             async with self._strange:
@@ -89,7 +89,7 @@ async def sign_in(call: Call) -> web.StreamResponse:
     async with call.request.app[PASSWORD_CHECKS].turn(is_known=is_known):
         pause_ms, account = await office.write(attempt)
         if pause_ms:
-            raise _too_many(-(-pause_ms // 1000))
+            raise too_many(-(-pause_ms // 1000))
         await _check(asked.password, account.password if account else "")
     assert account is not None
     _check_one_time(account, office.clock.now_ms())
@@ -207,7 +207,8 @@ def _nobody() -> str:
     return hash_password("nobody has this password", bytes(SALT_BYTES))
 
 
-def _too_many(retry_after_s: int) -> WebError:
+def too_many(retry_after_s: int) -> WebError:
+    """Return the refusal of an attempt that comes too soon after failed ones."""
     return WebError(
         "sign_in_throttled",
         429,

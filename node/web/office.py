@@ -10,6 +10,7 @@ from node.clock import Clock
 from node.config import Config
 from node.desk import Desk
 from node.link import LinkStatus
+from node.office_keys import OfficeKeyState
 from node.pack_jobs import PackJobs
 from node.queries.cases import Place
 from node.queries.facts import Office as OfficeName
@@ -49,6 +50,18 @@ class Office(Protocol):
     @property
     def link(self) -> LinkStatus:
         """The link upwards, as it is now."""
+
+    @property
+    def office_key(self) -> OfficeKeyState:
+        """How the key that opens sealed values is kept."""
+
+    def unlock(self, passphrase: str, /) -> None:
+        """Open that key; takes some tenths of a second.
+
+        Raises:
+            PasswordError: the passphrase is wrong.
+            KeyfileError: the file of the key cannot be read.
+        """
 
     def entropy(self, size_bytes: int, /) -> bytes:
         """Return bytes nobody can guess."""

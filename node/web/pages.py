@@ -17,6 +17,7 @@ from node.web.api_account import read_sessions
 from node.web.api_cases import read_case, read_cases, read_document, read_today
 from node.web.api_directives import read_directive, read_directives
 from node.web.api_node import link_answer, read_technician
+from node.web.api_office_key import read_office_key
 from node.web.api_packs import read_packs
 from node.web.api_staff import read_accounts
 from node.web.api_trail import TrailFilter, read_trail
@@ -154,7 +155,9 @@ async def _packs(call: Call) -> web.StreamResponse:
 
 async def _account(call: Call) -> web.StreamResponse:
     sessions = [] if call.me.must_change else (await read_sessions(call)).sessions
-    return await _page(call, "account.html", sessions=sessions)
+    may_unlock = may(call.me.role, "office_key.unlock") and not call.me.must_change
+    office_key = await read_office_key(call) if may_unlock else None
+    return await _page(call, "account.html", sessions=sessions, office_key=office_key)
 
 
 async def _accounts(call: Call) -> web.StreamResponse:

@@ -19,6 +19,17 @@ form.addEventListener("submit", (event) => {
   });
 });
 
+const key = document.getElementById("office-key");
+
+key?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (!check(key)) return;
+  busy(key, async () => {
+    await send("POST", "/office-key", { passphrase: key.passphrase.value });
+    location.reload();
+  });
+});
+
 document.querySelector("[data-end-others]")?.addEventListener("click", async (event) => {
   event.target.disabled = true;
   try {
