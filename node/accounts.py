@@ -182,10 +182,11 @@ class Accounts:
             (user[:40], _UNKNOWN_DEVICE if device is None else device, now_ms),
         )
 
-    def forget_failures(self, user: str) -> None:
-        """Forget the failures of a user at browsers that are not known."""
+    def forget_failures(self, user: str, device: bytes | None = None) -> None:
+        """Forget the failures of a user at a device, or at all browsers that are not known."""
         self.db.execute(
-            "DELETE FROM failed_sign_in WHERE user = ? AND device = ?", (user, _UNKNOWN_DEVICE)
+            "DELETE FROM failed_sign_in WHERE user = ? AND device = ?",
+            (user, device or _UNKNOWN_DEVICE),
         )
 
     def sweep(self, now_ms: int) -> None:

@@ -1,5 +1,7 @@
 """What the API takes and answers about accounts, sessions, passkeys and the audit trail."""
 
+from typing import Any
+
 from pydantic import ConfigDict, Field
 
 from node.web.answers import Answer
@@ -141,3 +143,56 @@ class Passphrase(Answer):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     passphrase: str = Field(min_length=1, max_length=256)
+
+
+class PasskeyLine(Answer):
+    """One of the own passkeys.
+
+    Attributes:
+        id: base64url of the credential's id.
+        site: name of this node under which it works.
+    """
+
+    id: str
+    site: str
+    name: str
+    made_ms: int
+    used_ms: int
+
+
+class PasskeyList(Answer):
+    """The own passkeys."""
+
+    passkeys: list[PasskeyLine]
+
+
+class PasskeyOptions(Answer):
+    """What navigator.credentials wants, in the JSON form of WebAuthn level 3."""
+
+    options: dict[str, Any]
+
+
+class NewPasskey(Answer):
+    """A passkey that the browser made, with the password that shows who asks.
+
+    Attributes:
+        credential: what PublicKeyCredential.toJSON() returned.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=60)
+    password: str = Field(min_length=1, max_length=256)
+    credential: dict[str, Any]
+
+
+class PasskeySignIn(Answer):
+    """The answer of a passkey.
+
+    Attributes:
+        credential: what PublicKeyCredential.toJSON() returned.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    credential: dict[str, Any]

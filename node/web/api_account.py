@@ -90,7 +90,7 @@ async def sign_in(call: Call) -> web.StreamResponse:
         pause_ms, account = await office.write(attempt)
         if pause_ms:
             raise too_many(-(-pause_ms // 1000))
-        await _check(asked.password, account.password if account else "")
+        await check_password(asked.password, account.password if account else "")
     assert account is not None
     _check_one_time(account, office.clock.now_ms())
     return await open_session(call, user, "account.sign_in")
@@ -148,22 +148,14 @@ async def me(call: Call) -> Me:
 async def change_password(call: Call) -> Done:
     """Change the own password; all other sessions end."""
     asked, office, signed_in = call.take(NewPassword), call.office, call.me
-    account = await office.read(lambda db: find_account(db, signed_in.user))
-    assert account is not None
     check_new_password(asked.new, signed_in.user)
     if asked.new == asked.old:
         raise WebError(
             "password_same", 422, "The new password is the old one.", "Choose another.", field="new"
         )
     salt = office.entropy(SALT_BYTES)
-    async with call.request.app[PASSWORD_CHECKS].turn(is_known=True):
-        try:
-            await _check(asked.old, account.password)
-        except WebError as error:
-            raise WebError(
-                "password_wrong", 422, "The old password is wrong.", field="old"
-            ) from error
-        phc = await asyncio.to_thread(hash_password, asked.new, salt)
+    await check_own_password(call, asked.old, "old")
+    phc = await asyncio.to_thread(hash_password, asked.new, salt)
 
     def store(now_ms: int) -> Done:
         office.accounts.set_password(signed_in.user, phc, signed_in.token)
@@ -192,7 +184,41 @@ async def end_sessions(call: Call) -> EndedSessions:
     return await office.write(work)
 
 
-async def _check(password: str, phc: str) -> None:
+async def check_own_password(call: Call, password: str, field: str) -> None:
+    """Check the password of who is signed in: a screen that was left open is no proof.
+
+    Raises:
+        WebError: it is wrong, or too many were wrong before.
+    """
+    office, me = call.office, call.me
+    db = office.accounts.db
+
+    def attempt(now_ms: int) -> tuple[int, str]:
+        office.accounts.sweep(now_ms)
+        pause_ms = wait_ms(db, me.user, me.device, now_ms)
+        if pause_ms == 0:
+            office.accounts.note_failure(me.user, me.device, now_ms)
+        account = find_account(db, me.user)
+        assert account is not None
+        return pause_ms, account.password
+
+    async with call.request.app[PASSWORD_CHECKS].turn(is_known=True):
+        pause_ms, phc = await office.write(attempt)
+        if pause_ms:
+            raise too_many(-(-pause_ms // 1000))
+        try:
+            await check_password(password, phc)
+        except WebError as error:
+            raise WebError("password_wrong", 422, "The password is wrong.", field=field) from error
+    await office.write(lambda _: office.accounts.forget_failures(me.user, me.device))
+
+
+async def check_password(password: str, phc: str) -> None:
+    """Check a password against a stored hash; an empty one takes as long and is always wrong.
+
+    Raises:
+        WebError: it is wrong.
+    """
     try:
         # A name without an account costs the same time, so that names cannot be guessed by it.
         await asyncio.to_thread(verify_password, password, phc or _nobody())

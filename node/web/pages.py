@@ -19,6 +19,7 @@ from node.web.api_directives import read_directive, read_directives
 from node.web.api_node import link_answer, read_technician
 from node.web.api_office_key import read_office_key
 from node.web.api_packs import read_packs
+from node.web.api_passkeys import read_passkeys
 from node.web.api_staff import read_accounts
 from node.web.api_trail import TrailFilter, read_trail
 from node.web.api_visits import VisitFilter, read_drafts, read_visits
@@ -157,7 +158,9 @@ async def _account(call: Call) -> web.StreamResponse:
     sessions = [] if call.me.must_change else (await read_sessions(call)).sessions
     may_unlock = may(call.me.role, "office_key.unlock") and not call.me.must_change
     office_key = await read_office_key(call) if may_unlock else None
-    return await _page(call, "account.html", sessions=sessions, office_key=office_key)
+    passkeys = [] if call.me.must_change else (await read_passkeys(call)).passkeys
+    shown = {"sessions": sessions, "passkeys": passkeys, "office_key": office_key}
+    return await _page(call, "account.html", **shown)
 
 
 async def _accounts(call: Call) -> web.StreamResponse:

@@ -13,8 +13,10 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from node.accounts import SignedIn, find_sign_in
+from node.passkeys import Challenges
 from node.web.api_account import PASSWORD_CHECKS, PasswordChecks
 from node.web.api_node import STREAMS, end_streams
+from node.web.api_passkeys import CHALLENGES
 from node.web.calls import OFFICE, READS, SIGNED_IN, Call, parse_json, require, write_if_possible
 from node.web.cookies import LANGUAGE, session_cookie
 from node.web.errors import WebError
@@ -56,6 +58,7 @@ def build_web(office: Office) -> web.Application:
     app[OFFICE] = office
     app[STREAMS] = {}
     app[PASSWORD_CHECKS] = PasswordChecks()
+    app[CHALLENGES] = Challenges(office.entropy(32))
     app[TRAIL_SECRET] = office.entropy(32)
     add_operations(app)
     add_pages(app)

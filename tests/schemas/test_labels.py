@@ -55,7 +55,7 @@ def raised_codes() -> set[str]:
 
 def noted_actions() -> set[str]:
     """Return every action that the program writes into the audit trail."""
-    found = set()
+    found: set[str] = set()
     for path in (ROOT / "node").rglob("*.py"):
         for step in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(step, ast.Call) and getattr(step.func, "id", "") in NOTING:

@@ -151,7 +151,7 @@ def test_the_last_one_in_charge_stays_even_for_the_technician(tmp_path: Path) ->
         add_account(db, MACHINE, user=user, name=user, role=role, phc=phc, now_ms=NOW_MS)
     for change in ({"is_active": False}, {"role": Role.VERIFIER}):
         with pytest.raises(AccountError) as caught:
-            change_account(db, MACHINE, "hung", **change)  # type: ignore[arg-type]
+            change_account(db, MACHINE, "hung", **change)
         assert caught.value.code == "account_last"
     change_account(db, CHAIR, "lan", role=Role.RECEPTION_LEAD)
     change_account(db, MACHINE, "hung", is_active=False)

@@ -127,6 +127,8 @@ STEPS: Final[Mapping[str, tuple[str, tuple[str, Step]]]] = {
 WITHOUT: Final = frozenset(
     {
         *("sign_in", "sign_out", "me", "change_password", "list_sessions", "end_sessions"),
+        *("list_passkeys", "begin_passkey", "add_passkey", "drop_passkey"),
+        *("begin_passkey_sign_in", "passkey_sign_in"),
         *("read_document_sync", "read_link", "cut_link", "send_files", "stream_news"),
         *("read_packs", "make_pack", "take_packs", "fetch_pack", "read_technician"),
         *("revoke_node", "health", "read_office_key", "unlock_office_key"),

@@ -1,7 +1,8 @@
-// The own account: password, sessions.
+// The own account: password, sessions, passkeys, the office key.
 
 import { send } from "./api.js";
-import { busy, check, say } from "./forms.js";
+import { busy, check, openTemplate, say } from "./forms.js";
+import { canUse, makePasskey } from "./passkeys.js";
 import { t } from "./texts.js";
 
 const form = document.getElementById("password");
@@ -44,3 +45,32 @@ document.querySelector("[data-end-others]")?.addEventListener("click", async (ev
     say(problem.text || String(problem), "wrong");
   }
 });
+
+const passkeys = document.getElementById("passkeys");
+if (passkeys) passkeys.hidden = !canUse;
+
+passkeys?.addEventListener("click", (event) => {
+  if ("addPasskey" in event.target.dataset) addPasskey();
+  else if ("drop" in event.target.dataset) dropPasskey(event.target.closest("li"));
+});
+
+function addPasskey() {
+  const asked = openTemplate("passkey-form");
+  asked.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!check(asked)) return;
+    busy(asked, async () => {
+      if (await makePasskey(asked.elements.name.value.trim(), asked.password.value)) location.reload();
+    });
+  });
+}
+
+async function dropPasskey(line) {
+  try {
+    await send("DELETE", `/me/passkeys/${line.dataset.passkey}`);
+    line.remove();
+    say(t("Đã bỏ khóa đăng nhập."));
+  } catch (problem) {
+    say(problem.text || String(problem), "wrong");
+  }
+}
