@@ -95,6 +95,8 @@ class Node:
         self.incoming_folder = station.folder.incoming
         self.is_ready = False
         station.connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES_MAX}")
+        # After a crash the log may hold what was deleted just before.
+        station.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self.changes = ChangeCounter()
         self._listening: dict[Session, asyncio.Event] = {}
         self._writer = WriterThread(clock)

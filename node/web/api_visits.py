@@ -81,7 +81,7 @@ async def save_draft(call: Call) -> Done:
             "Register what is done, and enter the rest as a further visit.",
         )
 
-    def work(now_ms: int) -> Done:
+    def work(now_ms: int) -> bool:
         drafts = list_drafts(office.accounts.db, user)
         if len(drafts) >= DRAFTS_PER_USER_MAX and all(known.id != draft for known in drafts):
             raise WebError(
@@ -90,11 +90,13 @@ async def save_draft(call: Call) -> Done:
                 f"You have {len(drafts)} drafts already.",
                 "Finish or delete one of them.",
             )
-        keep_draft(office.accounts.db, user, draft, asked.body, now_ms)
+        is_sealed = keep_draft(office.accounts.db, user, draft, asked.body, now_ms)
         note_view(office.accounts.db, call.me, now_ms, "draft.keep")
-        return Done()
+        return is_sealed
 
-    return await office.write(work)
+    if await office.write(work):
+        await office.fold_log()
+    return Done()
 
 
 async def delete_draft(call: Call) -> Done:

@@ -57,8 +57,11 @@ def sweep_answers(db: sqlite3.Connection, now_ms: int) -> None:
 
 def keep_draft(
     db: sqlite3.Connection, user: str, draft: str, body: dict[str, Any], now_ms: int
-) -> None:
+) -> bool:
     """Store a form that was begun, without what must never be in the database in plain.
+
+    Returns:
+        Whether it is a denunciation: then the log holds what must go, if it was none before.
 
     Raises:
         WebError: nested too deep, or holding what is not text.
@@ -74,6 +77,7 @@ def keep_draft(
             " DO UPDATE SET saved_ms = excluded.saved_ms, body = excluded.body",
             (user, draft, now_ms, text),
         )
+    return bool(_sealed_entries(body))
 
 
 def drop_draft(db: sqlite3.Connection, user: str, draft: str) -> None:
@@ -103,14 +107,18 @@ _PETITION_SEALED: Final = DENUNCIATION_FIELDS | {
 }
 
 
-def _cleaned(body: dict[str, Any]) -> dict[str, Any]:
+def _sealed_entries(body: dict[str, Any]) -> list[dict[str, Any]]:
     petitions = body.get("petitions")
     entries = petitions if isinstance(petitions, list) else []
-    sealed = [
+    return [
         entry
         for entry in entries
         if isinstance(entry, dict) and entry.get("case_type") == CaseType.DENUNCIATION
     ]
+
+
+def _cleaned(body: dict[str, Any]) -> dict[str, Any]:
+    sealed = _sealed_entries(body)
     if not sealed:
         cleaned: dict[str, Any] = _without_numbers(body)
         return cleaned
