@@ -36,7 +36,7 @@ from schemas.events import (
     Split,
     StateEvent,
 )
-from schemas.fields import FIELDS, check_field
+from schemas.fields import FIELDS, SEALED_FIELDS, check_field
 from schemas.ids import DocumentId, EventId, document_text, mint_document_id, parse_document_id
 from schemas.record import decode_writer
 from sync.change import Scalar
@@ -48,6 +48,9 @@ _TEXTS = {
     kind: {name: "" for name, spec in FIELDS[kind].items() if spec.shape == "text"}
     for kind in DocumentKind
 }
+
+# Taken down once, at the desk, from the paper itself.
+_NUMBERS = SEALED_FIELDS - {"sealed_ref"}
 
 
 class Desk:
@@ -247,22 +250,34 @@ class Desk:
                     check_field(kind, name, value)
             except RecordError as error:
                 raise RequestError(error.code, str(error), field=name) from error
-            if FIELDS[kind].get(name) is None or FIELDS[kind][name].shape in ("text", "sealed"):
+            if name not in FIELDS[kind] or FIELDS[kind][name].shape == "text" or name in _NUMBERS:
                 raise RequestError("field_unknown", f"{name} cannot be set here.", field=name)
         for name in request.texts:
             if name not in _TEXTS[kind]:
                 raise RequestError("field_unknown", f"There is no text {name}.", field=name)
+        fields = self._with_seals(document, request.fields)
         if self._sealing.holds(document):
-            check_values({**request.fields, **request.texts})
+            check_values({**fields, **request.texts})
         base = None if request.base is None else tuple(bytes.fromhex(h) for h in request.base)
         self._replica.write(
             author,
             document,
             now_ms=now_ms,
-            fields=request.fields,
+            fields=fields,
             texts=request.texts,
             base=base,
         )
+
+    def _with_seals(
+        self, document: DocumentId, fields: Mapping[str, str | int | None]
+    ) -> dict[str, str | int | None]:
+        """Return the values with those sealed that stand in records only so."""
+        sealed = {
+            name: self.seals.seal_code(document, name, value)
+            for name, value in fields.items()
+            if name in SEALED_FIELDS and value
+        }
+        return {**fields, **sealed}
 
     def attach(
         self,
@@ -369,10 +384,6 @@ class Desk:
         return self._replica.write(author, document, now_ms=now_ms, events=[event]).events[0]
 
     # Sealed numbers
-
-    def seal_identity(self, document: DocumentId, number: str) -> str:
-        """Return the number of an identity paper, sealed to this office and those above."""
-        return self.seals.seal(document, "identity_number", number)
 
     def reveal(self, document_id: str, field: str) -> str:
         """Open a sealed field; the caller writes who looked into the audit trail.

@@ -82,6 +82,7 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "attachment.add": _CLERKS | {Role.VERIFIER},
     "attachment.read": _READING,
     "person.identity": _OPENING,
+    "envelope.open": _OPENING,
     "visit.register": _RECEPTION,
     "visit.list": _READING,
     "draft.keep": _RECEPTION,

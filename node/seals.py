@@ -8,7 +8,9 @@ from typing import Final
 
 from crypto.errors import SealError
 from crypto.seal import from_text, open_sealed, seal, to_text
+from node.cases.denunciation import is_code
 from node.errors import RequestError
+from node.sealing import sealed_error
 from schemas.codes import Tier
 from schemas.ids import DocumentId
 from sync.replica import Replica
@@ -42,6 +44,16 @@ class Seals:
             if peer.tier == Tier.PROVINCE.value and not peer.is_child
         ]
         return to_text(seal(text.encode(), sorted(set(keys)), _CONTEXTS[field] + document))
+
+    def seal_code(self, document: DocumentId, field: str, value: object) -> str:
+        """Return the sealed value of a field that holds a code.
+
+        Raises:
+            RequestError: it holds words.
+        """
+        if not isinstance(value, str) or not is_code(value):
+            raise sealed_error(field)
+        return self.seal(document, field, value)
 
     def open(self, document: DocumentId, field: str, sealed: str) -> str:
         """Return what was sealed in a field.

@@ -123,7 +123,7 @@ def petitions(db: sqlite3.Connection, case: str) -> list[Petition]:
         " ORDER BY p.id",
         (case,),
     )
-    return [Petition(**dict(row)) for row in rows]
+    return [Petition(**dict(row), has_sealed_ref=bool(row["sealed_ref"])) for row in rows]
 
 
 def document_fields(db: sqlite3.Connection, document: str) -> DocumentFields | None:

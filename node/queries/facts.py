@@ -176,7 +176,7 @@ class Petition(Fact):
     decision_date: str
     settled_by: str
     envelope_number: str
-    sealed_ref: str
+    has_sealed_ref: bool
 
 
 class DirectiveOffice(Fact):
@@ -226,7 +226,7 @@ class CaseFile(Fact):
     topic: str
     location: str
     respondent_code: str
-    sealed_ref: str
+    has_sealed_ref: bool
     channel: str
     accepted_on: str
     decided_on: str

@@ -141,6 +141,12 @@ class DocumentAnswer(Answer):
     heads: list[str]
 
 
+class ReferenceAnswer(Answer):
+    """The opened reference of a denunciation."""
+
+    reference: str
+
+
 class IdentityAnswer(Answer):
     """The opened number of an identity paper; the look was noted in the audit trail."""
 

@@ -27,6 +27,7 @@ from node.web.answers import (
     Done,
     Events,
     IdentityAnswer,
+    ReferenceAnswer,
 )
 from node.web.calls import Call
 from node.web.errors import not_found
@@ -209,5 +210,17 @@ async def reveal_identity(call: Call) -> IdentityAnswer:
         number = office.desk.reveal(person, "identity_number")
         note(office.accounts.db, call.me, now_ms, "person.identity", person)
         return IdentityAnswer(number=number)
+
+    return await office.write(work)
+
+
+async def open_reference(call: Call) -> ReferenceAnswer:
+    """Open the sealed reference of a denunciation; noted in the audit trail."""
+    case, office = call.part("id"), call.office
+
+    def work(now_ms: int) -> ReferenceAnswer:
+        reference = office.desk.reveal(case, "sealed_ref")
+        note(office.accounts.db, call.me, now_ms, "envelope.open", case)
+        return ReferenceAnswer(reference=reference)
 
     return await office.write(work)

@@ -38,6 +38,7 @@ from node.web.answers import (
     Made,
     MakePack,
     PacksAnswer,
+    ReferenceAnswer,
     RevokedNode,
     RevokeNode,
     SendFiles,
@@ -164,6 +165,15 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         summary="Open the sealed number of a person's identity paper; leaves an audit line",
         handler=api_cases.reveal_identity,
         answer=IdentityAnswer,
+    ),
+    Operation(
+        id="open_reference",
+        method="POST",
+        path="/cases/{id}/reference",
+        permission="envelope.open",
+        summary="Open the sealed reference of a denunciation; leaves an audit line",
+        handler=api_cases.open_reference,
+        answer=ReferenceAnswer,
     ),
     Operation(
         id="register_visit",

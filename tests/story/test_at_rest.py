@@ -25,6 +25,7 @@ from tests.node.places import make_centre, make_commune, make_province
 from tests.story.processes import PASSWORD, NodeProcess, Person, Refused, add_account
 
 ROUNDS: Final = 12
+REFERENCES: Final = [f"TC-9041-{number}" for number in range(ROUNDS)]
 NUMBERS: Final = [f"0401620{number:05}" for number in range(91_000, 91_000 + ROUNDS)]
 PASSPHRASE: Final = "con suối sau bản cũ"
 DENOUNCER: Final = "Khoàng Thị Lửa"
@@ -48,7 +49,7 @@ def test_a_stolen_folder_gives_no_number_no_password_and_no_denouncer(tmp_path: 
         made = asyncio.run(_story(node, tmp_path))
     finally:
         node.kill()
-    words = [*NUMBERS, PASSWORD, PASSPHRASE, DENOUNCER, HAND_OVER, *made]
+    words = [*NUMBERS, *REFERENCES, PASSWORD, PASSPHRASE, DENOUNCER, HAND_OVER, *made]
     needles = [*_spellings(words), secret_key, secret_key.hex().encode()]
     places = [commune, tmp_path / "copy"]
     # A search that finds nothing anywhere would prove nothing.
@@ -141,7 +142,7 @@ async def _denounce(lan: Person, number: int) -> None:
         "written": True,
         "identity_mode": "named",
         "envelope_number": f"PB-{number}/2026",
-        "sealed_ref": f"TC-{number}",
+        "sealed_ref": REFERENCES[number],
     }
     form = {"held_on": "2026-11-23", "petitions": [petition]}
     named = {"full_name": DENOUNCER}

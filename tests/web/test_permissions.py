@@ -74,6 +74,7 @@ OPERATION_ROLES: Final[Mapping[str, frozenset[str]]] = {
     "attach_file": CLERKS | {"verifier"},
     "download_file": READING,
     "reveal_identity": OPENING,
+    "open_reference": OPENING,
     "register_visit": RECEPTION,
     "list_visits": READING,
     "list_drafts": RECEPTION,
@@ -193,7 +194,17 @@ def test_machine_roles_and_helpers_at_a_session_see_no_case_content() -> None:
         name
         for name in ROLES
         if name.partition(".")[0]
-        in {"today", "case", "document", "attachment", "person", "visit", "draft", "directive"}
+        in {
+            "today",
+            "case",
+            "document",
+            "attachment",
+            "person",
+            "visit",
+            "draft",
+            "directive",
+            "envelope",
+        }
     }
     assert len(content) > 15
     for name in content:

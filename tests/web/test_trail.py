@@ -17,7 +17,16 @@ from node.trail import START, append, check_lines, lines, parse_exported
 from node.views import migrations
 from node.web.operations import OPERATIONS
 from sync.database import open_database
-from tests.web.offices import Browser, OpenOffice, Reply, mint, register, tell, visit_form
+from tests.web.offices import (
+    Browser,
+    OpenOffice,
+    Reply,
+    denunciation_form,
+    mint,
+    register,
+    tell,
+    visit_form,
+)
 
 WORD: Final = "Pá Lăng Khưm"
 NUMBER: Final = "040162009876"
@@ -32,6 +41,7 @@ class World:
     office: OpenOffice
     case: str
     several: str
+    denounced: str
     person: str
     sha256: str
     directive: str
@@ -95,6 +105,7 @@ STEPS: Final[Mapping[str, tuple[str, tuple[str, Step]]]] = {
     "attach_file": ("lan", (WORD, upload)),
     "download_file": ("lan", get("/documents/{case}/attachments/{sha256}")),
     "reveal_identity": ("mai", post("/people/{person}/identity")),
+    "open_reference": ("mai", post("/cases/{denounced}/reference")),
     "list_visits": ("lan", get("/visits")),
     "save_draft": ("lan", (WORD, save_draft)),
     "list_drafts": ("lan", get("/drafts")),
@@ -139,7 +150,7 @@ NO_LINE: Final = frozenset({"list_accounts", "list_drafts"})
 
 
 def filled(path: str, world: World) -> str:
-    for name in ("case", "several", "person", "sha256", "directive"):
+    for name in ("case", "several", "denounced", "person", "sha256", "directive"):
         path = path.replace("{" + name + "}", getattr(world, name))
     return path
 
@@ -279,12 +290,13 @@ async def planted(office: OpenOffice) -> World:
     sha256 = (await lan.upload(case, b"%PDF-1.7 of the case")).body["sha256"]
     form = {"to_codes": ["40.17083"], "title": WORD, "body": WORD, "due_on": "2027-01-04"}
     directive = (await hung.post("/directives", form)).body["id"]
+    denounced = (await lan.post("/visits", denunciation_form())).body["case_ids"][0]
     mixed = planted_form()
     mixed["petitions"] = [{"case_type": "nhieu_noi_dung", "title": WORD}]
     several = (await lan.post("/visits", mixed)).body["case_ids"][0]
     event = {"type": "classified", "case_type": "nhieu_noi_dung"}
     await lan.post(f"/cases/{several}/events", {"event": event})
-    return World(office, case, several, made["people_ids"][0], sha256, directive)
+    return World(office, case, several, denounced, made["people_ids"][0], sha256, directive)
 
 
 async def newest(office: OpenOffice) -> int:

@@ -76,11 +76,11 @@ async function choose(button) {
   }
 }
 
-async function reveal(button) {
+async function open(button, path, name) {
   button.disabled = true;
   try {
-    const { number } = await send("POST", `/people/${button.dataset.reveal}/identity`);
-    button.replaceWith(Object.assign(document.createElement("code"), { textContent: number }));
+    const opened = await send("POST", path);
+    button.replaceWith(Object.assign(document.createElement("code"), { textContent: opened[name] }));
   } catch (problem) {
     button.disabled = false;
     say(problem.text, "wrong");
@@ -124,7 +124,8 @@ main.addEventListener("click", (event) => {
   else if (edit) openEdit(edit);
   else if (settle) openEvent("settled", settle);
   else if (button.dataset.choose) choose(button);
-  else if (button.dataset.reveal) reveal(button);
+  else if (button.dataset.reveal) open(button, `/people/${button.dataset.reveal}/identity`, "number");
+  else if (button.dataset.openReference) open(button, `/cases/${button.dataset.openReference}/reference`, "reference");
   else if (open === "split-form") openSplit();
   else if (open === "directive-form") bindDirectiveForm(openTemplate(open), () => done(t("Đã ban hành.")));
 });
