@@ -33,6 +33,7 @@ from node.office_keys import OfficeKeyState, state_of, unlock
 from node.pack_jobs import PackJobs
 from node.revoking import RevokeReport, find_target, revoke_node
 from node.station import Station, open_station
+from node.trail_marks import mark_trail
 from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
 from schemas.errors import MessageError
@@ -54,6 +55,8 @@ _FOLD_S: Final = 1.0
 _FOLD_IDLE_S: Final = 600.0
 # Some milliseconds of work.
 _MERGE_PAGES: Final = 64
+# A mark a day; asked for more often, as a node may run for an hour only.
+_MARK_S: Final = 600.0
 _SCRUB_IDLE_MS: Final = 60_000
 # Should folding not keep up, commits help from this size on: 64 MB.
 _LOG_PAGES_MAX: Final = 16_000
@@ -186,6 +189,20 @@ class Node:
                 )
         except StoreError as error:
             log.error("index not merged", extra={"code": error.code})
+
+    async def keep_trail_marked(self) -> None:
+        """Put into the signed log how far the audit trail has come, once a day, until cancelled."""
+        while True:
+            await self._writer.run(self._mark_trail)
+            await self.clock.sleep(_MARK_S)
+
+    def _mark_trail(self) -> None:
+        replica, db = self._station.replica, self._station.connection
+        try:
+            with replica.transaction():
+                mark_trail(replica, db, self.clock.now_ms())
+        except StoreError as error:
+            log.error("trail not marked", extra={"code": error.code})
 
     async def keep_scrubbed(self) -> None:
         """Read all that is stored again beside the work, a little at a time, until cancelled."""
@@ -387,6 +404,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str 
             tasks = [
                 group.create_task(node.keep_folded(), name="fold"),
                 group.create_task(node.keep_scrubbed(), name="scrub"),
+                group.create_task(node.keep_trail_marked(), name="trail"),
                 group.create_task(node.packs.run(), name="packs"),
                 group.create_task(downlink.run(), name="downlink"),
             ]

@@ -14,22 +14,22 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from crypto.certificates import chain_from_pem
 from crypto.errors import CryptoError
 from crypto.keyfile import read_certificate
-from node.accounts import Accounts
 from node.app import Addresses, serve
 from node.cli_office_key import add_office_key_command, start_passphrase
 from node.cli_packs import add_pack_commands
+from node.cli_people import add_people_commands
 from node.cli_revocations import add_revocation_commands
 from node.clock import Clock
 from node.config import Config
 from node.demo import run_demo
-from node.entropy import system_entropy, system_rng
+from node.entropy import system_rng
 from node.errors import NodeError
 from node.folder import NODE_LIFETIME_DAYS, init_folder, install_chain, sign_request
 from node.logs import set_up_logs
 from node.office_keys import read_passphrase
 from node.restore import restore
 from node.station import opened_station, rebuild, retry, view_digest
-from schemas.codes import Role, Tier
+from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.ids import parse_document_id
 from sync.errors import SyncError
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add_pack_commands(commands, _add_data)
     add_revocation_commands(commands, _add_data)
     add_office_key_command(commands, _add_data)
+    add_people_commands(commands, _add_data)
     demo = commands.add_parser("demo", help="run a centre, a province and three communes here")
     demo.add_argument("--data", type=Path, default=Path("demo-data"), help="folder of the demo")
     demo.add_argument("--base-port", type=int, default=8700, help="first port; 0: any free ones")
@@ -98,14 +99,6 @@ def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     run.add_argument("--passphrase-file", type=Path, help="passphrase of the office key")
     run.add_argument("--ask-passphrase", action="store_true", help="ask for it here")
     run.set_defaults(run=_serve)
-
-    account = commands.add_parser("account", help="add an account, or set its password")
-    _add_data(account)
-    account.add_argument("--user", required=True)
-    account.add_argument("--name", required=True)
-    account.add_argument("--role", required=True, choices=[role.value for role in Role])
-    account.add_argument("--password-file", type=Path, required=True, help="- for standard input")
-    account.set_defaults(run=_account)
 
 
 def _record_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -202,25 +195,6 @@ def _stop_with_stdin() -> None:
     while os.read(sys.stdin.fileno(), 1_024):
         continue
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _account(options: argparse.Namespace) -> int:
-    if str(options.password_file) == "-":
-        password = sys.stdin.readline().rstrip("\n")
-    else:
-        password = _read(options.password_file).decode().rstrip("\n")
-    with opened_station(options.data, system_rng()) as station:
-        accounts = Accounts(station.connection)
-        with station.replica.transaction():
-            accounts.put(
-                user=options.user,
-                name=options.name,
-                role=Role(options.role),
-                password=password,
-                salt=system_entropy(16),
-            )
-    print(f"Account {options.user} is ready.")
-    return 0
 
 
 def _rebuild(options: argparse.Namespace) -> int:

@@ -328,6 +328,10 @@ _PEOPLE = (
         BEGIN SELECT raise(ABORT, 'the audit trail is only appended to'); END""",
     """CREATE TRIGGER audit_fixed BEFORE UPDATE ON audit
         BEGIN SELECT raise(ABORT, 'the audit trail is only appended to'); END""",
+    # The newest lines whose hash went into the signed log.
+    """CREATE TABLE trail_mark (
+        lines INTEGER PRIMARY KEY, link BLOB NOT NULL, at_ms INTEGER NOT NULL
+    ) STRICT""",
     # Marks made with a secret that is not in the database; equal marks are equal numbers of papers.
     """CREATE TABLE paper_mark (
         person_id TEXT PRIMARY KEY, sealed_hash BLOB NOT NULL, mark BLOB NOT NULL

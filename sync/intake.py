@@ -18,7 +18,15 @@ from schemas.event_text import KnownEvent, decode_event
 from schemas.events import Attached, Event, UnknownEvent
 from schemas.hlc import observe
 from schemas.ids import DocumentId
-from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
+from schemas.record import (
+    Leaf,
+    LeafType,
+    Writer,
+    decode_certificates,
+    decode_leaf,
+    decode_trail,
+    decode_writer,
+)
 from sync.change import Change, parse_change
 from sync.document import Documents
 from sync.errors import ChangeError, LogError
@@ -123,6 +131,9 @@ class Intake:
                     self._take_certificates(leaf)
                 case LeafType.REVOCATION:
                     self.revocations.take(log, seq, leaf, now_ms)
+                case LeafType.TRAIL:
+                    # Only kept, and countersigned: it says nothing about records.
+                    decode_trail(leaf.body)
                 case _:
                     raise RecordError("leaf_type_unknown", f"leaf of unknown type {leaf.type}")
         except (SchemaError, ChangeError, CryptoError, LogError) as error:

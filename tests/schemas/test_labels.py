@@ -60,7 +60,7 @@ def noted_actions() -> set[str]:
         for step in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(step, ast.Call) and getattr(step.func, "id", "") in NOTING:
                 texts = [arg.value for arg in step.args if isinstance(arg, ast.Constant)]
-                found.update(str(text) for text in texts[:1] if "." in str(text))
+                found.update([str(text) for text in texts if "." in str(text)][:1])
     return found
 
 
