@@ -6,6 +6,7 @@ import { refresh } from "./live.js";
 import { t } from "./texts.js";
 
 const reads = document.documentElement.lang;
+const when = { dateStyle: "short", timeStyle: "short", timeZone: "Asia/Ho_Chi_Minh" };
 
 function whenSent(form, work) {
   form.addEventListener("submit", (event) => {
@@ -20,7 +21,7 @@ async function tell(made) {
   const form = openTemplate("told-form");
   form.querySelector("[data-user]").textContent = made.user;
   form.querySelector("[data-password]").textContent = made.password;
-  form.querySelector("[data-until]").textContent = new Date(made.until_ms).toLocaleString(reads);
+  form.querySelector("[data-until]").textContent = new Date(made.until_ms).toLocaleString(reads, when);
 }
 
 function add() {
