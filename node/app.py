@@ -31,6 +31,7 @@ from node.listening import listen, raise_descriptor_limit
 from node.memory import keep_what_is_loaded, share_heaps
 from node.office_keys import OfficeKeyState, state_of, unlock
 from node.pack_jobs import PackJobs
+from node.paper_marks import has_pending, make_marks
 from node.revoking import RevokeReport, find_target, revoke_node
 from node.station import Station, open_station
 from node.trail_marks import mark_trail
@@ -57,6 +58,9 @@ _FOLD_IDLE_S: Final = 600.0
 _MERGE_PAGES: Final = 64
 # A mark a day; asked for more often, as a node may run for an hour only.
 _MARK_S: Final = 600.0
+# Opening a number takes a tenth of a millisecond; looking who waits, some for many people.
+_MARKS_A_STEP: Final = 100
+_PAPERS_S: Final = 5.0
 _SCRUB_IDLE_MS: Final = 60_000
 # Should folding not keep up, commits help from this size on: 64 MB.
 _LOG_PAGES_MAX: Final = 16_000
@@ -203,6 +207,22 @@ class Node:
                 mark_trail(replica, db, self.clock.now_ms())
         except StoreError as error:
             log.error("trail not marked", extra={"code": error.code})
+
+    async def keep_papers_marked(self) -> None:
+        """Mark who has the same identity paper, while the office key is open, until cancelled."""
+        db, seals = self._station.connection, self._station.desk.seals
+
+        def unit() -> int:
+            with self._station.replica.transaction():
+                return make_marks(db, seals, _MARKS_A_STEP)
+
+        while True:
+            if await self.read(lambda reader: has_pending(reader, seals)):
+                try:
+                    await self._writer.run(unit)
+                except StoreError as error:
+                    log.error("papers not marked", extra={"code": error.code})
+            await self.clock.sleep(_PAPERS_S)
 
     async def keep_scrubbed(self) -> None:
         """Read all that is stored again beside the work, a little at a time, until cancelled."""
@@ -405,6 +425,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str 
                 group.create_task(node.keep_folded(), name="fold"),
                 group.create_task(node.keep_scrubbed(), name="scrub"),
                 group.create_task(node.keep_trail_marked(), name="trail"),
+                group.create_task(node.keep_papers_marked(), name="papers"),
                 group.create_task(node.packs.run(), name="packs"),
                 group.create_task(downlink.run(), name="downlink"),
             ]

@@ -6,8 +6,9 @@ and telling that two numbers are the same, needs the private half.
 
 from typing import Final
 
+from crypto.certificates import chain_from_der, subject_of
 from crypto.errors import SealError
-from crypto.seal import from_text, open_sealed, seal, to_text
+from crypto.seal import from_text, office_key_id, open_sealed, seal, to_text
 from node.cases.denunciation import is_code
 from node.errors import RequestError
 from node.sealing import sealed_error
@@ -35,15 +36,25 @@ class Seals:
         """Tell whether the office key is unlocked."""
         return self._replica.key.office.is_open
 
+    @property
+    def key_id(self) -> bytes:
+        """Which office key this is."""
+        return office_key_id(self._replica.key.office_public)
+
     def seal(self, document: DocumentId, field: str, text: str) -> str:
         """Return the value of a field, sealed to this office and the province above it."""
-        keys = [self._replica.subject.office_public]
-        keys += [
+        keys = {self._replica.subject.office_public, *self._keys_above()}
+        return to_text(seal(text.encode(), sorted(keys), _CONTEXTS[field] + document))
+
+    def _keys_above(self) -> list[bytes]:
+        """Return the office key of the province above: as met last, else as our chain names it."""
+        met = [
             peer.office_key
             for peer in self._replica.store.peers()
             if peer.tier == Tier.PROVINCE.value and not peer.is_child
         ]
-        return to_text(seal(text.encode(), sorted(set(keys)), _CONTEXTS[field] + document))
+        chain = [subject_of(above) for above in chain_from_der(self._replica.chain)[1:]]
+        return met or [above.office_public for above in chain if above.tier is Tier.PROVINCE]
 
     def seal_code(self, document: DocumentId, field: str, value: object) -> str:
         """Return the sealed value of a field that holds a code.

@@ -334,7 +334,10 @@ _PEOPLE = (
     ) STRICT""",
     # Marks made with a secret that is not in the database; equal marks are equal numbers of papers.
     """CREATE TABLE paper_mark (
-        person_id TEXT PRIMARY KEY, sealed_hash BLOB NOT NULL, mark BLOB NOT NULL
+        person_id TEXT PRIMARY KEY,
+        changed_ms INTEGER NOT NULL,
+        office_key BLOB NOT NULL,
+        mark BLOB NOT NULL
     ) STRICT, WITHOUT ROWID""",
-    "CREATE INDEX paper_mark_mark ON paper_mark (mark)",
+    "CREATE INDEX paper_mark_mark ON paper_mark (mark) WHERE mark != x''",
 )

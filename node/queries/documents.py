@@ -14,6 +14,7 @@ from node.queries.facts import (
     Petition,
     RivalField,
     RivalValue,
+    SamePaper,
     TimelineEntry,
 )
 from schemas.codes import CaseType, DocumentKind
@@ -112,6 +113,21 @@ def people(db: sqlite3.Connection, table: str, column: str, document: str) -> li
         )
         for row in rows
     ]
+
+
+def same_papers(db: sqlite3.Connection, case: str) -> list[SamePaper]:
+    """Return other cases of people who showed the same identity paper as somebody in a case."""
+    rows = db.execute(
+        "SELECT DISTINCT mine.person_id, c.id AS case_id, c.title, c.commune, p.full_name"
+        " FROM case_people mine JOIN paper_mark m ON m.person_id = mine.person_id"
+        " JOIN paper_mark o ON o.mark = m.mark AND o.mark != x''"
+        " JOIN case_people other ON other.person_id = o.person_id"
+        " JOIN cases c ON c.id = other.case_id JOIN people p ON p.id = o.person_id"
+        " WHERE mine.case_id = ?1 AND m.mark != x'' AND c.id != ?1 ORDER BY c.changed_ms DESC"
+        " LIMIT 50",
+        (case,),
+    )
+    return [SamePaper(**dict(row)) for row in rows]
 
 
 def petitions(db: sqlite3.Connection, case: str) -> list[Petition]:

@@ -179,6 +179,21 @@ class Petition(Fact):
     has_sealed_ref: bool
 
 
+class SamePaper(Fact):
+    """A case of somebody who showed the same identity paper.
+
+    Attributes:
+        person_id: who is meant, in the case that is looked at.
+        full_name: as that person is called in the other case.
+    """
+
+    person_id: str
+    case_id: str
+    title: str
+    commune: str
+    full_name: str
+
+
 class DirectiveOffice(Fact):
     """An addressed office; `delivered` tells whether its node holds it, None if that is unknown."""
 

@@ -11,6 +11,7 @@ from node.queries.facts import (
     Office,
     OnlineReception,
     Representatives,
+    SamePaper,
     SyncState,
     Waiting,
     WaitingFiles,
@@ -116,6 +117,7 @@ class CaseAnswer(Answer):
         offices: where it can be transferred or assigned to.
         online: whether the law lets it be received online; None before its class is known.
         representatives: how many the group behind it appoints; None where no rule says it.
+        same_papers: other cases of people who showed the same identity paper.
     """
 
     file: CaseFile
@@ -132,6 +134,7 @@ class CaseAnswer(Answer):
     can_attach: bool
     can_direct: bool
     can_reveal: bool
+    same_papers: list[SamePaper]
 
 
 class DocumentAnswer(Answer):

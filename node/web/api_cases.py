@@ -8,7 +8,7 @@ from node.cases.machine import CLOSING_REASONS
 from node.cases.standing import Branch, CaseStanding
 from node.permissions import may
 from node.queries.cases import CaseFilter, list_cases
-from node.queries.documents import document_fields
+from node.queries.documents import document_fields, same_papers
 from node.queries.facts import CasePage, Today
 from node.queries.facts import Office as OfficeName
 from node.queries.files import case_file
@@ -89,6 +89,7 @@ async def read_case(call: Call) -> CaseAnswer:
     if file is None:
         raise not_found()
     names = await office.read(lambda db: office_names(db, place.own))
+    same = await office.read(lambda db: same_papers(db, case))
     standing = live.standing
     sealed = file.line.case_type == CaseType.DENUNCIATION
     return CaseAnswer(
@@ -106,6 +107,7 @@ async def read_case(call: Call) -> CaseAnswer:
         can_attach=may(role, "attachment.add") and not sealed,
         can_direct=may(role, "directive.issue"),
         can_reveal=may(role, "person.identity"),
+        same_papers=same,
     )
 
 
