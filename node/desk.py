@@ -13,6 +13,7 @@ from node.cases.guards import check
 from node.cases.history import Fact
 from node.cases.standing import CaseStanding
 from node.clock import date_of
+from node.data_requests import open_requests
 from node.errors import RequestError
 from node.requests import CaseAction, DirectiveAction, EditFields, IssueDirective, SplitCase
 from node.sealing import Sealing, check_values, sealed_error
@@ -38,6 +39,7 @@ from schemas.events import (
 )
 from schemas.fields import FIELDS, SEALED_FIELDS, check_field
 from schemas.ids import DocumentId, EventId, document_text, mint_document_id, parse_document_id
+from schemas.person_events import DataAnswered
 from schemas.record import decode_writer
 from sync.change import Scalar
 from sync.replica import Author, Replica
@@ -381,6 +383,21 @@ class Desk:
         is_said = isinstance(event, DirectiveReported) and not is_code(event.text)
         if is_said and self._sealing.holds(document):
             raise sealed_error("text")
+        return self._replica.write(author, document, now_ms=now_ms, events=[event]).events[0]
+
+    # People
+
+    def person_act(self, author: Author, person_id: str, event: Event, now_ms: int) -> str:
+        """Add an event to a person and return its id.
+
+        Raises:
+            RequestError: there is no such person here, or such a request waits for no answer.
+        """
+        document = self._existing(person_id, DocumentKind.PERSON)
+        if isinstance(event, DataAnswered) and event.request not in open_requests(
+            self.facts(document)
+        ):
+            raise RequestError("request_unknown", "No request of that kind waits for an answer.")
         return self._replica.write(author, document, now_ms=now_ms, events=[event]).events[0]
 
     # Sealed numbers

@@ -30,7 +30,7 @@ EVENTS_OF: Mapping[DocumentKind, frozenset[str]] = {
     DocumentKind.VISIT: frozenset(
         {"visit_held", "person_joined", "group_linked", "petition_linked", "attached", "noted"}
     ),
-    DocumentKind.PERSON: frozenset({"person_recorded", "noted"}),
+    DocumentKind.PERSON: frozenset({"person_recorded", "noted", "data_requested", "data_answered"}),
     DocumentKind.PETITION: frozenset({"petition_lodged", "petition_linked", "attached", "noted"}),
     DocumentKind.CASE: _STATE_EVENTS
     | {

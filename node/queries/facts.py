@@ -179,6 +179,32 @@ class Petition(Fact):
     has_sealed_ref: bool
 
 
+class DataRequest(Fact):
+    """What somebody asked about their own data, and what was answered.
+
+    Attributes:
+        answer: empty while it waits.
+    """
+
+    event_id: str
+    person_id: str
+    full_name: str
+    office: str
+    taken_by: str
+    right: str
+    on: str
+    text: str
+    answer: str
+    answered_on: str
+    reason: str
+
+
+class DataRequestList(Fact):
+    """Requests, those that wait first."""
+
+    requests: list[DataRequest]
+
+
 class SamePaper(Fact):
     """A case of somebody who showed the same identity paper.
 

@@ -3,17 +3,27 @@
 from typing import Final
 
 from node.queries.cases import CaseFilter
-from node.queries.facts import CasePage, Directive, DirectivePage, Draft, Today, VisitPage
+from node.queries.facts import (
+    CasePage,
+    DataRequestList,
+    Directive,
+    DirectivePage,
+    Draft,
+    Today,
+    VisitPage,
+)
 from node.requests import (
     CaseAction,
     DirectiveAction,
     EditFields,
     IssueDirective,
+    PersonAction,
     RegisterVisit,
     SplitCase,
 )
 from node.web import (
     api_cases,
+    api_data_requests,
     api_directives,
     api_files,
     api_node,
@@ -174,6 +184,25 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         summary="Open the sealed reference of a denunciation; leaves an audit line",
         handler=api_cases.open_reference,
         answer=ReferenceAnswer,
+    ),
+    Operation(
+        id="list_data_requests",
+        method="GET",
+        path="/data-requests",
+        permission="data_request.list",
+        summary="Requests of people about their own data, those that wait first",
+        handler=api_data_requests.read_data_requests,
+        answer=DataRequestList,
+    ),
+    Operation(
+        id="act_on_person",
+        method="POST",
+        path="/people/{id}/events",
+        permission="data_request.act",
+        summary="Take down a request about personal data, or answer one",
+        handler=api_data_requests.act,
+        body=PersonAction,
+        answer=Events,
     ),
     Operation(
         id="register_visit",

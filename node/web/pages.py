@@ -15,6 +15,7 @@ from node.queries.offices import office_names, offices_below
 from node.queries.sync_state import news_digest
 from node.web.api_account import read_sessions
 from node.web.api_cases import read_case, read_cases, read_document, read_today
+from node.web.api_data_requests import read_data_requests
 from node.web.api_directives import read_directive, read_directives
 from node.web.api_node import link_answer, read_technician
 from node.web.api_office_key import read_office_key
@@ -114,6 +115,7 @@ async def _case(call: Call) -> web.StreamResponse:
         case_types=list(CaseType),
         office_names={office.code: office.name for office in answer.offices},
         document_id=answer.file.line.id,
+        data_rights=_choices("data_requested", "right"),
     )
 
 
@@ -167,6 +169,17 @@ async def _accounts(call: Call) -> web.StreamResponse:
     return await _page(call, "accounts.html", answer=await read_accounts(call))
 
 
+def _choices(event: str, name: str) -> tuple[str, ...]:
+    return next(field.choices for field in event_form(event) if field.name == name)
+
+
+async def _data_requests(call: Call) -> web.StreamResponse:
+    found = await read_data_requests(call)
+    names = await call.office.read(lambda db: office_names(db, place_of(call.office).own))
+    answers = _choices("data_answered", "answer")
+    return await _page(call, "data_requests.html", found=found, office_names=names, answers=answers)
+
+
 async def _audit(call: Call) -> web.StreamResponse:
     wanted = call.ask(TrailFilter)
     found = await read_trail(call)
@@ -206,6 +219,7 @@ PAGES: Final = (
     Page("/technician", "technician.read", _technician),
     Page("/account", "account.me", _account),
     Page("/accounts", "account.manage", _accounts),
+    Page("/data-requests", "data_request.list", _data_requests),
     Page("/audit", "audit.read", _audit, TrailFilter),
     Page("/documents/{id}/form", "document.edit", _edit_form),
 )

@@ -26,6 +26,7 @@ _MENU: Final = (
     ("/directives", "directive.list"),
     ("/visits", "visit.list"),
     ("/packs", "pack.carry"),
+    ("/data-requests", "data_request.list"),
     ("/accounts", "account.manage"),
     ("/audit", "audit.read"),
     ("/technician", "technician.read"),

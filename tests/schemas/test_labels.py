@@ -92,6 +92,8 @@ EXPECTED: dict[str, set[str]] = {
     "readback": literals_of("by", "readback_confirmed"),
     "withdrawal_scope": literals_of("scope", "withdrawn"),
     "archive": literals_of("to", "archived"),
+    "data_right": literals_of("right", "data_requested"),
+    "data_answer": literals_of("answer", "data_answered"),
     "reopen_ground": literals_of("ground", "reopened"),
     **{f"field_{kind.value}": set(fields) for kind, fields in FIELDS.items()},
     "rule": {

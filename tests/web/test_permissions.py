@@ -75,6 +75,8 @@ OPERATION_ROLES: Final[Mapping[str, frozenset[str]]] = {
     "download_file": READING,
     "reveal_identity": OPENING,
     "open_reference": OPENING,
+    "list_data_requests": CLERKS | HEADS | {"auditor"},
+    "act_on_person": CLERKS | HEADS,
     "register_visit": RECEPTION,
     "list_visits": READING,
     "list_drafts": RECEPTION,
@@ -105,6 +107,7 @@ PAGE_ROLES: Final[Mapping[str, frozenset[str]]] = {
     "/directives": READING,
     "/directives/{id}": READING,
     "/packs": CARRYING,
+    "/data-requests": CLERKS | HEADS | {"auditor"},
     "/technician": MACHINE | {"auditor"},
     "/account": ALL,
     "/accounts": HIRING,
@@ -204,6 +207,7 @@ def test_machine_roles_and_helpers_at_a_session_see_no_case_content() -> None:
             "draft",
             "directive",
             "envelope",
+            "data_request",
         }
     }
     assert len(content) > 15

@@ -106,6 +106,21 @@ STEPS: Final[Mapping[str, tuple[str, tuple[str, Step]]]] = {
     "download_file": ("lan", get("/documents/{case}/attachments/{sha256}")),
     "reveal_identity": ("mai", post("/people/{person}/identity")),
     "open_reference": ("mai", post("/cases/{denounced}/reference")),
+    "act_on_person": (
+        "lan",
+        post(
+            "/people/{person}/events",
+            {
+                "event": {
+                    "type": "data_requested",
+                    "right": "access",
+                    "on": "2026-11-24",
+                    "text": WORD,
+                }
+            },
+        ),
+    ),
+    "list_data_requests": ("lan", get("/data-requests")),
     "list_visits": ("lan", get("/visits")),
     "save_draft": ("lan", (WORD, save_draft)),
     "list_drafts": ("lan", get("/drafts")),

@@ -87,6 +87,21 @@ async function open(button, path, name) {
   }
 }
 
+function takeRequest(button) {
+  const form = openTemplate("asks-form");
+  form.querySelector("[data-who]").textContent = button.dataset.name;
+  const key = mintId();
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!check(form)) return;
+    busy(form, async () => {
+      const asked = { type: "data_requested", ...valuesOf(form) };
+      await send("POST", `/people/${button.dataset.asks}/events`, { event: asked }, key);
+      await done(t("Đã ghi."));
+    });
+  });
+}
+
 function openSplit() {
   const form = openTemplate("split-form");
   const rows = form.querySelector("[data-children]");
@@ -125,6 +140,7 @@ main.addEventListener("click", (event) => {
   else if (settle) openEvent("settled", settle);
   else if (button.dataset.choose) choose(button);
   else if (button.dataset.reveal) open(button, `/people/${button.dataset.reveal}/identity`, "number");
+  else if (button.dataset.asks) takeRequest(button);
   else if (button.dataset.openReference) open(button, `/cases/${button.dataset.openReference}/reference`, "reference");
   else if (open === "split-form") openSplit();
   else if (open === "directive-form") bindDirectiveForm(openTemplate(open), () => done(t("Đã ban hành.")));
