@@ -76,7 +76,7 @@ async function choose(button) {
   }
 }
 
-async function open(button, path, name) {
+async function unseal(button, path, name) {
   button.disabled = true;
   try {
     const opened = await send("POST", path);
@@ -139,9 +139,9 @@ main.addEventListener("click", (event) => {
   else if (edit) openEdit(edit);
   else if (settle) openEvent("settled", settle);
   else if (button.dataset.choose) choose(button);
-  else if (button.dataset.reveal) open(button, `/people/${button.dataset.reveal}/identity`, "number");
+  else if (button.dataset.reveal) unseal(button, `/people/${button.dataset.reveal}/identity`, "number");
   else if (button.dataset.asks) takeRequest(button);
-  else if (button.dataset.openReference) open(button, `/cases/${button.dataset.openReference}/reference`, "reference");
+  else if (button.dataset.openReference) unseal(button, `/cases/${button.dataset.openReference}/reference`, "reference");
   else if (open === "split-form") openSplit();
   else if (open === "directive-form") bindDirectiveForm(openTemplate(open), () => done(t("Đã ban hành.")));
 });
