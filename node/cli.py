@@ -15,7 +15,11 @@ from crypto.certificates import chain_from_pem
 from crypto.errors import CryptoError
 from crypto.keyfile import read_certificate
 from node.app import Addresses, serve
-from node.cli_office_key import add_office_key_command, start_passphrase
+from node.cli_office_key import (
+    add_office_key_command,
+    add_passphrase_options,
+    given_passphrase,
+)
 from node.cli_packs import add_pack_commands
 from node.cli_people import add_people_commands
 from node.cli_revocations import add_revocation_commands
@@ -96,8 +100,7 @@ def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_data(run)
     run.add_argument("--ready-file", type=Path, help="written with the addresses once it is up")
     run.add_argument("--stop-with-stdin", action="store_true", help="stop when standard input ends")
-    run.add_argument("--passphrase-file", type=Path, help="passphrase of the office key")
-    run.add_argument("--ask-passphrase", action="store_true", help="ask for it here")
+    add_passphrase_options(run)
     run.set_defaults(run=_serve)
 
 
@@ -176,7 +179,7 @@ def _enrol(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     set_up_logs()
-    passphrase = start_passphrase(options.passphrase_file, ask=options.ask_passphrase)
+    passphrase = given_passphrase(options)
     if options.stop_with_stdin:
         threading.Thread(target=_stop_with_stdin, name="stdin", daemon=True).start()
 

@@ -32,15 +32,21 @@ def add_office_key_command(
     parser.set_defaults(run=_office_key)
 
 
-def start_passphrase(file: Path | None, *, ask: bool) -> str:
-    """Return the passphrase to start with; empty when nobody gave one.
+def add_passphrase_options(parser: argparse.ArgumentParser) -> None:
+    """Add the ways to give the passphrase of the office key."""
+    parser.add_argument("--passphrase-file", type=Path, help="passphrase of the office key")
+    parser.add_argument("--ask-passphrase", action="store_true", help="ask for it here")
+
+
+def given_passphrase(options: argparse.Namespace) -> str:
+    """Return the passphrase that the options name, or systemd; empty when nobody gave one.
 
     Raises:
         NodeError: the file cannot be read.
     """
-    if file is not None:
-        return read_passphrase(file)
-    if ask:
+    if options.passphrase_file is not None:
+        return read_passphrase(options.passphrase_file)
+    if options.ask_passphrase:
         return getpass.getpass("Passphrase of the office key: ")
     return credential(os.environ)
 

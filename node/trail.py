@@ -108,8 +108,8 @@ def is_noted(
     """
     mark = detail.partition(" ")[0] if detail.startswith("~") else ""
     found = db.execute(
-        "SELECT 1 FROM (SELECT * FROM audit ORDER BY number DESC LIMIT 50)"
-        " WHERE user = ? AND action = ? AND document_id = ? AND at_ms > ?"
+        "SELECT 1 FROM (SELECT * FROM audit WHERE user = ? ORDER BY number DESC LIMIT 50)"
+        " WHERE action = ? AND document_id = ? AND at_ms > ?"
         " AND (detail = ? OR (? != '' AND substr(detail, 1, length(?)) = ?))",
         (me.user, action, document, now_ms - _ONE_LOOK_MS, detail[:_DETAIL_CHARS_MAX], *[mark] * 3),
     ).fetchone()

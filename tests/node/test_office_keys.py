@@ -4,6 +4,7 @@ Method: real folders, the command line, a running commune asked over HTTP.
 """
 
 import asyncio
+import random
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,13 @@ import pytest
 from crypto.keyfile import read_secret
 from crypto.office import open_office_key
 from node.cli import main
+from node.clock import Clock
 from node.folder import open_folder
 from node.office_keys import CREDENTIAL, credential, keep, state_of, unlock
-from tests.node.places import make_centre, make_commune, make_province
+from node.registration import register_visit
+from node.station import opened_station
+from sync.replica import Author
+from tests.node.places import make_centre, make_commune, make_province, visit
 from tests.web.offices import OpenOffice, open_office, register
 
 PASSPHRASE = "cánh đồng buổi sớm"
@@ -138,3 +143,24 @@ def test_guessing_a_passphrase_at_the_page_is_slowed_down(tmp_path: Path) -> Non
             assert codes == ["passphrase_wrong"] * 5 + ["sign_in_throttled"]
 
     asyncio.run(run())
+
+
+def test_a_locked_office_takes_no_pack_until_it_has_the_passphrase(
+    commune: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    province = tmp_path / "province"
+    with opened_station(commune, random.Random(1)) as station:
+        author = Author(user="lan", name="Lan", role="reception_officer", device=bytes(16))
+        with station.replica.transaction():
+            register_visit(station.desk, author, visit("Đất rẫy"), Clock().now_ms())
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    assert main(["pack", "export", "--data", str(commune), "--out", str(stick)]) == 0
+    place = open_folder(province)
+    keep(place, place.key.office, passphrase=PASSPHRASE, place=None)
+    command = ["pack", "import", "--data", str(province), str(stick)]
+    assert main(command) == 1
+    assert "locked" in capsys.readouterr().out
+    assert main([*command, "--passphrase-file", written(tmp_path, PASSPHRASE)]) == 0
+    with opened_station(province, random.Random(1)) as station:
+        assert station.connection.execute("SELECT count(*) FROM visits").fetchone()[0] == 1

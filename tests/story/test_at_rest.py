@@ -24,7 +24,7 @@ from schemas.codes import Role
 from tests.node.places import make_centre, make_commune, make_province
 from tests.story.processes import PASSWORD, NodeProcess, Person, Refused, add_account
 
-ROUNDS: Final = 12
+ROUNDS: Final = 8
 REFERENCES: Final = [f"TC-9041-{number}" for number in range(ROUNDS)]
 NUMBERS: Final = [f"0401620{number:05}" for number in range(91_000, 91_000 + ROUNDS)]
 PASSPHRASE: Final = "con suối sau bản cũ"
