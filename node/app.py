@@ -39,7 +39,7 @@ from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
 from schemas.errors import MessageError
 from schemas.ids import parse_document_id
-from schemas.wire import Frame, Message
+from schemas.wire import Frame, Message, Priority
 from sync.database import open_checkpointer, open_reader, translated
 from sync.errors import LinkError, StoreError
 from sync.record_file import export_record
@@ -301,7 +301,12 @@ class Node:
         await self.write(lambda now_ms: send_now(store, self.config, now_ms, now=now))
 
     async def step(
-        self, session: Session, messages: Sequence[Message], *, room_bytes: int
+        self,
+        session: Session,
+        messages: Sequence[Message],
+        *,
+        room_bytes: int,
+        down_to: Priority = Priority.BULK,
     ) -> list[Message]:
         """Handle messages in one transaction and return what may leave after its commit."""
 
@@ -314,7 +319,7 @@ class Node:
                 for message in messages:
                     answers += session.receive(message, now_ms)
                 if room_bytes:
-                    answers += session.pump(now_ms, room_bytes)
+                    answers += session.pump(now_ms, room_bytes, down_to=down_to)
             return answers
 
         try:

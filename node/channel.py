@@ -9,6 +9,7 @@ from node.clock import Clock
 from node.dtls import Secured
 from sync.datagrams import Datagrams
 from sync.errors import LinkError
+from sync.packets import Stream
 
 # The first datagram of a stranger who is not there, or cannot be reached; few bytes are wasted.
 HELLOS_MAX: Final = 6
@@ -142,9 +143,8 @@ class Channel:
         if self.secured.is_heard:
             return float("inf")
         is_lost = not self.is_answered and self._sendings >= HELLOS_MAX
-        # Who is there gets each flight twice: this way is taken where many packets are lost.
-        is_copy = self.is_answered and self._sendings == 1
-        due_s = self._flew_s + (_COPY_S if is_copy else self._again_s)
+        # Each flight leaves twice: this way is taken where many packets are lost.
+        due_s = self._flew_s + (_COPY_S if self._sendings == 1 else self._again_s)
         if now_s >= self._begun_s + HANDSHAKE_S or (is_lost and now_s >= due_s):
             self.fail(TimeoutError("no answer to the handshake of the datagram link"))
         elif now_s >= due_s:
@@ -170,19 +170,19 @@ class Channel:
         if self.failure is not None:
             raise self.failure
 
-    async def send_bytes(self, data: bytes, /) -> None:
+    async def send_bytes(self, data: bytes, /, stream: Stream = Stream.URGENT) -> None:
         """Send one message, waiting while the line is full.
 
         Raises:
             OSError: the link has ended.
         """
         assert self._datagrams is not None
-        while self._datagrams.is_full and self.failure is None:
+        while self._datagrams.is_full(stream) and self.failure is None:
             self._news.clear()
             await self._left()
         if self.failure is not None:
             raise ConnectionResetError("the datagram link has ended")
-        self._datagrams.outflow.put(data)
+        self._datagrams.outflow.put(data, stream)
         self._drive()
 
     async def receive(self) -> bytes | None:

@@ -78,6 +78,10 @@ class Choice:
         """Return the way to dial first, of both."""
         return self._prefers
 
+    def prefer(self, way: Way) -> None:
+        """Dial this way first: it was better in the network that we are in."""
+        self._prefers = way
+
     def take(self, way: Way, reason: Reason) -> None:
         """A link of this way is up."""
         if way == "datagrams":

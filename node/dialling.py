@@ -20,7 +20,8 @@ from node.dtls import Dialling, judge
 from node.exchange import PING_S, Transport
 from node.folder import NodeFolder, expiry_ms, is_directly_below
 from node.tls import bear_loss, client_context, keep_resumable, peer_subject
-from node.udp import dial
+from node.udp import dial, own_host
+from node.ways import Ways
 from node.websocket import PATH, WebSocket, drop, tcp_losses, transport_of
 from schemas.limits import MESSAGE_BYTES_MAX
 from sync.errors import LinkError
@@ -104,6 +105,9 @@ class Dialler:
         # Whether a handshake of datagrams is on its way and was answered.
         self._is_answered: Callable[[], bool] = _never
         self.choice = Choice(may_datagrams=folder.config.datagrams)
+        self._ways = Ways(folder.path)
+        # Our address in the network that we are in.
+        self._own = ""
 
     async def open(self) -> Opened:
         """Return a link of whichever way is up first, the likelier one being dialled first.
@@ -116,6 +120,9 @@ class Dialler:
             opened = await self._reach(only)
             self.choice.take(only, "usual")
             return opened
+        self._own = await own_host(*self._address())
+        better = self._ways.better(self._folder.config.parent, self._own, self._clock.now_ms())
+        self.choice.prefer(better)
         first = self.choice.first()
         second: Way = "websocket" if first == "datagrams" else "datagrams"
         self._failed, self._is_answered = None, _never
@@ -126,8 +133,19 @@ class Dialler:
             reason = "remembered" if first == "datagrams" else "unreachable"
         elif first == "datagrams":
             reason = "broken"
-        self.choice.take(opened.way, reason)
+        self._take(opened.way, reason)
         return opened
+
+    def _take(self, way: Way, reason: Reason) -> None:
+        self.choice.take(way, reason)
+        if reason == "broken":
+            return
+        parent, better = self._folder.config.parent, self.choice.first()
+        self._ways.keep(parent, self._own, better, self._clock.now_ms())
+
+    def _address(self) -> tuple[str, int]:
+        host, _, port = self._folder.config.parent.rpartition(":")
+        return host.strip("[]"), int(port)
 
     async def open_other(self, reason: Reason) -> Opened | None:
         """Return a link of the way that is not taken now; None: it does not come up."""
@@ -139,7 +157,7 @@ class Dialler:
             self._judge_failure(self.choice.way)
             log.info("other way not up", extra={"way": other, "reason": type(error).__name__})
             return None
-        self.choice.take(other, reason)
+        self._take(other, reason)
         return opened
 
     def _judge_failure(self, way: Way) -> None:
@@ -196,8 +214,8 @@ class Dialler:
         )
 
     async def _datagrams(self, stack: AsyncExitStack) -> Opened:
-        host, _, port = self._folder.config.parent.rpartition(":")
-        dialled = await dial(self._dialling, host.strip("[]"), int(port), self._clock)
+        host, port = self._address()
+        dialled = await dial(self._dialling, host, port, self._clock)
         stack.callback(dialled.close)
         channel = dialled.channel
         assert channel is not None

@@ -15,8 +15,20 @@ from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from schemas.errors import MessageError
 from schemas.limits import FRAME_BYTES_MAX, WINDOW_BYTES_MAX
-from schemas.wire import Hello, Message, decode_messages, encode_message
+from schemas.wire import (
+    Chunk,
+    Frame,
+    Head,
+    Hello,
+    Message,
+    Priority,
+    Want,
+    decode_messages,
+    encode_message,
+)
+from schemas.wire_audit import Reconcile, Repair
 from sync.errors import LinkError, StoreError
+from sync.packets import Stream
 from sync.session import Kinship, Session
 
 # Frequent pings cost a slow line; a dead one is noticed when bytes are due or after this.
@@ -49,11 +61,16 @@ class Sessions(Protocol):
         """Remember the peer and return a session with it."""
 
     async def step(
-        self, session: Session, messages: Sequence[Message], *, room_bytes: int
+        self,
+        session: Session,
+        messages: Sequence[Message],
+        *,
+        room_bytes: int,
+        down_to: Priority = Priority.BULK,
     ) -> list[Message]:
         """Handle messages in one transaction and return what may leave after its commit.
 
-        With new leaves and files for about so many bytes.
+        With new leaves and files for about so many bytes, of no lower priority than this.
         """
 
     async def wait_for_news(self, session: Session) -> None:
@@ -61,9 +78,12 @@ class Sessions(Protocol):
 
 
 class Transport(Protocol):
-    """What carries messages of one or more wire messages each: once, in order, or not at all."""
+    """What carries messages of one or more wire messages each: once, or not at all.
 
-    async def send_bytes(self, data: bytes, /) -> None:
+    Those of one stream arrive in order.
+    """
+
+    async def send_bytes(self, data: bytes, /, stream: Stream = Stream.URGENT) -> None:
         """Send one message, waiting while the line is full.
 
         Raises:
@@ -93,10 +113,10 @@ class Exchange:
         self._sessions = sessions
         # None: the link was closed; what came before is still handled, as it may say why.
         self._inbox: asyncio.Queue[_Heard | None] = asyncio.Queue(_INBOX_MAX)
-        # Bounded by the session's windows: nothing new is pumped while it is not almost empty.
-        self._outbox: deque[bytes] = deque()
+        # Bounded by the session's windows: nothing new is pumped while they are not empty.
+        self._outboxes = {stream: deque[bytes]() for stream in Stream}
         self._wake = asyncio.Event()
-        self._filled = asyncio.Event()
+        self._filled = {stream: asyncio.Event() for stream in Stream}
         self._is_deaf = False
         # Nothing is left to say until there is news, or time has passed.
         self._is_quiet = False
@@ -114,7 +134,8 @@ class Exchange:
                 if beside is not None:
                     group.create_task(beside, name="link meter")
                 group.create_task(self._read(), name="link read")
-                group.create_task(self._write(), name="link write")
+                for stream in Stream:
+                    group.create_task(self._write(stream), name="link write")
                 group.create_task(self._listen(), name="link listen")
                 group.create_task(self._tick(), name="link tick")
                 group.create_task(self._handle(), name="link handle")
@@ -135,14 +156,15 @@ class Exchange:
             if data is None:
                 return
 
-    async def _write(self) -> None:
+    async def _write(self, stream: Stream) -> None:
+        outbox, filled = self._outboxes[stream], self._filled[stream]
         while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._outbox:
-                data = self._outbox.popleft()
+            await filled.wait()
+            filled.clear()
+            while outbox:
+                data = outbox.popleft()
                 try:
-                    await self._transport.send_bytes(data)
+                    await self._transport.send_bytes(data, stream)
                 except (OSError, aiohttp.ClientError):
                     # The reader meets the same end, after the last words of the peer.
                     self._is_deaf = True
@@ -161,8 +183,8 @@ class Exchange:
 
         Else a peer that believes more of us than is true would believe it again the next time.
         """
-        await self._step([], self._room_bytes())
-        while self._outbox and not self._is_deaf:
+        await self._step([], self._room_bytes(), Priority.BULK)
+        while self._outboxes[Stream.URGENT] and not self._is_deaf:
             await self._wake.wait()
             self._wake.clear()
 
@@ -178,12 +200,13 @@ class Exchange:
         while True:
             batch, is_closed = self._next_batch()
             # What is pumped cannot be overtaken any more: little at a time, as the line carries.
-            may_send = not self._outbox and not self._is_deaf
+            may_send = not self._outboxes[Stream.URGENT] and not self._is_deaf
+            down_to = self._down_to()
             room_bytes = self._room_bytes() if may_send else 0
             is_due = may_send and not (self._is_quiet and not self._session.has_news())
             if batch or is_due:
-                answers = await self._step(batch, room_bytes)
-                self._is_quiet = may_send and not answers
+                answers = await self._step(batch, room_bytes, down_to)
+                self._is_quiet = may_send and down_to is Priority.BULK and not answers
             if is_closed:
                 raise LinkError("link_closed", "the link was closed")
             await self._wake.wait()
@@ -193,7 +216,7 @@ class Exchange:
         """Return what came, as much as one transaction takes, and whether the link was closed."""
         batch: list[Message] = []
         size_bytes = 0
-        while not self._inbox.empty() and (self._is_deaf or len(self._outbox) < _OUTBOX_MAX):
+        while not self._inbox.empty() and (self._is_deaf or self._outbox_size() < _OUTBOX_MAX):
             heard = self._inbox.get_nowait()
             if heard is None:
                 return batch, True
@@ -205,17 +228,49 @@ class Exchange:
                 break
         return batch, False
 
-    async def _step(self, batch: Sequence[Message], room_bytes: int) -> list[Message]:
+    def _outbox_size(self) -> int:
+        return sum(map(len, self._outboxes.values()))
+
+    def _down_to(self) -> Priority:
+        """Return of which priority something more may be queued, since what was queued has left."""
+        if self._outboxes[Stream.RECORDS]:
+            return Priority.STATUS
+        return Priority.RECORDS if self._outboxes[Stream.BULK] else Priority.BULK
+
+    async def _step(
+        self, batch: Sequence[Message], room_bytes: int, down_to: Priority
+    ) -> list[Message]:
         """Handle messages and queue what may leave; return that."""
-        answers = await self._sessions.step(self._session, batch, room_bytes=room_bytes)
-        self._outbox.extend(_together(answers))
-        if answers:
-            self._filled.set()
+        answers = await self._sessions.step(
+            self._session, batch, room_bytes=room_bytes, down_to=down_to
+        )
+        parted = streams_of(answers)
+        for stream, outbox in self._outboxes.items():
+            outbox.extend(_together(parted[stream]))
+            if outbox:
+                self._filled[stream].set()
         return answers
 
     def _room_bytes(self) -> int:
         carried = (self._session.rate_bytes_s or 0.0) * _PUMP_S
         return int(min(max(carried, 2 * FRAME_BYTES_MAX), WINDOW_BYTES_MAX))
+
+
+def streams_of(messages: Iterable[Message]) -> dict[Stream, list[Message]]:
+    """Return messages by the stream that they go in: a head goes with the frames that it covers."""
+    found: dict[Stream, list[Message]] = {stream: [] for stream in Stream}
+    framed = (b"", Stream.URGENT)
+    for message in messages:
+        stream = Stream.URGENT
+        if isinstance(message, Want | Chunk | Reconcile | Repair):
+            stream = Stream.BULK
+        elif isinstance(message, Frame):
+            stream = Stream.RECORDS if message.priority >= Priority.RECORDS else Stream.URGENT
+            framed = (message.log, stream)
+        elif isinstance(message, Head) and message.log == framed[0]:
+            stream = framed[1]
+        found[stream].append(message)
+    return found
 
 
 def _together(messages: Iterable[Message]) -> Iterator[bytes]:

@@ -4,10 +4,13 @@ import asyncio
 import resource
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import web
+
+from node.callers import Callers
 
 # Database, its readers, attachments, the link upwards: never given away to connections.
 _OWN_DESCRIPTORS: Final = 128
@@ -56,7 +59,21 @@ class Listener:
 
 
 class _BoundedSocket(socket.socket):
-    """A listening socket that hangs up at once when only the node's own share is left."""
+    """A listening socket that lets only so many strangers be at their handshake or first words.
+
+    It hangs up at once when only the node's own share is left.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._callers: Callers[int] = Callers()
+        # By their descriptor, which the system gives again once the connection is closed.
+        self._connections: dict[int, socket.socket] = {}
+
+    def begun(self, descriptor: int) -> None:
+        """Learn that somebody has asked for something: it counts no more."""
+        self._callers.end(descriptor)
+        self._connections.pop(descriptor, None)
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Return the next connection.
@@ -65,11 +82,19 @@ class _BoundedSocket(socket.socket):
             BlockingIOError: there is none that can be taken.
         """
         connection, address = super().accept()
+        for descriptor in [fd for fd, one in self._connections.items() if one.fileno() < 0]:
+            self.begun(descriptor)
         # The system gives the lowest free number.
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if connection.fileno() >= most - _OWN_DESCRIPTORS:
             connection.close()
             raise BlockingIOError
+        self._connections[connection.fileno()] = connection
+        leaving = self._callers.admit(connection.fileno(), address)
+        if leaving is not None:
+            # Whoever serves it sees its end, as if it had hung up.
+            with suppress(OSError):
+                self._connections.pop(leaving).shutdown(socket.SHUT_RDWR)
         return connection, address
 
 
@@ -86,6 +111,18 @@ async def listen(
     Raises:
         OSError: the address is in use or not ours.
     """
+    listening = await _bound(host, port)
+
+    @web.middleware
+    async def note_begun(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        connection = request.get_extra_info("socket")
+        if connection is not None:
+            listening.begun(connection.fileno())
+        return await handler(request)
+
+    app.middlewares.insert(0, note_begun)
     runner = web.AppRunner(
         app, access_log=None, shutdown_timeout=shutdown_s, keepalive_timeout=_IDLE_S
     )
@@ -95,11 +132,12 @@ async def listen(
     try:
         server = await asyncio.get_running_loop().create_server(
             runner.server,
-            sock=await _bound(host, port),
+            sock=listening,
             ssl=context,
             ssl_handshake_timeout=None if context is None else _HANDSHAKE_S,
         )
     except BaseException:
+        listening.close()
         await runner.cleanup()
         raise
     return Listener(runner, server)
@@ -112,7 +150,7 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-async def _bound(host: str, port: int) -> socket.socket:
+async def _bound(host: str, port: int) -> _BoundedSocket:
     infos = await asyncio.get_running_loop().getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, cast
 
+from node.callers import Callers
 from node.channel import Channel
 from node.clock import Clock
 from node.dtls import Dialling, Listening
@@ -15,10 +16,10 @@ log = logging.getLogger(__name__)
 
 # Connections at once; a province has some hundred communes.
 _CHANNELS_MAX: Final = 4_096
-# Of those, in their handshake: strangers who proved their address and no more.
-_HALF_OPEN_MAX: Final = 128
 # First datagrams of strangers that are read; each takes a part of a millisecond.
 _HELLOS_PER_S: Final = 200
+# A name that is not known by then is looked up by who dials.
+_LOOK_UP_S: Final = 1.0
 # What comes while others are being handled, at all links together.
 _RECEIVE_BYTES: Final = 1 << 20
 
@@ -72,6 +73,23 @@ async def dial(dialling: Dialling, host: str, port: int, clock: Clock) -> Dialle
     return protocol
 
 
+async def own_host(host: str, port: int) -> str:
+    """Return our address on the way to another; empty: there is no way, or it is not known soon.
+
+    Nothing is sent but what looking up a name takes.
+    """
+    try:
+        async with asyncio.timeout(_LOOK_UP_S):
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                asyncio.DatagramProtocol, remote_addr=(host, port)
+            )
+    except (OSError, UnicodeError):
+        return ""
+    address: _Address = transport.get_extra_info("sockname")
+    transport.close()
+    return str(address[0])
+
+
 class Doorway(asyncio.DatagramProtocol):
     """The socket that children dial: one channel for each address that proved to be one."""
 
@@ -81,7 +99,8 @@ class Doorway(asyncio.DatagramProtocol):
         self._clock = clock
         self._transport: asyncio.DatagramTransport | None = None
         self._channels: dict[_Address, Channel] = {}
-        self._opening: dict[_Address, Channel] = {}
+        # Strangers who proved their address and no more.
+        self._callers: Callers[_Address] = Callers()
         self._arrived: asyncio.Queue[_Address] = asyncio.Queue()
         self._hellos_left = float(_HELLOS_PER_S)
         self._hellos_at_s = clock.monotonic_s()
@@ -117,14 +136,14 @@ class Doorway(asyncio.DatagramProtocol):
         channel = self._channels[address]
         try:
             await channel.opened()
-            self._opening.pop(address, None)
+            self._callers.end(address)
             await handle(channel)
         except (LinkError, OSError) as error:
             log.info("datagram link refused", extra={"reason": type(error).__name__})
         finally:
             channel.abort()
             channel.secured.end()
-            self._opening.pop(address, None)
+            self._callers.end(address)
             del self._channels[address]
 
     def close(self) -> None:
@@ -151,13 +170,16 @@ class Doorway(asyncio.DatagramProtocol):
         if secured is None:
             for answer in answers:
                 self._send(answer, addr)
-        elif len(self._opening) < _HALF_OPEN_MAX:
+        else:
             channel = Channel(
                 secured, lambda datagram: self._send(datagram, addr), self._clock, is_dialler=False
             )
-            self._channels[addr] = self._opening[addr] = channel
+            self._channels[addr] = channel
             self._arrived.put_nowait(addr)
             channel.begin()
+            leaving = self._callers.admit(addr, addr)
+            if leaving is not None:
+                self._channels[leaving].abort()
 
     def _send(self, datagram: bytes, addr: _Address) -> None:
         if self._transport is not None:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from node.choice import Losses
 from sync.errors import LinkError
+from sync.packets import Stream
 
 PATH: Final = "/link/1"
 
@@ -30,8 +31,8 @@ class WebSocket:
         """Wrap an open one."""
         self._socket = socket
 
-    async def send_bytes(self, data: bytes, /) -> None:
-        """Send one message, waiting while the line is full.
+    async def send_bytes(self, data: bytes, /, stream: Stream = Stream.URGENT) -> None:
+        """Send one message, waiting while the line is full; there is one stream for all.
 
         Raises:
             OSError, aiohttp.ClientError: the line broke.

@@ -29,6 +29,8 @@ _PROBE_ROUNDS: Final = 5
 _PROBE_QUEUE: Final = 0.25
 _PROBE_LOSS: Final = 0.25
 _LOSS_SAMPLES: Final = 32
+# This way is taken where packets are lost; what comes through soon says otherwise.
+_LOSS_FIRST: Final = 0.1
 _PROBE_GAIN: Final = 1.25
 _DRAIN_GAIN: Final = 0.7
 _RATE_ROUNDS: Final = 10
@@ -72,7 +74,7 @@ class Congestion:
         self.flight_bytes = 0
         self.delivered_bytes = 0
         self.lost_bytes = 0
-        self.loss = 0.0
+        self.loss = _LOSS_FIRST
         # When the last delivery became known, and when what it delivered had left.
         self._delivered_at_s = 0.0
         self._first_at_s = 0.0

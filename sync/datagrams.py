@@ -1,14 +1,14 @@
 """The datagram link without the link: messages in, packets out, and back; no I/O, no clock.
 
-It carries what the WebSocket carries where TCP drowns: messages arrive once and in order, or the
-link ends. The packets are secured below (DTLS).
+It carries what the WebSocket carries where TCP drowns: messages arrive once, and in order within
+their stream, or the link ends. The packets are secured below (DTLS).
 """
 
 from typing import Final
 
 from sync.inflow import Inflow
 from sync.outflow import ACK_DELAY_S, AGAIN, Outflow
-from sync.packets import PIECE_BYTES_MAX, Packet, decode_packet, encode_packet
+from sync.packets import PIECE_BYTES_MAX, Packet, Piece, Stream, decode_packet, encode_packet
 
 # So long may the line be silent: a NAT forgets a way after 30 s or more.
 KEEPALIVE_S: Final = 25.0
@@ -49,10 +49,9 @@ class Datagrams:
         self._unanswered = 0
         self._asks = keeps_alive
 
-    @property
-    def is_full(self) -> bool:
-        """Whether further messages should wait."""
-        return self.outflow.queued_bytes >= PIECE_BYTES_MAX
+    def is_full(self, stream: Stream) -> bool:
+        """Tell whether further messages of a stream should wait."""
+        return self.outflow.queued_bytes(stream) >= PIECE_BYTES_MAX
 
     def is_dead(self, now_s: float) -> bool:
         """Tell whether nothing was heard for too long."""
@@ -72,7 +71,7 @@ class Datagrams:
         """
         before = self.inflow.taken
         message = self.inflow.take()
-        if self.inflow.taken > before:
+        if self.inflow.taken != before:
             # There is room again, of which the other side does not know.
             self._answer_at_s = self._heard_s
         return message
@@ -91,7 +90,7 @@ class Datagrams:
         self.has_ended = self.has_ended or packet.ends
         is_odd = self.inflow.note(packet.number)
         if packet.piece is not None:
-            self.inflow.put(*packet.piece)
+            self.inflow.put(packet.piece)
         if packet.wants_answer:
             self._unanswered += 1
             at_once = is_odd or packet.asks or self._unanswered >= _UNANSWERED_MAX
@@ -140,14 +139,12 @@ class Datagrams:
     def _is_silent(self, now_s: float) -> bool:
         return self._keeps_alive and now_s - self._said_s >= KEEPALIVE_S
 
-    def _packet(
-        self, now_s: float, piece: tuple[int, bytes] | None = None, asks: bool = False
-    ) -> bytes:
+    def _packet(self, now_s: float, piece: Piece | None = None, asks: bool = False) -> bytes:
         number = self.outflow.number()
         packet = Packet(number=number, seen=self.inflow.seen(), piece=piece, asks=asks)
         data = encode_packet(packet)
         if packet.wants_answer:
-            self.outflow.left(number, piece[0] if piece else None, len(data), now_s)
+            self.outflow.left(number, piece, len(data), now_s)
             self._asked_s = now_s if self._asked_s is None else self._asked_s
             self._asks = False
         self._said_s = now_s

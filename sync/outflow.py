@@ -1,19 +1,23 @@
-"""What leaves on the datagram link: a stream of messages in pieces, sent until they arrived.
+"""What leaves on the datagram link: streams of messages in pieces, sent until they arrived.
 
 A packet counts as lost when one that left later arrived and the round trip of that one, with some
 patience, has passed for it, too (RACK-TLP, RFC 8985). If nothing comes back, the oldest pieces
 leave again after about a round trip: the wait does not double while anything is heard of the
 other side, because what is lost on a poor line says nothing about the next packet.
+
+What is urgent goes before records, and these before files and audits, at every packet, and one
+urgent packet may always be on its way: it waits for the one that is just leaving, and for no loss
+of others.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.limits import MESSAGE_BYTES_MAX
 from sync.congestion import Congestion, Sent
 from sync.errors import LinkError
-from sync.packets import NUMBER_MAX, PIECE_BYTES_MAX, SEEN_BITS, Seen
+from sync.packets import NUMBER_MAX, PIECE_BYTES_MAX, SEEN_BITS, Piece, Seen, Stream
 
 LENGTH_BYTES: Final = 3
 # The other side holds so many pieces from the first that it has not taken.
@@ -30,16 +34,69 @@ ACK_DELAY_S: Final = 0.025
 _PATIENT_WAITS: Final = 8
 # Pieces that leave again after a wait in vain: of two, one arrives.
 AGAIN: Final = 2
-# Where such a share is lost, the last ones leave twice.
+# Where such a share is lost, the last ones leave so many times more, a part of a round trip
+# apart: one loss in a row of several would else cost a whole one.
 _COPIED_LOSS: Final = 0.04
+_COPIES: Final = 2
+_COPY_TRIPS: Final = 1 / 4
+# After so many waits in vain it is rather the line that is down.
+_COPIED_WAITS: Final = 3
 
 
 @dataclass(slots=True)
 class _Transmission:
     """A packet on its way; piece None: it only asked for an answer."""
 
-    piece: int | None
+    piece: Piece | None
     sent: Sent
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What of one stream has not arrived.
+
+    Attributes:
+        queue: messages that wait for their first sending.
+        pieces: that left and were not acknowledged, in order.
+        next_number: of the next piece.
+        taken: the other side has put all pieces below into its stream.
+        again: pieces that are to leave again.
+        copies: of the last pieces, that may still leave.
+        copy_at_s: when the next one does.
+    """
+
+    stream: Stream
+    queue: bytearray = field(default_factory=bytearray)
+    pieces: dict[int, Piece] = field(default_factory=dict)
+    next_number: int = 0
+    taken: int = 0
+    again: deque[Piece] = field(default_factory=deque)
+    copies: int = 0
+    copy_at_s: float | None = None
+
+    @property
+    def may_cut(self) -> bool:
+        """Whether the other side has room for one more piece."""
+        return self.next_number < self.taken + PIECES_AHEAD_MAX
+
+    @property
+    def waits(self) -> bool:
+        """Whether a piece could leave."""
+        return bool(self.again or (self.queue and self.may_cut))
+
+    def next(self) -> Piece | None:
+        """Return the piece that is to leave next, those that were lost first."""
+        while self.again:
+            piece = self.again.popleft()
+            if piece.number in self.pieces:
+                return piece
+        if not self.queue or not self.may_cut:
+            return None
+        piece = Piece(self.stream, self.next_number, bytes(self.queue[:PIECE_BYTES_MAX]))
+        self.next_number += 1
+        self.pieces[piece.number] = piece
+        del self.queue[:PIECE_BYTES_MAX]
+        return piece
 
 
 class Outflow:
@@ -56,11 +113,7 @@ class Outflow:
         self.congestion = Congestion()
         self.packets = 0
         self.lost = 0
-        self._queue = bytearray()
-        self._pieces: dict[int, bytes] = {}
-        self._next_piece = 0
-        self._taken = 0
-        self._again: deque[int] = deque()
+        self._streams = tuple(_Pending(stream) for stream in Stream)
         # Ordered by number, because numbers rise.
         self._flights: dict[int, _Transmission] = {}
         self._given_up: dict[int, _Transmission] = {}
@@ -71,17 +124,15 @@ class Outflow:
         self._patience = _PATIENCE_MIN
         self._waits = 0
         self._wait_from_s = 0.0
-        self._copy_at_s: float | None = None
 
-    @property
-    def queued_bytes(self) -> int:
-        """Of messages that wait for their first sending."""
-        return len(self._queue)
+    def queued_bytes(self, stream: Stream) -> int:
+        """Return how many bytes of a stream wait for their first sending."""
+        return len(self._streams[stream].queue)
 
     @property
     def is_done(self) -> bool:
         """Whether everything arrived."""
-        return not self._queue and not self._pieces
+        return not any(pending.queue or pending.pieces for pending in self._streams)
 
     @property
     def waits(self) -> bool:
@@ -93,39 +144,39 @@ class Outflow:
         """The smoothed round trip; None before the first one."""
         return self._trip_s
 
-    def put(self, message: bytes) -> None:
-        """Append a message of 1 to MESSAGE_BYTES_MAX bytes to the stream."""
+    def put(self, message: bytes, stream: Stream = Stream.URGENT) -> None:
+        """Append a message of 1 to MESSAGE_BYTES_MAX bytes to a stream."""
         if not 1 <= len(message) <= MESSAGE_BYTES_MAX:
             raise ValueError(f"a message of {len(message)} bytes")
-        self._queue += len(message).to_bytes(LENGTH_BYTES, "big") + message
+        self._streams[stream].queue += len(message).to_bytes(LENGTH_BYTES, "big") + message
+        self._streams[stream].copies = _COPIES
 
     # Sending
 
     def room_at_s(self, now_s: float) -> float | None:
         """Return from when on a piece may leave; None: none waits, or an answer must come first."""
-        if not (self._again or (self._queue and self._may_cut())):
+        if not any(pending.waits for pending in self._streams):
             return None
+        if self._streams[Stream.URGENT].waits and not self._has_urgent_on_way():
+            return now_s
         return self.congestion.room_at_s(now_s)
 
-    def next_piece(self) -> tuple[int, bytes] | None:
-        """Return a piece that is to leave next, those that were lost first."""
-        while self._again:
-            number = self._again.popleft()
-            if number in self._pieces:
-                return number, self._pieces[number]
-        if not self._queue or not self._may_cut():
-            return None
-        number, self._next_piece = self._next_piece, self._next_piece + 1
-        self._pieces[number] = bytes(self._queue[:PIECE_BYTES_MAX])
-        del self._queue[:PIECE_BYTES_MAX]
-        return number, self._pieces[number]
+    def _has_urgent_on_way(self) -> bool:
+        return any(
+            flight.piece is not None
+            and flight.piece.stream is Stream.URGENT
+            and self._lacks(flight.piece)
+            for flight in self._flights.values()
+        )
 
-    def _may_cut(self) -> bool:
-        return self._next_piece < self._taken + PIECES_AHEAD_MAX
+    def next_piece(self) -> Piece | None:
+        """Return the piece that is to leave next, of the first stream that has one."""
+        found = (pending.next() for pending in self._streams)
+        return next((piece for piece in found if piece is not None), None)
 
     def _is_blocked(self) -> bool:
         """Tell whether the other side must say first that it has room."""
-        return bool(self._queue) and not self._may_cut()
+        return any(pending.queue and not pending.may_cut for pending in self._streams)
 
     def number(self) -> int:
         """Return the number of the packet that leaves now.
@@ -138,16 +189,19 @@ class Outflow:
             raise LinkError("packets_used_up", "so many packets does one link not carry")
         return number
 
-    def left(self, number: int, piece: int | None, size_bytes: int, now_s: float) -> None:
+    def left(self, number: int, piece: Piece | None, size_bytes: int, now_s: float) -> None:
         """Remember that a packet left that is to be answered."""
-        is_idle = not self._again and not self._queue
+        is_idle = not any(pending.again or pending.queue for pending in self._streams)
         sent = self.congestion.depart(size_bytes, now_s, is_idle=is_idle)
         self._flights[number] = _Transmission(piece, sent)
         self._wait_from_s = now_s
         self.packets += 1
-        # Nothing behind the last packet would show that it was lost.
-        is_last = is_idle and piece is not None and self.congestion.loss >= _COPIED_LOSS
-        self._copy_at_s = now_s + (self.congestion.base_s or 0.0) / 4 if is_last else None
+        if piece is not None and piece.stream is not Stream.BULK:
+            pending = self._streams[piece.stream]
+            is_last = not (pending.again or pending.queue)
+            is_copied = is_last and pending.copies and self.congestion.loss >= _COPIED_LOSS
+            apart_s = (self.congestion.base_s or 0.0) * _COPY_TRIPS
+            pending.copy_at_s = now_s + apart_s if is_copied else None
 
     # Answers
 
@@ -157,9 +211,11 @@ class Outflow:
         Raises:
             LinkError: the other side saw what never left.
         """
-        if seen.highest >= self._next_number or seen.taken > self._next_piece:
+        said = list(zip(self._streams, seen.taken, strict=True))
+        if seen.highest >= self._next_number or any(n > p.next_number for p, n in said):
             raise LinkError("packet_foreign", "an acknowledgement for what was not sent")
-        self._taken = max(self._taken, seen.taken)
+        for pending, taken in said:
+            pending.taken = max(pending.taken, taken)
         self._waits = 0
         arrived = [number for number in self._flights if seen.has(number)]
         for number in arrived:
@@ -179,7 +235,7 @@ class Outflow:
 
     def _drop(self, flight: _Transmission) -> None:
         if flight.piece is not None:
-            self._pieces.pop(flight.piece, None)
+            self._streams[flight.piece.stream].pieces.pop(flight.piece.number, None)
 
     def _smooth(self, trip_s: float) -> None:
         """RFC 6298."""
@@ -199,8 +255,7 @@ class Outflow:
         times = [self._wait_from_s + self._wait_s()]
         if not self._flights:
             return times[0]
-        if self._copy_at_s is not None:
-            times.append(self._copy_at_s)
+        times += [pending.copy_at_s for pending in self._streams if pending.copy_at_s is not None]
         oldest = next(iter(self._flights))
         if self._newest is not None and oldest < self._newest[0]:
             times.append(self._flights[oldest].sent.at_s + self._lost_after_s())
@@ -209,27 +264,33 @@ class Outflow:
     def on_time(self, now_s: float) -> bool:
         """Find what was lost; tell whether an answer is overdue, so that something must leave."""
         self._give_up(now_s)
-        self._copy(now_s)
+        for pending in self._streams:
+            self._copy(pending, now_s)
         waits = self._flights or self._is_blocked()
         if not waits or now_s < self._wait_from_s + self._wait_s():
             return False
         self._waits += 1
         self._wait_from_s = now_s
         flying = dict.fromkeys(flight.piece for flight in self._flights.values())
-        again = [piece for piece in flying if piece is not None and piece in self._pieces][:AGAIN]
-        self._again.extendleft(reversed(again))
+        missing = sorted(piece for piece in flying if piece is not None and self._lacks(piece))
+        for piece in reversed(missing[:AGAIN]):
+            self._again(piece, is_first=True)
         return True
 
-    def _copy(self, now_s: float) -> None:
-        """Let the last pieces leave twice on a line that loses many; it has nothing else to do."""
-        if self._copy_at_s is None or now_s < self._copy_at_s:
+    def _lacks(self, piece: Piece) -> bool:
+        return piece.number in self._streams[piece.stream].pieces
+
+    def _copy(self, pending: _Pending, now_s: float) -> None:
+        """Let the last pieces leave again on a line that loses many: nothing behind them hurries.
+
+        Files can wait until it is sure that they were lost.
+        """
+        if pending.copy_at_s is None or now_s < pending.copy_at_s:
             return
-        self._copy_at_s = None
-        if not self._queue and not self._again:
-            flying = [flight.piece for flight in self._flights.values()]
-            self._again += [
-                piece for piece in list(self._pieces)[-AGAIN:] if flying.count(piece) == 1
-            ]
+        pending.copy_at_s = None
+        if not pending.queue and not pending.again:
+            pending.copies -= 1
+            pending.again += list(pending.pieces.values())[-AGAIN:]
 
     def _wait_s(self) -> float:
         trip_s = _TRIP_FIRST_S if self._trip_s is None else self._trip_s
@@ -261,6 +322,11 @@ class Outflow:
             del self._given_up[next(iter(self._given_up))]
         piece = flight.piece
         is_flying = any(other.piece == piece for other in self._flights.values())
-        if piece in self._pieces and not is_flying and piece not in self._again:
-            assert piece is not None
-            self._again.append(piece)
+        if piece is not None and self._lacks(piece) and not is_flying:
+            self._again(piece)
+
+    def _again(self, piece: Piece, *, is_first: bool = False) -> None:
+        pending = self._streams[piece.stream]
+        if piece not in pending.again:
+            pending.again.insert(0 if is_first else len(pending.again), piece)
+            pending.copies = _COPIES if self._waits <= _COPIED_WAITS else 0

@@ -7,19 +7,41 @@ sending of a piece arrived.
 
 import struct
 from dataclasses import dataclass
-from typing import Final
+from enum import IntEnum
+from typing import Final, NamedTuple, TypeAlias
 
 from sync.errors import LinkError
 
 _ACKED, _PIECE, _ASKS, _ENDS = 1, 2, 4, 8
+# Above these flags stands the number of the stream.
+_STREAM_AT: Final = 4
 _HEAD: Final = struct.Struct(">BI")
-_ACK: Final = struct.Struct(">IQI")
+_ACK: Final = struct.Struct(">IQIII")
 _NUMBER: Final = struct.Struct(">I")
 # So many numbers below the highest one does an acknowledgement speak of.
 SEEN_BITS: Final = 64
 NUMBER_MAX: Final = 2**32 - 1
-PIECE_BYTES_MAX: Final = 1_144
+PIECE_BYTES_MAX: Final = 1_136
 PACKET_BYTES_MAX: Final = _HEAD.size + _ACK.size + _NUMBER.size + PIECE_BYTES_MAX
+
+
+class Stream(IntEnum):
+    """Messages arrive in order within one; a lower number never waits for a higher one."""
+
+    URGENT = 0
+    RECORDS = 1
+    BULK = 2
+
+
+Taken: TypeAlias = tuple[int, int, int]
+
+
+class Piece(NamedTuple):
+    """A part of a stream; its number counts the pieces of that stream."""
+
+    stream: Stream
+    number: int
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +51,13 @@ class Seen:
     Attributes:
         highest: the highest number that came.
         before: bit i is set if the number highest - 1 - i came.
-        taken: pieces below are taken; it holds at most PIECES_AHEAD_MAX from there on.
+        taken: of each stream, pieces below are taken; at most PIECES_AHEAD_MAX from there on are
+            held.
     """
 
     highest: int
     before: int
-    taken: int
+    taken: Taken
 
     def has(self, number: int) -> bool:
         """Tell whether a packet is said to have come."""
@@ -48,14 +71,14 @@ class Packet:
 
     Attributes:
         seen: None as long as nothing came.
-        piece: number of the piece and its bytes; None: carries none.
+        piece: None: carries none.
         asks: wants to be acknowledged though it carries no piece.
         ends: the sender has closed the link.
     """
 
     number: int
     seen: Seen | None = None
-    piece: tuple[int, bytes] | None = None
+    piece: Piece | None = None
     asks: bool = False
     ends: bool = False
 
@@ -71,10 +94,10 @@ def encode_packet(packet: Packet) -> bytes:
     parts = [b""]
     if packet.seen is not None:
         flags |= _ACKED
-        parts.append(_ACK.pack(packet.seen.highest, packet.seen.before, packet.seen.taken))
+        parts.append(_ACK.pack(packet.seen.highest, packet.seen.before, *packet.seen.taken))
     if packet.piece is not None:
-        flags |= _PIECE
-        parts += [_NUMBER.pack(packet.piece[0]), packet.piece[1]]
+        flags |= _PIECE | packet.piece.stream << _STREAM_AT
+        parts += [_NUMBER.pack(packet.piece.number), packet.piece.data]
     parts[0] = _HEAD.pack(flags, packet.number)
     return b"".join(parts)
 
@@ -87,18 +110,20 @@ def decode_packet(data: bytes) -> Packet:
     """
     try:
         flags, number = _HEAD.unpack_from(data)
-        if flags > (_ACKED | _PIECE | _ASKS | _ENDS):
+        stream = flags >> _STREAM_AT
+        if stream > Stream.BULK or (stream and not flags & _PIECE):
             raise LinkError("packet_malformed", f"a packet with the flags {flags}")
         at, seen, piece = _HEAD.size, None, None
         if flags & _ACKED:
-            highest, before, taken = _ACK.unpack_from(data, at)
-            seen = Seen(highest=highest, before=before, taken=taken)
+            highest, before, *taken = _ACK.unpack_from(data, at)
+            seen = Seen(highest=highest, before=before, taken=(taken[0], taken[1], taken[2]))
             at += _ACK.size
         if flags & _PIECE:
-            piece = _NUMBER.unpack_from(data, at)[0], data[at + _NUMBER.size :]
+            (count,) = _NUMBER.unpack_from(data, at)
+            piece = Piece(Stream(stream), count, data[at + _NUMBER.size :])
             at = len(data)
-            if not 1 <= len(piece[1]) <= PIECE_BYTES_MAX:
-                raise LinkError("packet_malformed", f"a piece of {len(piece[1])} bytes")
+            if not 1 <= len(piece.data) <= PIECE_BYTES_MAX:
+                raise LinkError("packet_malformed", f"a piece of {len(piece.data)} bytes")
     except struct.error as error:
         raise LinkError("packet_malformed", f"a packet of {len(data)} bytes") from error
     if at != len(data):

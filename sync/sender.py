@@ -1,7 +1,6 @@
 """The sending half of a session: logs on their way to the peer, and what it says of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
@@ -27,19 +26,12 @@ from sync.history import LogHistory
 from sync.inbound import DOUBTS_MAX
 from sync.kinship import Kinship, is_theirs, logs_for
 from sync.log import Log
-from sync.outgoing import LEAVES_FIRST, Flight, Outgoing
+from sync.outgoing import LEAVES_FIRST, LEAVES_MANY, RETRY_MS, Flight, Outgoing
 from sync.pace import Pace
 from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
 from sync.scrub import has_damage
 from sync.stripping import Whole
-
-# A reliable link answers within this time; a lossy one is asked again after it.
-RETRY_MS: Final = 20_000
-# How often to ask whether the tiers above have countersigned meanwhile.
-POLL_MS: Final = 300_000
-# From so many on, leaves are packed with the help of those before them; a lone one needs none.
-_LEAVES_MANY: Final = 8
 
 
 class Sender:
@@ -76,6 +68,7 @@ class Sender:
         # How many statements and logs there were when it was looked for what to tell.
         self._looked_at: tuple[int, int] = (0, 0)
         self._told: set[bytes] = set()
+        self._has_greeted = False
 
     def learn_offers(self, sizes: Mapping[bytes, int] | None) -> None:
         """Learn from its first word how many leaves of its own logs the peer has."""
@@ -123,6 +116,7 @@ class Sender:
                 history=LogHistory(self._store, log),
                 acked=0 if is_return else acked,
                 sent=acked,
+                is_late=self._has_greeted,
                 # An offer asks for cosignatures too; only a head that may be lost is sent again.
                 head_sent_at_ms=now_ms if self._cosigned(log) == log.size else 0,
             )
@@ -139,6 +133,7 @@ class Sender:
                     cosigned_above=self._cosigned_above(log),
                 )
             )
+        self._has_greeted = True
         return tuple(offers)
 
     def _logs_to_send(self) -> list[Log]:
@@ -176,15 +171,25 @@ class Sender:
 
     # Frames and heads
 
-    def pump(self, now_ms: int, room_bytes: int) -> list[Message]:
-        """Return what may be sent of all logs, new leaves for about so many bytes."""
+    def pump(
+        self, now_ms: int, room_bytes: int, down_to: Priority = Priority.RECORDS
+    ) -> list[Message]:
+        """Return what may be sent of all logs, the urgent first.
+
+        Args:
+            now_ms: wall clock.
+            room_bytes: new leaves for about so many bytes.
+            down_to: of no lower priority.
+        """
         messages: list[Message] = []
-        for outgoing in self._outgoing:
-            log = self._log(outgoing.log_id)
+        logs = [(outgoing, self._log(outgoing.log_id)) for outgoing in self._outgoing]
+        for outgoing, log in sorted(logs, key=lambda one: one[0].priority(one[1].size)):
             # What this very transaction wrote is signed at its end, and goes with the next one.
-            if not (log.unsigned or self._is_held(outgoing, log)):
+            if log.unsigned or self._is_held(outgoing, log):
+                continue
+            if outgoing.priority(log.size) <= down_to:
                 room_bytes -= self._new_leaves(messages, outgoing, log, now_ms, room_bytes)
-                self._again(messages, outgoing, log, now_ms)
+            self._again(messages, outgoing, log, now_ms)
         return messages
 
     def has_unsent(self) -> bool:
@@ -203,17 +208,21 @@ class Sender:
         now_ms: int,
         room_bytes: int,
     ) -> int:
-        window = self.pace.window_bytes
+        window, priority = self.pace.window_bytes, outgoing.priority(log.size)
         in_flight = sum(f.size_bytes for out in self._outgoing for f in out.flights)
+        if priority is Priority.STATUS and not outgoing.flights:
+            # News waits for no backlog of others.
+            window = max(window, in_flight + FRAME_BYTES_MAX)
         used = 0
         while outgoing.sent < log.size and used < room_bytes and in_flight < window:
             head = self._store.next_head(log, outgoing.sent)
-            frames, count = self._frames(outgoing, log, outgoing.sent, head[0])
+            frames, count = self._frames(outgoing, log, outgoing.sent, head[0], priority)
             size_bytes = sum(len(frame.data) for frame in frames)
             if in_flight and in_flight + size_bytes > window:
                 break
             left = self.pace.depart(now_ms, in_flight + size_bytes)
-            outgoing.flights.append(Flight(outgoing.sent, count, size_bytes, left))
+            flight = Flight(outgoing.sent, count, size_bytes, left, priority)
+            outgoing.flights.append(flight)
             outgoing.sent += count
             in_flight += size_bytes
             used += size_bytes
@@ -223,11 +232,11 @@ class Sender:
         return used
 
     def _frames(
-        self, outgoing: Outgoing, log: Log, start: int, end: int
+        self, outgoing: Outgoing, log: Log, start: int, end: int, priority: Priority
     ) -> tuple[list[Frame], int]:
         """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
         wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
-        past = outgoing.history.past.before(start) if end - start >= _LEAVES_MANY else ()
+        past = outgoing.history.past.before(start) if end - start >= LEAVES_MANY else ()
         leaves = self._store.leaves(log, start, wanted)
         data, wholes = self._pack(outgoing, start, leaves, past)
         if len(data) > FRAME_BYTES_MAX and past:
@@ -239,7 +248,7 @@ class Sender:
         parts = [
             Frame(
                 log=outgoing.reference,
-                priority=Priority.RECORDS,
+                priority=priority,
                 first_seq=start,
                 coding=self.coding.number,
                 data=data[at : at + FRAME_BYTES_MAX],
@@ -270,15 +279,16 @@ class Sender:
                 flight.left = self.pace.depart(now_ms)
                 start, end = flight.first, flight.first + flight.count
                 while start < end:
-                    frames, count = self._frames(outgoing, log, start, end)
+                    frames, count = self._frames(outgoing, log, start, end, flight.priority)
                     messages += frames
                     start += count
         # The peer answers a head with its cosignatures: asking again costs little while one lacks.
         if outgoing.sent == log.size:
             unanswered = outgoing.acked < log.size or self._lacks_cosignature(outgoing, log)
-            wait_ms = RETRY_MS if outgoing.acked < log.size else POLL_MS
+            wait_ms = outgoing.wait_ms(log.size)
             if unanswered and has_passed(wait_ms, outgoing.head_sent_at_ms, now_ms):
                 whole = (log.size, log.frontier.root(), log.head_signature)
+                outgoing.polls += outgoing.acked == log.size and outgoing.head_sent_at_ms > 0
                 messages.append(self._head(outgoing, whole, now_ms, is_repeated=True))
 
     def _is_stopped(self, log: Log) -> bool:
@@ -316,11 +326,16 @@ class Sender:
         *,
         is_repeated: bool = False,
     ) -> Head:
-        """Return a head; the first of a session, and repeated ones, have their root."""
+        """Return a head.
+
+        The first of a session, repeated ones, and those that may overtake leaves have their root.
+        """
         size, root, signature = head
-        if outgoing.is_rooted and not is_repeated:
+        is_mixed = len({flight.priority for flight in outgoing.flights}) > 1
+        if outgoing.is_rooted and not is_repeated and not is_mixed:
             root = b""
         outgoing.is_rooted, outgoing.head_sent_at_ms = True, now_ms
+        outgoing.polls = outgoing.polls if is_repeated else 0
         return Head(log=outgoing.reference, size=size, root=root, signature=signature)
 
     # Answers
@@ -387,6 +402,7 @@ class Sender:
             signer = self._store.peer(peer_id)
             if peer_id == self._replica.subject.peer_id or signer is None:
                 # Ours comes back, or the certificate of a tier above has not arrived yet.
+                outgoing.polls = 0
                 continue
             made = Cosignature(
                 peer_id=peer_id,

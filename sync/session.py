@@ -23,6 +23,7 @@ from schemas.wire import (
     Head,
     Hello,
     Message,
+    Priority,
     Problem,
     Revoked,
     Want,
@@ -34,10 +35,11 @@ from sync.errors import LinkError, LogError
 from sync.framing import dictionaries
 from sync.kinship import Kinship
 from sync.log import UP
+from sync.outgoing import POLL_MS, RETRY_MS
 from sync.pace import Pace
 from sync.receiver import Receiver
 from sync.replica import Replica
-from sync.sender import POLL_MS, RETRY_MS, Sender
+from sync.sender import Sender
 
 __all__ = ["POLL_MS", "RETRY_MS", "Kinship", "Session"]
 
@@ -162,7 +164,13 @@ class Session:
                 self._replica.intake.revocations.hear(message.statement, now_ms)
         return []
 
-    def pump(self, now_ms: int, room_bytes: int = WINDOW_BYTES_MAX) -> list[Message]:
+    def pump(
+        self,
+        now_ms: int,
+        room_bytes: int = WINDOW_BYTES_MAX,
+        *,
+        down_to: Priority = Priority.BULK,
+    ) -> list[Message]:
         """Return what may be sent now, the urgent first.
 
         Acknowledgements and offers go at once; then leaves and heads; then files, while no leaf
@@ -171,6 +179,7 @@ class Session:
         Args:
             now_ms: wall clock.
             room_bytes: for about so many bytes, so that what becomes urgent meanwhile can overtake.
+            down_to: of no lower priority: of what is lower, enough waits to leave.
         """
         self._ended_by = self._why_over() or self._told
         if self._told is not None:
@@ -197,13 +206,13 @@ class Session:
             messages.insert(0, hello)
         at = int(bool(messages) and isinstance(messages[0], Hello))
         messages[at:at] = self._sender.revocations()
-        leaves = self._leaves(now_ms, room_bytes)
+        leaves = self._leaves(now_ms, room_bytes, down_to)
         messages += leaves
         self.waits = self._sender.waits
         if self.peer_clock_ms is not None and not self.has_caught_up:
             self.has_caught_up = self._receiver.holds_what_was_offered()
         room_bytes -= sum(len(frame.data) for frame in leaves if isinstance(frame, Frame))
-        if room_bytes > 0 and not self._sender.has_unsent():
+        if room_bytes > 0 and down_to is Priority.BULK and not self._sender.has_unsent():
             messages += self._blobs.pump(now_ms, room_bytes)
             messages += self._audit.pump(
                 now_ms, room_bytes, is_quiet=self._is_quiet(messages, now_ms)
@@ -227,9 +236,9 @@ class Session:
         self._seen = None
         return answers
 
-    def _leaves(self, now_ms: int, room_bytes: int) -> list[Message]:
+    def _leaves(self, now_ms: int, room_bytes: int, down_to: Priority) -> list[Message]:
         try:
-            return self._sender.pump(now_ms, room_bytes)
+            return self._sender.pump(now_ms, room_bytes, down_to)
         except LogError as error:
             if error.code != "leaf_missing":
                 raise

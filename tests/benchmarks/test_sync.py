@@ -118,3 +118,22 @@ def test_the_time_told_at_the_start_grows_with_the_size() -> None:
 def test_a_row_that_is_not_there_is_refused() -> None:
     with pytest.raises(RuntimeError, match="no such rows: t501; there are"):
         measure_sync(Plan(size=TINY, only=["t501"]), Progress())
+
+
+def test_ways_over_several_lines_are_told_in_a_table_of_their_own() -> None:
+    figures = {"0%": {"median": 4.2, "max": 4.9}, "20%": {"median": 6.1, "max": 7.2}}
+    found = {
+        "congestion_500_s": {"bbr": figures, "datagrams": figures | {"0%": None}},
+        "spread": {},
+        "left_out": [],
+        "failed": {},
+        "size": "quick",
+        "seed": 1,
+        "load_average": [0.5, 0.5],
+    }
+    assert table(found).splitlines()[:4] == [
+        "",
+        "congestion_500_s  0%         20%",
+        "bbr               4.2 (4.9)  6.1 (7.2)",
+        "datagrams         -          6.1 (7.2)",
+    ]

@@ -16,8 +16,9 @@ from node.exchange import Exchange, Sessions
 from node.folder import open_folder
 from node.tls import server_context
 from node.websocket import PATH
-from schemas.wire import Head, Hello, Message, encode_message
+from schemas.wire import Head, Hello, Message, Priority, encode_message
 from sync.blobs import BlobFiles
+from sync.packets import Stream
 from sync.session import Session
 from tests.node.places import (
     make_centre,
@@ -137,14 +138,19 @@ class _Flood:
         self.asked += 1
         return _ASKED
 
-    async def send_bytes(self, _: bytes, /) -> None:
+    async def send_bytes(self, _: bytes, /, stream: Stream = Stream.URGENT) -> None:
         await asyncio.Event().wait()
 
     def has_news(self) -> bool:
         return True
 
     async def step(
-        self, _: Session, messages: Sequence[Message], *, room_bytes: int
+        self,
+        _: Session,
+        messages: Sequence[Message],
+        *,
+        room_bytes: int,
+        down_to: Priority = Priority.BULK,
     ) -> list[Message]:
         assert room_bytes or messages
         return list(messages)

@@ -1,5 +1,6 @@
 """Disks that lose leaves, and days that go by, for tests."""
 
+from itertools import cycle
 from typing import Final
 
 from schemas.wire import Message
@@ -27,6 +28,8 @@ def live(child: Node, parent: Node, days: float = 1.1, since_ms: int = NOW_MS) -
     link = Link(child, parent, since_ms)
     end_ms = since_ms + int(days * DAY_MS)
     now_ms = since_ms
+    # Two looks close together: who said something just now does not audit.
+    steps = cycle((DAY_MS // 4 - 2 * QUIET_MS, 2 * QUIET_MS))
     while now_ms < end_ms:
         for node in (child, parent):
             scrub(node, now_ms)
@@ -37,7 +40,7 @@ def live(child: Node, parent: Node, days: float = 1.1, since_ms: int = NOW_MS) -
             said += audit_messages(link)
             link = Link(child, parent, now_ms)
             continue
-        now_ms += QUIET_MS // 2 if now_ms < since_ms + 3 * QUIET_MS else DAY_MS // 8
+        now_ms += QUIET_MS // 2 if now_ms < since_ms + 3 * QUIET_MS else next(steps)
     return said + audit_messages(link)
 
 

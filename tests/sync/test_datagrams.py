@@ -22,7 +22,9 @@ from sync.packets import (
     PACKET_BYTES_MAX,
     PIECE_BYTES_MAX,
     Packet,
+    Piece,
     Seen,
+    Stream,
     decode_packet,
     encode_packet,
 )
@@ -32,8 +34,19 @@ PACKETS = st.builds(
     Packet,
     number=NUMBERS,
     seen=st.none()
-    | st.builds(Seen, highest=NUMBERS, before=st.integers(0, 2**64 - 1), taken=NUMBERS),
-    piece=st.none() | st.tuples(NUMBERS, st.binary(min_size=1, max_size=PIECE_BYTES_MAX)),
+    | st.builds(
+        Seen,
+        highest=NUMBERS,
+        before=st.integers(0, 2**64 - 1),
+        taken=st.tuples(NUMBERS, NUMBERS, NUMBERS),
+    ),
+    piece=st.none()
+    | st.builds(
+        Piece,
+        stream=st.sampled_from(Stream),
+        number=NUMBERS,
+        data=st.binary(min_size=1, max_size=PIECE_BYTES_MAX),
+    ),
     asks=st.booleans(),
     ends=st.booleans(),
 )
@@ -127,8 +140,7 @@ def test_a_receiver_that_fetches_nothing_holds_no_more_than_its_bound_and_goes_o
         world.ends[0].outflow.put(message)
     for _ in range(3_000):
         world.step(fetches=False)
-    held = world.ends[1].inflow
-    held_bytes = held._ready_bytes + len(held._stream) + sum(map(len, held._ahead.values()))
+    held_bytes = world.ends[1].inflow.held_bytes
     assert held_bytes < (256 << 10) + (PIECES_AHEAD_MAX + 2) * PIECE_BYTES_MAX
     assert not world.ends[0].outflow.is_done
     while not world.ends[0].outflow.is_done:
@@ -185,7 +197,7 @@ def _transfer(shape: Shape, total_bytes: int, seed: int = 1) -> tuple[float, flo
     ends = (Datagrams(0.0, keeps_alive=True), Datagrams(0.0, keeps_alive=False))
     now_s, put, got, longest_s = 0.0, 0, 0, 0.0
     while got < total_bytes:
-        while put < total_bytes and not ends[0].is_full:
+        while put < total_bytes and not ends[0].is_full(Stream.URGENT):
             ends[0].outflow.put(bytes(1_200))
             put += 1_200
         for end, line in zip(ends, lines, strict=True):
@@ -259,6 +271,6 @@ def test_what_a_hostile_peer_says_costs_the_link_and_nothing_else(packets: list[
 
 def test_an_acknowledgement_of_what_never_left_is_refused() -> None:
     end = Datagrams(0.0, keeps_alive=False)
-    packet = Packet(number=0, seen=Seen(highest=7, before=0, taken=0))
+    packet = Packet(number=0, seen=Seen(highest=7, before=0, taken=(0, 0, 0)))
     with pytest.raises(LinkError, match="not sent"):
         end.receive(encode_packet(packet), 0.1)

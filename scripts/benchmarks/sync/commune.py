@@ -20,7 +20,7 @@ from node.app import Node
 from node.choice import Choice, Losses, Reason, Way
 from node.station import Station
 from schemas.codes import Role
-from schemas.wire import Frame, Message, encode_message
+from schemas.wire import Frame, Message, Priority, encode_message
 from scripts.benchmarks.peers.casebook import make_cases
 from scripts.benchmarks.peers.commune import (
     Commune,
@@ -67,10 +67,15 @@ class CountingNode(Node):
     _until = (0, 0)
 
     async def step(
-        self, session: Session, messages: Sequence[Message], *, room_bytes: int
+        self,
+        session: Session,
+        messages: Sequence[Message],
+        *,
+        room_bytes: int,
+        down_to: Priority = Priority.BULK,
     ) -> list[Message]:
         """Handle messages as every node does."""
-        answers = await super().step(session, messages, room_bytes=room_bytes)
+        answers = await super().step(session, messages, room_bytes=room_bytes, down_to=down_to)
         for answer in answers:
             if isinstance(answer, Frame):
                 self._count(answer)

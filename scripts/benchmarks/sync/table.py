@@ -42,9 +42,12 @@ def is_met(name: str, value: Any) -> bool | None:
 
 def table(found: Mapping[str, Any]) -> str:
     """Return the figures for people: those with an aim first."""
-    names = [name for name in found if name not in _NOT_FIGURES]
+    grids = {name: rows for name, rows in found.items() if _is_grid(name, rows)}
+    names = [name for name in found if name not in _NOT_FIGURES | grids.keys()]
     names.sort(key=lambda name: is_met(name, found[name]) is None)
-    lines = _aligned([_TITLES, *(_row(name, found) for name in names)])
+    lines = _aligned([_TITLES, *(_row(name, found) for name in names)]) if names else []
+    for name, rows in grids.items():
+        lines += _grid(name, rows)
     verdicts = [is_met(name, found[name]) for name in names]
     met, missed = verdicts.count(True), verdicts.count(False)
     before, after = found["load_average"]
@@ -56,6 +59,29 @@ def table(found: Mapping[str, Any]) -> str:
         *(f"FAILED: {row}: {reason}" for row, reason in found["failed"].items()),
     ]
     return "\n".join(lines)
+
+
+def _is_grid(name: str, value: Any) -> bool:
+    """Tell whether a figure is one of several ways, over several lines each."""
+    is_dict = isinstance(value, dict) and name not in _NOT_FIGURES
+    return is_dict and any(isinstance(one, dict) for one in value.values())
+
+
+def _grid(name: str, rows: Mapping[str, Mapping[str, Mapping[str, float] | None]]) -> list[str]:
+    """Return a table of its own: the median, and the most in brackets."""
+    columns = list(dict.fromkeys(column for of in rows.values() for column in of))
+    cells = [[name, *columns]]
+    for way, of in rows.items():
+        taken = [of.get(column) for column in columns]
+        cells.append([way, *(f"{one['median']} ({one['max']})" if one else "-" for one in taken)])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "",
+        *(
+            "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+            for row in cells
+        ),
+    ]
 
 
 def _row(name: str, found: Mapping[str, Any]) -> tuple[str, ...]:
