@@ -113,8 +113,9 @@ def allowed_operations(role: str) -> tuple[str, ...]:
 def may_grant(role: str, given: Role, tier: Tier) -> bool:
     """Tell whether a role may give another to an account of a node of a tier, or take it.
 
-    Who is no head makes neither heads nor deciders, nor those who check.
+    Who is no head makes neither heads nor deciders, nor those who check, nor machine roles: with a
+    new password of theirs one could revoke nodes.
     """
     if not may(role, "account.manage") or not is_of_tier(given, tier):
         return False
-    return role in HEADS or given not in HEADS | DECIDERS | {Role.AUDITOR}
+    return role in HEADS or given not in HEADS | DECIDERS | _MACHINE | {Role.AUDITOR}

@@ -27,7 +27,9 @@ SIGNED_IN: Final[web.RequestKey[SignedIn | None]] = web.RequestKey("signed_in")
 READS: Final[web.RequestKey[Language]] = web.RequestKey("reads")
 _REQUEST_ID_CHARS_MAX: Final = 80
 # What somebody may do whose password was made by another.
-_BEFORE_CHANGE: Final = frozenset({"account.me", "account.password", "account.sign_out"})
+_BEFORE_CHANGE: Final = frozenset(
+    {"account.me", "account.password", "account.sign_out", "link.read"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,6 +113,7 @@ def test_a_new_role_counts_from_the_next_sign_in(tmp_path: Path) -> None:
         ("mai", "/accounts/hung", {"is_active": False}, "role_not_yours"),
         ("mai", "/accounts/hung/password", {}, "role_not_yours"),
         ("mai", "/accounts/tam", {"role": "verifier"}, "role_not_yours"),
+        ("mai", "/accounts/ky/password", {}, "role_not_yours"),
         ("hung", "/accounts/lan", {"role": "provincial_chair"}, "role_not_yours"),
         ("hung", "/accounts/nobody", {"is_active": False}, "account_unknown"),
         ("ky", "/accounts/lan/password", {}, "not_permitted"),
