@@ -1,6 +1,7 @@
 """Who a node is: its keys, and the ids that are hashes of them."""
 
 import hashlib
+from functools import lru_cache
 from typing import NewType
 
 from cryptography.exceptions import InvalidSignature
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from crypto.errors import SealError, SignatureError
 from schemas.ids import DeviceId, LogId
+from schemas.record import Writer
 
 PeerId = NewType("PeerId", bytes)
 """The 32-byte Ed25519 public key of a node."""
@@ -193,6 +195,8 @@ def device_id(public_key: bytes) -> DeviceId:
     return DeviceId(_digest(b"tiepdan device v1\n", public_key))
 
 
+# A change is under the actor of the one before it mostly, and is looked at several times.
+@lru_cache(maxsize=1_024)
 def actor_id(peer_id: bytes, device: bytes, epoch: int, document_id: bytes) -> bytes:
     """Return the 16-byte Automerge actor of a device in one document and epoch.
 
@@ -202,6 +206,11 @@ def actor_id(peer_id: bytes, device: bytes, epoch: int, document_id: bytes) -> b
     return _digest(
         b"tiepdan actor v1\n", peer_id, device, epoch.to_bytes(8, "big"), bytes(document_id)
     )
+
+
+def actor_of(writer: Writer, document_id: bytes) -> bytes:
+    """Return the actor under which a writer changes a document."""
+    return writer.actor or actor_id(writer.node, writer.device, writer.epoch, document_id)
 
 
 def _digest(*parts: bytes) -> bytes:

@@ -154,10 +154,19 @@ class Accounts:
         self.db.execute("INSERT OR IGNORE INTO known_browser VALUES (?, ?)", (user, device))
         token, csrf = _text(self._entropy(32)), _text(self._entropy(18))
         self.db.execute(
-            "INSERT INTO sign_in VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO sign_in VALUES (?, ?, ?, ?, ?, ?, NULL)",
             (_digest(token), user, device, csrf, now_ms, now_ms),
         )
         return NewSignIn(token=token, csrf=csrf, device_secret=device_secret)
+
+    def make_ticket(self, token: str) -> str:
+        """Return a secret that connects programs until the session ends, or the next is made."""
+        ticket = _text(self._entropy(32))
+        self.db.execute(
+            "UPDATE sign_in SET ticket_hash = ? WHERE token_hash = ?",
+            (_digest(ticket), _digest(token)),
+        )
+        return ticket
 
     def sign_out(self, token: str) -> None:
         """End a session."""
@@ -248,12 +257,21 @@ def find_known(db: sqlite3.Connection, user: str, secret: str) -> bytes | None:
 
 def find_sign_in(db: sqlite3.Connection, token: str, now_ms: int) -> SignedIn | None:
     """Return who is signed in with a token; None when it has expired or never was."""
+    return _signed_in(db, "token_hash", token, now_ms)
+
+
+def find_ticket(db: sqlite3.Connection, ticket: str, now_ms: int) -> SignedIn | None:
+    """Return who lets a program in with a ticket, without the token of that session."""
+    return _signed_in(db, "ticket_hash", ticket, now_ms)
+
+
+def _signed_in(db: sqlite3.Connection, column: str, secret: str, now_ms: int) -> SignedIn | None:
     row = db.execute(
         "SELECT a.user, a.name, a.role, s.device, s.csrf, a.language, s.started_ms, s.seen_ms,"
         " a.once_until_ms"
         " FROM sign_in s JOIN account a ON a.user = s.user"
-        " WHERE s.token_hash = ? AND a.is_active = 1",
-        (_digest(token),),
+        f" WHERE s.{column} = ? AND a.is_active = 1",
+        (_digest(secret),),
     ).fetchone()
     if row is None:
         return None
@@ -265,7 +283,7 @@ def find_sign_in(db: sqlite3.Connection, token: str, now_ms: int) -> SignedIn | 
         name=row[1],
         role=Role(row[2]),
         device=bytes(row[3]),
-        token=token,
+        token=secret if column == "token_hash" else "",
         csrf=row[4],
         language=row[5],
         # A clock that was set back would otherwise keep a session alive for good.

@@ -22,6 +22,7 @@ from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from node.accounts import Accounts
 from node.bulk import file_times, send_now
+from node.cases.workdays import look_up_days_off
 from node.clock import Clock
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
@@ -32,6 +33,7 @@ from node.memory import keep_what_is_loaded, share_heaps
 from node.office_keys import OfficeKeyState, state_of, unlock
 from node.pack_jobs import PackJobs
 from node.paper_marks import has_pending, make_marks
+from node.repo import RepoDesk
 from node.revoking import RevokeReport, find_target, revoke_node
 from node.station import Station, open_station
 from node.trail_marks import mark_trail
@@ -107,6 +109,7 @@ class Node:
         self.changes = ChangeCounter()
         self._listening: dict[Session, asyncio.Event] = {}
         self._writer = WriterThread(clock)
+        self.repo = RepoDesk(station, clock, self._writer, self._announce)
         self.packs = PackJobs(station, clock, self._transact, self._announce)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
@@ -417,6 +420,8 @@ async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str 
         downlink = Downlink(node._station.folder, node, node.clock)
         sync_host, sync_port = await _listen_for_children(node, downlink, stack)
         web_host, web_port = await _listen_for_people(node, stack)
+        # Else who writes the first case would wait for it, and all others too.
+        look_up_days_off(node.clock.today().year)
         keep_what_is_loaded()
         node.is_ready = True
         ready(

@@ -125,9 +125,9 @@ class Desk:
                         "The case changed since this page was opened.",
                         "Look at the newest entries, then decide again.",
                     )
-                standing = fold(_seen(facts, follows))
+                standing = fold(seen(facts, follows))
             event = event.model_copy(update={"follows": tuple(sorted(follows))})
-        self._check(author, document, standing, event)
+        self.check(author, self.fields(document), standing, event)
         written = self._replica.write(author, document, now_ms=now_ms, events=[event])
         return list(written.events)
 
@@ -138,7 +138,7 @@ class Desk:
         children = [self.new_id(child.id, now_ms) for child in request.children]
         texts = tuple(document_text(child) for child in children)
         event = Split(children=texts, follows=standing.tips)
-        self._check(author, document, standing, event)
+        self.check(author, self.fields(document), standing, event)
         fields = self.fields(document)
         for child, entry in zip(children, request.children, strict=True):
             if entry.case_type is CaseType.DENUNCIATION:
@@ -210,7 +210,7 @@ class Desk:
             if not (isinstance(event, PersonJoined) and event.person in known)
         ]
         for event in events:
-            self._check(author, document, standing, event)
+            self.check(author, self.fields(document), standing, event)
         self._replica.write(author, document, now_ms=now_ms, events=events)
 
     def create(
@@ -258,7 +258,7 @@ class Desk:
             if name not in _TEXTS[kind]:
                 raise RequestError("field_unknown", f"There is no text {name}.", field=name)
         fields = self._with_seals(document, request.fields)
-        if self._sealing.holds(document):
+        if self.is_sealed(document):
             check_values({**fields, **request.texts})
         base = None if request.base is None else tuple(bytes.fromhex(h) for h in request.base)
         self._replica.write(
@@ -310,7 +310,7 @@ class Desk:
             RequestError: unknown document, or a denunciation.
         """
         document = self._existing(document_id)
-        if self._sealing.holds(document):
+        if self.is_sealed(document):
             raise RequestError(
                 "denunciation_sealed",
                 "Papers of a denunciation are not kept on this machine.",
@@ -381,7 +381,7 @@ class Desk:
         if not is_turn:
             raise RequestError("directive_foreign", "This step belongs to another office.")
         is_said = isinstance(event, DirectiveReported) and not is_code(event.text)
-        if is_said and self._sealing.holds(document):
+        if is_said and self.is_sealed(document):
             raise sealed_error("text")
         return self._replica.write(author, document, now_ms=now_ms, events=[event]).events[0]
 
@@ -440,19 +440,32 @@ class Desk:
             raise _unknown()
         return kind
 
+    def is_sealed(self, document: DocumentId) -> bool:
+        """Tell whether the rules of a denunciation hold for a document."""
+        return self._sealing.holds(document)
+
     def is_known(self, document: DocumentId) -> bool:
         """Tell whether a document is here already."""
         return self._kind_or_none(document) is not None
 
-    def _check(
-        self, author: Author, document: DocumentId, standing: CaseStanding, event: KnownEvent
+    def check(
+        self,
+        author: Author,
+        fields: Mapping[str, object],
+        standing: CaseStanding,
+        event: KnownEvent,
     ) -> None:
+        """Refuse an event that the case as it stands, or the author's role, does not allow.
+
+        Raises:
+            GuardError, RequestError: why.
+        """
         if isinstance(event, PetitionLinked):
             self._sealing.check_link(standing, event)
         check(
             standing,
             event,
-            fields=self.fields(document),
+            fields=fields,
             writer_role=Role(author.role),
             writer_tier=self._replica.subject.tier,
         )
@@ -462,7 +475,7 @@ def _unknown() -> RequestError:
     return RequestError("not_found", "There is no such record here.")
 
 
-def _seen(facts: Sequence[Fact], follows: Sequence[str]) -> list[Fact]:
+def seen(facts: Sequence[Fact], follows: Sequence[str]) -> list[Fact]:
     """Return the state events up to and including those followed, and all other facts."""
     by_id: Mapping[str, Fact] = {fact.id: fact for fact in facts}
     unknown = [key for key in follows if key not in by_id]

@@ -72,6 +72,9 @@ class Secured:
         Raises:
             LinkError: the other end cannot be trusted, or ended the connection.
         """
+        if not datagram:
+            # UDP carries it; the library would wait for more.
+            return [], []
         self._connection.bio_write(datagram)
         packets: list[bytes] = []
         if not self.is_open:

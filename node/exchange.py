@@ -117,6 +117,7 @@ class Exchange:
         self._outboxes = {stream: deque[bytes]() for stream in Stream}
         self._wake = asyncio.Event()
         self._filled = {stream: asyncio.Event() for stream in Stream}
+        self._has_looked = asyncio.Event()
         self._is_deaf = False
         # Nothing is left to say until there is news, or time has passed.
         self._is_quiet = False
@@ -175,7 +176,10 @@ class Exchange:
     async def _listen(self) -> None:
         while True:
             await self._sessions.wait_for_news(self._session)
+            self._has_looked.clear()
             self._wake.set()
+            # Many links may be served before this one, and the news stays news until then.
+            await self._has_looked.wait()
             await asyncio.sleep(_GATHER_S)
 
     async def _greet(self) -> None:
@@ -244,6 +248,8 @@ class Exchange:
         answers = await self._sessions.step(
             self._session, batch, room_bytes=room_bytes, down_to=down_to
         )
+        if room_bytes:
+            self._has_looked.set()
         parted = streams_of(answers)
         for stream, outbox in self._outboxes.items():
             outbox.extend(_together(parted[stream]))

@@ -71,6 +71,7 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "node.revoke": _MACHINE,
     "office_key.unlock": _OPENING | _MACHINE,
     "pack.carry": _CARRYING,
+    "repo.connect": _READING,
     "today.read": _READING,
     "case.list": _READING,
     "case.read": _READING,

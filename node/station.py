@@ -32,6 +32,7 @@ MIGRATIONS = (sync_migrations, view_migrations)
 # Tables that a rebuild empties and fills again from the leaves.
 DERIVED_TABLES = (
     "writer",
+    "writer_actor",
     "document",
     "change",
     "waiting_change",

@@ -51,7 +51,14 @@ def list_indexes(db: Database) -> None:
         db.execute(statement)
 
 
-@migrations(name="0004_people")
+@migrations(name="0004_ticket")
+def ticket_column(db: Database) -> None:
+    """The secret by which a program connects in the name of who is signed in."""
+    db.execute("ALTER TABLE sign_in ADD COLUMN ticket_hash BLOB")
+    db.execute("CREATE UNIQUE INDEX sign_in_ticket ON sign_in (ticket_hash)")
+
+
+@migrations(name="0005_people")
 def people_tables(db: Database) -> None:
     """One-time passwords, known browsers, passkeys; a chained trail; who has the same paper."""
     for statement in _PEOPLE:

@@ -22,7 +22,10 @@ def mint_document_id(now_ms: int, rng: random.Random) -> DocumentId:
 
 def document_text(document_id: bytes) -> str:
     """Return the usual 36-character text of a document id."""
-    return str(uuid.UUID(bytes=bytes(document_id)))
+    digits = document_id.hex()
+    if len(digits) != 32:
+        raise ValueError(f"a document id of {len(document_id)} bytes")
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def parse_document_id(text: str) -> DocumentId:

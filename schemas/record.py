@@ -20,6 +20,8 @@ _DOCUMENT_HEAD, _CLOCK_HEAD, _BODY_HEAD, _LONG_BODY_HEAD = 0x50, 0x1B, 0x58, 0x5
 # A number below is its own head.
 _ONE_BYTE: Final = 24
 _USUAL_BYTES_MIN: Final = 32
+# Fewer could be those of somebody else by chance.
+_ACTOR_BYTES: Final = range(16, 33)
 
 
 class LeafType(IntEnum):
@@ -70,6 +72,8 @@ class Writer:
         user: account name at that node.
         name: the person's name as shown.
         role: a Role value.
+        actor: that the device's program chose for itself, and that is this writer's from now on;
+            empty when the actor follows from the ids.
     """
 
     node: bytes
@@ -80,22 +84,23 @@ class Writer:
     user: str
     name: str
     role: str
+    actor: bytes = b""
 
     def encode(self) -> bytes:
         """Return the body of a WRITER leaf."""
-        return cbor2.dumps(
-            [
-                self.node,
-                self.device,
-                self.epoch,
-                self.tier,
-                self.code,
-                self.user,
-                self.name,
-                self.role,
-            ],
-            canonical=True,
-        )
+        items: list[bytes | int | str] = [
+            self.node,
+            self.device,
+            self.epoch,
+            self.tier,
+            self.code,
+            self.user,
+            self.name,
+            self.role,
+        ]
+        if self.actor:
+            items.append(self.actor)
+        return cbor2.dumps(items, canonical=True)
 
 
 def decode_leaf(data: bytes) -> Leaf:
@@ -152,18 +157,29 @@ def decode_writer(body: bytes) -> Writer:
         RecordError: the body does not have that shape.
     """
     items = decode_cbor(body, "writer")
-    if not isinstance(items, list) or len(items) != 8:
-        raise RecordError("writer_malformed", "a writer is an array of eight items")
-    node, device, epoch, *texts = items
+    if not isinstance(items, list) or len(items) not in (8, 9):
+        raise RecordError("writer_malformed", "a writer is an array of eight or nine items")
+    node, device, epoch, *texts = items[:8]
+    actor = items[8] if len(items) > 8 else b""
     if not (isinstance(node, bytes) and len(node) == 32):
         raise RecordError("writer_malformed", "the node key has 32 bytes")
     if not (isinstance(device, bytes) and len(device) == 16 and _is_uint(epoch, 1 << 32)):
         raise RecordError("writer_malformed", "the device id has 16 bytes, the epoch is a number")
     if not all(isinstance(text, str) and len(text) <= 200 for text in texts):
         raise RecordError("writer_malformed", "the names of a writer are short texts")
+    if not isinstance(actor, bytes) or len(actor) not in (0, *_ACTOR_BYTES):
+        raise RecordError("writer_malformed", "an actor has 16 to 32 bytes")
     tier, code, user, name, role = texts
     writer = Writer(
-        node=node, device=device, epoch=epoch, tier=tier, code=code, user=user, name=name, role=role
+        node=node,
+        device=device,
+        epoch=epoch,
+        tier=tier,
+        code=code,
+        user=user,
+        name=name,
+        role=role,
+        actor=actor,
     )
     if writer.encode() != body:
         raise RecordError("writer_malformed", "the writer is not in its deterministic encoding")

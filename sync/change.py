@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -45,6 +44,8 @@ from sync.errors import ChangeError
 MAGIC: Final = b"\x85\x6f\x4a\x83"
 _CHUNK_CHANGE: Final = 1
 _CHUNK_COMPRESSED: Final = 2
+# Of the first operation of a change.
+START_OP_MAX: Final = 1 << 40
 
 # (operation counter, actor): the identity of an operation and of the object it creates.
 OpId = tuple[int, bytes]
@@ -117,8 +118,7 @@ class Letters(NamedTuple):
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(NamedTuple):
     """What a change says about itself, and its operations on maps.
 
     Attributes:
@@ -129,6 +129,9 @@ class Change:
         letters: operations on letters or items.
         columns: all operations as they are encoded.
         is_regular: laid out as Automerge's own encoder does, with nothing that is not read here.
+        typed: content of each text whose letters are typed one after the other, into nothing, by
+            operations behind the one that makes it, where that is certain of all letters; None: the
+            columns tell.
     """
 
     raw: bytes
@@ -143,6 +146,7 @@ class Change:
     letters: tuple[Letters, ...]
     columns: Mapping[int, bytes]
     is_regular: bool
+    typed: Mapping[OpId, str] | None = None
 
     @property
     def sequence_objects(self) -> frozenset[OpId]:
@@ -193,7 +197,7 @@ def _parse(raw: bytes) -> Change:
     message = reader.blob()
     actors = [actor, *(reader.blob() for _ in range(reader.count(CHANGE_ACTORS_MAX)))]
     columns = _columns(reader)
-    if not actor or seq == 0 or start_op == 0 or start_op > 1 << 40:
+    if not actor or seq == 0 or start_op == 0 or start_op > START_OP_MAX:
         raise ChangeError("change_malformed", "a change has an actor, a sequence and a first op")
     map_ops, letters, count = _operations(columns, actors, start_op)
     return Change(
@@ -211,8 +215,8 @@ def _parse(raw: bytes) -> Change:
         is_regular=reader.position == len(body)
         and not message
         and abs(time_s) < 1 << 53
-        and _is_rising(deps)
-        and _is_rising(actors[1:])
+        and is_rising(deps)
+        and is_rising(actors[1:])
         and all(actors)
         and actor not in actors[1:]
         and [*columns] == sorted(columns)
@@ -221,7 +225,8 @@ def _parse(raw: bytes) -> Change:
     )
 
 
-def _is_rising(items: Sequence[Any]) -> bool:
+def is_rising(items: Sequence[Any]) -> bool:
+    """Tell whether each item is above the one before it."""
     return len(items) < 2 or all(one < other for one, other in itertools.pairwise(items))
 
 
@@ -370,7 +375,7 @@ def _values(
     for kind in {(meta or 0) & 0x0F for meta in set(metas)}:
         if kind == _COUNTER:
             raise ChangeError("change_counter", "a counter cannot be stored here")
-        if kind not in _SCALARS:
+        if kind not in SCALARS:
             raise ChangeError("change_malformed", f"unknown kind of value {kind}")
     values: list[Scalar] = []
     raws: list[bytes] = []
@@ -378,7 +383,7 @@ def _values(
     for start, end in [*spans, (len(metas), len(metas))]:
         for meta in metas[position:start]:
             size = (meta or 0) >> 4
-            values.append(_SCALARS[(meta or 0) & 0x0F](raw[at : at + size]))
+            values.append(SCALARS[(meta or 0) & 0x0F](raw[at : at + size]))
             at += size
         size = _length(metas[start:end])
         raws.append(raw[at : at + size])
@@ -458,7 +463,8 @@ def _number(data: bytes, read: Callable[[Reader], int]) -> int:
     return number
 
 
-_SCALARS: Final[Mapping[int, Callable[[bytes], Scalar]]] = {
+# What a value is by its kind; of a kind that is missing here there can be none.
+SCALARS: Final[Mapping[int, Callable[[bytes], Scalar]]] = {
     0: _nothing,
     1: lambda _: False,
     2: lambda _: True,

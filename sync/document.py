@@ -22,6 +22,8 @@ from sync.errors import ChangeError
 
 # Most changes need no open document, so only those that people are writing in stay open.
 _OPEN_DOCUMENTS_MAX = 64
+# What one side of a conversation about a document remembers; never stored.
+Talk = SyncState
 FIELDS, TEXTS, EVENTS, KIND = "fields", "texts", "events", "kind"
 # A sentence with what ends it, or only such signs.
 _SENTENCES = re.compile(r"[^.!?;\n]+[.!?;\n]*|[.!?;\n]+")
@@ -133,6 +135,27 @@ class Documents:
             if change_hash not in document.get_heads():
                 raise ChangeError("change_not_applied", "the change does not fit its document")
         self._keep(document_id, document)
+
+    def hear(self, document_id: DocumentId, talk: Talk, message: bytes) -> None:
+        """Take note of what a peer says it has; the message must bring no changes.
+
+        Raises:
+            ChangeError: the binding refused.
+        """
+        document = self._get(document_id)
+        with self._translated(document_id):
+            document.receive_sync_message(talk, Message.decode(message))
+
+    def say(self, document_id: DocumentId, talk: Talk) -> bytes | None:
+        """Return what a peer lacks and what is asked of it; None when there is nothing to say.
+
+        Raises:
+            ChangeError: the binding refused.
+        """
+        document = self._get(document_id)
+        with self._translated(document_id):
+            message = cast("Message | None", document.generate_sync_message(talk))
+            return None if message is None else bytes(message.encode())
 
     def _get(self, document_id: DocumentId) -> Document:
         document = self._open.get(document_id)

@@ -20,12 +20,12 @@ import zstandard
 from schemas.hlc import reading, reading_ms
 from schemas.limits import FRAME_BYTES_MAX, FRAME_LEAVES_MAX, LEAF_BYTES_MAX
 from schemas.record import Leaf, LeafType, Writer
-from sync.change import uleb
+from sync.change import Change, uleb
 from sync.cursor import Cursor, read_uleb, unzigzag, zigzag
 from sync.errors import FrameError
 from sync.history import read_writer
 from sync.outline import read_outlines
-from sync.past import PAST_BYTES_MAX, PAST_LEAVES_MAX
+from sync.past import PAST_BYTES_MAX, PAST_LEAVES_MAX, Past
 from sync.stripping import Stripped, Tag, Whole, is_timed, rebuild, strip
 from sync.tokens import History
 
@@ -63,26 +63,32 @@ class Growing:
         """Continue a history from a leaf on."""
         self._base = base
         self._first_seq = first_seq
-        self._leaves: list[Leaf | None] = []
+        self._wholes: list[Whole] = []
         self._writers: dict[int, Writer] = {}
         self._documents: dict[bytes, int] = {}
 
-    def add(self, leaf: Leaf | None) -> None:
-        """Add the next leaf, None if it is none."""
+    def add(self, whole: Whole) -> None:
+        """Add the next leaf."""
+        leaf = whole.leaf
         if leaf is not None and leaf.type == LeafType.WRITER:
             writer = read_writer(leaf)
             if writer is not None:
                 self._writers.setdefault(leaf.writer, writer)
         elif leaf is not None and leaf.type == LeafType.CHANGE:
-            self._documents[leaf.document] = self._first_seq + len(self._leaves)
-        self._leaves.append(leaf)
+            self._documents[leaf.document] = self._first_seq + len(self._wholes)
+        self._wholes.append(whole)
 
     def leaf(self, seq: int, /) -> Leaf | None:
         """Return a leaf before or of this frame."""
         if seq < self._first_seq:
             return self._base.leaf(seq)
         index = seq - self._first_seq
-        return self._leaves[index] if index < len(self._leaves) else None
+        return self._wholes[index].leaf if index < len(self._wholes) else None
+
+    def change(self, seq: int, /) -> Change | None:
+        """Return the change in a leaf of this frame, if it was seen on the way."""
+        index = seq - self._first_seq
+        return self._wholes[index].change if 0 <= index < len(self._wholes) else None
 
     def writer(self, number: int, /) -> Writer | None:
         """Return a writer declared before or in this frame."""
@@ -118,8 +124,7 @@ def pack(
         size_max: bytes of the frame.
     """
     past = _near(past)
-    if past:
-        size_max -= _HEAD_BYTES_MAX
+    size_max -= _HEAD_BYTES_MAX if past else 1
     growing = Growing(history, first_seq)
     stripped: list[Stripped] = []
     wholes: list[Whole] = []
@@ -130,7 +135,7 @@ def pack(
             entry, whole = strip(leaf, first_seq + offset, growing)
             stripped.append(entry)
             wholes.append(whole)
-            growing.add(whole.leaf)
+            growing.add(whole)
         entries = stripped[:count]
         return _born(entries) + compressor.compress(columns(entries))
 
@@ -223,6 +228,21 @@ def read_frame(data: bytes, dictionary: bytes = b"", past: Sequence[bytes] = ())
     return entries
 
 
+def read_after(past: Past, first_seq: int, data: bytes, dictionary: bytes) -> list[Stripped]:
+    """Return the leaves in a frame as they were sent, in a log with such a past.
+
+    Raises:
+        FrameError: it is no frame, or its past has not come (`frame_early`).
+    """
+    needed, _ = past_needed(data)
+    if needed > first_seq:
+        raise FrameError("frame_malformed", "a frame with more past than there is")
+    traces = past.before(first_seq, needed) if needed else []
+    if len(traces) < needed:
+        raise FrameError("frame_early", "the leaves before the frame have not arrived")
+    return read_frame(data, dictionary, traces)
+
+
 def unpack(
     first_seq: int,
     data: bytes,
@@ -253,7 +273,7 @@ def restore(first_seq: int, entries: Sequence[Stripped], history: History) -> li
         if len(whole.data) > LEAF_BYTES_MAX:
             raise FrameError("frame_malformed", "a leaf is too long")
         wholes.append(whole)
-        growing.add(whole.leaf)
+        growing.add(whole)
     return wholes
 
 

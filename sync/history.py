@@ -38,7 +38,7 @@ class LogHistory:
     def learn(self, leaves: Sequence[bytes]) -> None:
         """Note the writers that leaves declare which no head covers yet."""
         for data in leaves:
-            leaf = read_leaf(data)
+            leaf = read_leaf(data) if data.startswith(_WRITER_START) else None
             if leaf is not None and leaf.type == LeafType.WRITER:
                 writer = read_writer(leaf)
                 # The first declaration counts, as it does for whoever packed the frame.
@@ -54,6 +54,9 @@ class LogHistory:
             if row is not None:
                 return read_leaf(bytes(row[0]))
         return None
+
+    def change(self, seq: int, /) -> None:
+        """Return nothing: it is read from its leaf."""
 
     def _between(self, start: int, end: int) -> list[bytes]:
         leaves = self._store.leaves(self._log, start, end - start)

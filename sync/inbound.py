@@ -6,7 +6,7 @@ from typing import Final
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from crypto.identity import NodeKey, log_id
-from crypto.merkle import Frontier, leaf_hash
+from crypto.merkle import leaf_hash
 from crypto.note import (
     Cosignature,
     TreeHead,
@@ -24,7 +24,7 @@ from schemas.wire import Head
 from sync.apart import IN_TURN, in_turn, keep_apart
 from sync.errors import LinkError, LogError
 from sync.intake import Intake
-from sync.log import HEAD_STEP, SUBTREE_LEVEL, UP, Log
+from sync.log import HEAD_STEP, SUBTREE_LEVEL, UP, Log, grown
 from sync.scope import is_within
 from sync.scrub import has_damage
 from sync.store import Store
@@ -239,7 +239,8 @@ class Inbound:
             return self._store.root_at(log, size)
         if size > have_seq:
             return None
-        return _extended(log, self._store.pending(log, log.size, size)).root()
+        leaves = self._store.pending(log, log.size, size)
+        return grown(log.frontier, map(leaf_hash, leaves)).frontier.root()
 
     def await_head(self, log: Log, head: Head) -> None:
         """Remember a head until its leaves are here; an older one must be a prefix of ours.
@@ -285,21 +286,23 @@ class Inbound:
             return False
         size, root, signature = log.awaited
         leaves = self._store.pending(log, log.size, size)
-        self._check_leaves(log, leaves, root)
+        hashes = [leaf_hash(leaf) for leaf in leaves]
+        growth = grown(log.frontier, hashes)
+        if growth.frontier.root() != root:
+            self._doubt(log)
         start = log.size
         if start and log.valid is not None and start <= log.valid < size:
             # The last head under which all counts; an exported record needs it.
             self._store.put_head(log, start, log.frontier.root(), log.head_signature)
         self._store.promote(log, start, size)
         self._store.early.drop_below(log, size)
-        for leaf in leaves:
-            log.extend(leaf)
+        log.grow(growth)
         log.head_signature, log.awaited, log.doubts = signature, None, 0
         if size // HEAD_STEP > start // HEAD_STEP:
             self._store.put_head(log, size, root, signature)
         self._intake.revocations.review(log)
-        for offset, leaf in enumerate(leaves):
-            self._intake.take(log, start + offset, leaf, now_ms)
+        for seq, (leaf, digest) in enumerate(zip(leaves, hashes, strict=True), start):
+            self._intake.take(log, seq, leaf, now_ms, self._intake.readings.take(digest))
         if log.source is not None:
             self._cosign(log, now_ms)
         return True
@@ -350,9 +353,12 @@ class Inbound:
             raise LinkError("offer_foreign", "the peer may not send logs of that place")
         return owner
 
-    def _check_leaves(self, log: Log, leaves: Sequence[bytes], root: bytes) -> None:
-        if _extended(log, leaves).root() == root:
-            return
+    def _doubt(self, log: Log) -> None:
+        """Refuse leaves that do not add up to a head.
+
+        Raises:
+            LogError: always.
+        """
         log.doubts, log.dirty = log.doubts + 1, True
         if log.doubts < DOUBTS_MAX and not self._store.damage.blocks(log):
             # No leaf is signed by itself: damage on the way looks like a log with two stories.
@@ -380,10 +386,3 @@ class Inbound:
         head = TreeHead(origin=log.origin, size=size, root=self._store.root_at(log, size))
         made = cosign(self._key, key_name(self._subject.code), head, now_ms // 1000)
         self._store.put_cosignature(log, size, self._subject.tier.value, self._subject.code, made)
-
-
-def _extended(log: Log, leaves: Sequence[bytes]) -> Frontier:
-    frontier = Frontier.decode(log.frontier.size, log.frontier.encode())
-    for leaf in leaves:
-        frontier.append(leaf_hash(leaf))
-    return frontier

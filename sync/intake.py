@@ -12,7 +12,7 @@ import cbor2
 
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
-from crypto.identity import actor_id
+from crypto.identity import actor_of
 from schemas.errors import RecordError, SchemaError
 from schemas.event_text import KnownEvent, decode_event
 from schemas.events import Attached, Event, UnknownEvent
@@ -32,6 +32,7 @@ from sync.document import Documents
 from sync.errors import ChangeError, LogError
 from sync.log import UP, Log
 from sync.plain import texts_after
+from sync.readings import Reading, Readings
 from sync.registers import (
     Effect,
     Registers,
@@ -80,6 +81,7 @@ class Intake:
         clock: newest clock reading seen or given out.
         changed: documents that changed since the caller last cleared it, with the peers (None: this
             node) whose leaves changed them.
+        readings: of leaves that came and are not in use yet.
         revocations: keys that count no longer.
         redone: those of them that lost leaves, so that rows made from these must go.
     """
@@ -96,6 +98,7 @@ class Intake:
         self._admit = admit
         self._verify_chain = verify_chain
         self.documents = Documents(self.changes_of)
+        self.readings = Readings()
         self.revocations = Revocations(store, verify_chain)
         self.clock = 0
         self.changed: dict[DocumentId, set[bytes | None]] = {}
@@ -117,14 +120,16 @@ class Intake:
         self._shelf.forget()
         self._waiting = None
 
-    def take(self, log: Log, seq: int, data: bytes, now_ms: int) -> None:
-        """Take one leaf that stands in the log."""
+    def take(
+        self, log: Log, seq: int, data: bytes, now_ms: int, reading: Reading | None = None
+    ) -> None:
+        """Take one leaf that stands in the log, which was read before or not."""
         try:
-            leaf = decode_leaf(data)
+            leaf = decode_leaf(data) if reading is None else reading.leaf
             self.clock = observe(self.clock, leaf.hlc, now_ms)
             match leaf.type:
                 case LeafType.CHANGE:
-                    self._take_change(log, seq, leaf)
+                    self._take_change(log, seq, leaf, reading)
                 case LeafType.WRITER:
                     self._take_writer(log, seq, leaf)
                 case LeafType.CERTIFICATES:
@@ -237,20 +242,16 @@ class Intake:
             log.code,
         ):
             raise RecordError("writer_foreign", "a node vouches for its own writers only")
-        if log.source is not None and self._is_ours(writer.node):
+        if log.source is not None and self._store.is_own(writer.node):
             raise RecordError("writer_foreign", "only we vouch for our own writers")
+        if writer.actor and not self._store.claim_actor(writer.actor, writer.node, writer.user):
+            raise RecordError("actor_taken", "the actor belongs to another writer already")
         cursor = self._store.db.execute(
             "INSERT OR IGNORE INTO writer VALUES (?, ?, ?, ?)",
             (log.number, leaf.writer, seq, leaf.body),
         )
         if cursor.rowcount == 0:
             raise RecordError("writer_twice", f"writer {leaf.writer} is declared already")
-
-    def _is_ours(self, node: bytes) -> bool:
-        row = self._store.db.execute(
-            "SELECT 1 FROM log WHERE owner = ? AND source IS NULL", (node,)
-        ).fetchone()
-        return row is not None
 
     def _take_certificates(self, leaf: Leaf) -> None:
         chain = decode_certificates(leaf.body)
@@ -271,18 +272,18 @@ class Intake:
 
     # Changes
 
-    def _take_change(self, log: Log, seq: int, leaf: Leaf) -> None:
+    def _take_change(self, log: Log, seq: int, leaf: Leaf, reading: Reading | None) -> None:
         document = DocumentId(leaf.document)
         if not document:
             raise RecordError("leaf_malformed", "a change without a document")
         writer = self.writer(log.number, leaf.writer)
-        change = parse_change(leaf.body)
+        change = parse_change(leaf.body) if reading is None else reading.change
         registers = self.registers(document)
         # First of all, or a copy in another log could pass for the original when it is sent on.
-        if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):
+        if change.actor != actor_of(writer, document):
             raise ChangeError("actor_foreign", "the change is under somebody else's actor")
         self.revocations.check(log, seq, document, change.hash, writer)
-        held = self._held(registers, document, change)
+        held = self.held(document, change)
         if change.hash in held:
             # The same change came another way, or went out on another log: nothing new in it.
             self._place(document, change, log, seq)
@@ -299,8 +300,9 @@ class Intake:
         if self._waiting is not False:
             self._wake(document, change.hash)
 
-    def _held(self, registers: Registers, document: DocumentId, change: Change) -> frozenset[bytes]:
+    def held(self, document: DocumentId, change: Change) -> frozenset[bytes]:
         """Return what is applied here of a change and those it builds on, by their hashes."""
+        registers = self.registers(document)
         held = {*registers.heads} & {change.hash, *change.deps}
         asked = [dep for dep in change.deps if dep not in held]
         if change.seq <= registers.seqs.get(change.actor, 0):
@@ -331,7 +333,7 @@ class Intake:
     ) -> None:
         document = DocumentId(leaf.document)
         is_new = not registers.kind
-        effect = self._judge(document, registers, change, leaf.hlc, writer.device)
+        effect = self.effect_of(document, registers, change, leaf.hlc, writer.device)
         events = {key: decode_event(body) for key, body in effect.events.items()}
         kind = registers.kind or kind_of(change)
         prior = list if is_new else partial(self._events_before, document, registers, change)
@@ -354,7 +356,7 @@ class Intake:
         self._want_attachments(document, list(events.values()), log)
         self.changed.setdefault(document, set()).add(log.source)
 
-    def _judge(
+    def effect_of(
         self, document: DocumentId, registers: Registers, change: Change, hlc: int, device: bytes
     ) -> Effect:
         """Judge a change by its own past, whatever arrived meanwhile."""
@@ -462,7 +464,7 @@ class Intake:
         leaf = decode_leaf(data)
         change = parse_change(leaf.body)
         registers = self.registers(document)
-        held = self._held(registers, document, change)
+        held = self.held(document, change)
         row = (document, change_hash, log_number)
         missing = next((dep for dep in change.deps if dep not in held), None)
         if missing is not None:

@@ -1,7 +1,8 @@
 """One log as it stands in the running transaction."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from crypto.merkle import Frontier, leaf_hash
 from crypto.note import TreeHead, log_origin
@@ -21,6 +22,25 @@ UPDATE_LOG: Final = (
     " awaited_size=?, awaited_root=?, awaited_signature=?, fault=?, doubts=?, valid_size=?"
     " WHERE number=?"
 )
+
+
+class Growth(NamedTuple):
+    """What leaves make of a tree.
+
+    Attributes:
+        completed: subtrees, as (level, position, hash).
+    """
+
+    frontier: Frontier
+    completed: list[tuple[int, int, bytes]]
+
+
+def grown(frontier: Frontier, hashes: Iterable[bytes]) -> Growth:
+    """Return what a tree becomes with more leaves, by their hashes; it stays as it is."""
+    found = Growth(frontier.copy(), [])
+    for digest in hashes:
+        found.completed.extend(found.frontier.append(digest))
+    return found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,11 +101,17 @@ class Log:
     def extend(self, leaf: bytes) -> int:
         """Append a leaf to the tree and return its number."""
         seq = self.frontier.size
-        for level, position, digest in self.frontier.append(leaf_hash(leaf)):
-            if level % SUBTREE_LEVEL == 0:
-                self.subtrees.append((level, position, digest))
-        self.dirty = True
+        self._complete(self.frontier.append(leaf_hash(leaf)))
         return seq
+
+    def grow(self, grown: Growth) -> None:
+        """Append leaves to the tree, which were appended to a copy of it."""
+        self.frontier = grown.frontier
+        self._complete(grown.completed)
+
+    def _complete(self, subtrees: Sequence[tuple[int, int, bytes]]) -> None:
+        self.subtrees += [subtree for subtree in subtrees if subtree[0] % SUBTREE_LEVEL == 0]
+        self.dirty = True
 
 
 def log_of(row: tuple[Any, ...]) -> Log:

@@ -52,6 +52,12 @@ def audit_tables(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0007_actor")
+def actor_table(db: Database) -> None:
+    """Actors that programs of devices chose, and whose they are."""
+    db.execute(_WRITER_ACTOR)
+
+
 _LOG_TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
     # Always at a signed head: size, frontier and head_signature belong together.
@@ -276,6 +282,12 @@ _REVOCATION_TABLES = (
         PRIMARY KEY (document, hash, log)
     ) STRICT, WITHOUT ROWID""",
 )
+
+_WRITER_ACTOR = """CREATE TABLE writer_actor (
+    actor BLOB PRIMARY KEY,
+    node BLOB NOT NULL,
+    user TEXT NOT NULL
+) STRICT, WITHOUT ROWID"""
 
 # Lowered again when the tier above asks for bytes that it did not get.
 _BLOB_ABOVE = """CREATE TABLE blob_above (

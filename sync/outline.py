@@ -6,7 +6,6 @@ the same for changes of one kind; what people wrote stands beside it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -25,8 +24,12 @@ _NUMBER_MAX: Final = 1 << 53
 ID_DIGITS_MIN: Final = 24
 # The end of a key whose value stands behind.
 _TEXT_FOLLOWS: Final = bytes([0, TEXT])
-# Bytes of UTF-8 that go on with a letter.
+# Bytes of UTF-8 that go on with a letter, and the meta byte of a letter by its first byte.
 _GOING_ON: Final = bytes(range(0x80, 0xC0))
+_METAS: Final = bytes(
+    (1 if first < 0x80 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4) << 4 | TEXT
+    for first in range(256)
+)
 
 # An operation: number of its actor in the change, 0 for its own, and the operation's number.
 Ref = tuple[int, int]
@@ -63,6 +66,11 @@ class Typed(NamedTuple):
         return len(self.letters.translate(None, _GOING_ON))
 
 
+def metas_of(letters: bytes) -> bytes:
+    """Return kind and length of each letter of a text as change columns have them, a byte each."""
+    return letters.translate(_METAS, _GOING_ON)
+
+
 class Removed(NamedTuple):
     """Letters with rising numbers of one actor that were removed."""
 
@@ -74,9 +82,8 @@ class Removed(NamedTuple):
 Step = Put | Typed | Removed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outline:
-    """A change from its sequence number on.
+class Outline(NamedTuple):
+    """A change from its sequence number on; a tuple, because so many are made.
 
     Attributes:
         before: number of the operation before its first one, or what is added to that of the last
@@ -96,7 +103,7 @@ class Outline:
             return Outline(seq=self.seq, before=self.before - last, actors=(), steps=self.steps)
         places = {actor: number for number, actor in reversed([*enumerate(actors, 1)])}
         named = tuple(places.get(a, a) if isinstance(a, bytes) else a for a in self.actors)
-        return replace(self, before=self.before - last, actors=named)
+        return self._replace(before=self.before - last, actors=named)
 
     def resolved(self, known: Known) -> "Outline":
         """Return what was made shorter in full.
@@ -131,21 +138,23 @@ class Outline:
         # Where letters would belong to the step before.
         following: tuple[type, Ref | None] | None = None
         for step in self.steps:
-            _check_step(step)
-            match step:
-                case Put():
-                    following = None
-                    next_op += 1
-                case Typed(after=ref):
-                    if following == (Typed, ref):
-                        raise _malformed("letters that go on with those before")
-                    next_op += step.size
-                    following = Typed, (0, next_op - 1)
-                case Removed(first=ref):
-                    if following == (Removed, ref):
-                        raise _malformed("letters that go on with those before")
-                    next_op += step.size
-                    following = Removed, (ref[0], ref[1] + step.size)
+            if isinstance(step, Put):
+                _check_put(step)
+                following = None
+                next_op += 1
+            elif isinstance(step, Typed):
+                _check_typed(step)
+                if following == (Typed, step.after):
+                    raise _malformed("letters that go on with those before")
+                next_op += step.size
+                following = Typed, (0, next_op - 1)
+            else:
+                _, first, size = step
+                _check_refs(step[:2])
+                if following == (Removed, first):
+                    raise _malformed("letters that go on with those before")
+                next_op += size
+                following = Removed, (first[0], first[1] + size)
 
     def filled(self, texts: Sequence[bytes], read: Callable[[bytes], bytes]) -> "Outline":
         """Return it with the texts that stand behind it, and every text as it is read."""
@@ -162,30 +171,32 @@ class Outline:
 
 
 def _filled(step: Step, texts: Iterator[bytes], read: Callable[[bytes], bytes]) -> Step:
-    match step:
-        case Put(target, action, key, meta, value, replaces):
-            value = read(next(texts)) if meta == TEXT else value
-            return Put(target, action, read(key), meta, value, replaces)
-        case Typed(target, after, _):
-            return Typed(target, after, read(next(texts)))
+    # Taken apart by hand, here and below: patterns of classes take three times as long.
+    if isinstance(step, Put):
+        target, action, key, meta, value, replaces = step
+        value = read(next(texts)) if meta == TEXT else value
+        return Put(target, action, read(key), meta, value, replaces)
+    if isinstance(step, Typed):
+        return Typed(step.target, step.after, read(next(texts)))
     return step
 
 
-def _check_step(step: Step) -> None:
-    match step:
-        case Put(target, action, key, meta, value, replaces):
-            is_raw = meta & 15 != TEXT and len(value) == meta >> 4
-            if action >= _TYPED or not (is_raw or meta == TEXT):
-                raise _malformed("an operation that is none")
-            if not _is_text(key) or (meta == TEXT and not _is_text(value)):
-                raise _malformed("a text that is none")
-            refs = (target, *replaces)
-        case Typed(target, after, letters):
-            if not _is_text(letters):
-                raise _malformed("a text that is none")
-            refs = (target, after)
-        case Removed(target, first, _):
-            refs = (target, first)
+def _check_put(step: Put) -> None:
+    target, action, key, meta, value, replaces = step
+    if action >= _TYPED or not (meta == TEXT or (meta & 15 != TEXT and len(value) == meta >> 4)):
+        raise _malformed("an operation that is none")
+    if not _is_text(key) or (meta == TEXT and not _is_text(value)):
+        raise _malformed("a text that is none")
+    _check_refs((target, *replaces))
+
+
+def _check_typed(step: Typed) -> None:
+    if not _is_text(step.letters):
+        raise _malformed("a text that is none")
+    _check_refs(step[:2])
+
+
+def _check_refs(refs: Sequence[Ref | None]) -> None:
     for ref in refs:
         if ref and not (0 <= ref[0] <= CHANGE_ACTORS_MAX and 0 <= ref[1] <= _NUMBER_MAX):
             raise _malformed("an id that is none")
@@ -214,23 +225,25 @@ def write_outline(outline: Outline, spell: Callable[[bytes], bytes]) -> tuple[by
     out.append(uleb(len(outline.steps)))
     behind: list[bytes] = []
     for step in outline.steps:
-        match step:
-            case Put(target, action, key, meta, value, replaces):
-                out.append(_write_start(action, target))
-                out.append(spell(key) if len(key) >= ID_DIGITS_MIN else key)
-                if meta == TEXT:
-                    out.append(_TEXT_FOLLOWS)
-                    behind += (value, b"\0")
-                else:
-                    out += (b"\0", uleb(meta), value)
-                out.append(uleb(len(replaces)))
-                for actor, counter in replaces:
-                    out += (uleb(actor), uleb(counter))
-            case Typed(target, after, letters):
-                out += [uleb(_TYPED), _write_ref(target), _write_ref(after)]
-                behind += [letters, b"\0"]
-            case Removed(target, first, size):
-                out += [uleb(_REMOVED), _write_ref(target), _write_ref(first), uleb(size)]
+        if isinstance(step, Put):
+            target, action, key, meta, value, replaces = step
+            out.append(_write_start(action, target))
+            out.append(spell(key) if len(key) >= ID_DIGITS_MIN else key)
+            if meta == TEXT:
+                out.append(_TEXT_FOLLOWS)
+                behind += (value, b"\0")
+            else:
+                out += (b"\0", uleb(meta), value)
+            out.append(uleb(len(replaces)))
+            for actor, counter in replaces:
+                out += (uleb(actor), uleb(counter))
+        elif isinstance(step, Typed):
+            text, after, letters = step
+            out += [uleb(_TYPED), _write_ref(text), _write_ref(after)]
+            behind += [letters, b"\0"]
+        else:
+            text, first, size = step
+            out += [uleb(_REMOVED), _write_ref(text), _write_ref(first), uleb(size)]
     return b"".join(out), spell(b"".join(behind))
 
 

@@ -1,6 +1,7 @@
 """Outlines of changes, from Automerge's columns and back to them."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from schemas.limits import CHANGE_ACTORS_MAX, CHANGE_OPS_MAX
@@ -26,18 +27,15 @@ from sync.columns import (
     uints,
 )
 from sync.errors import ChangeError, FrameError
-from sync.outline import TEXT, Known, Outline, Put, Ref, Removed, Step, Typed
+from sync.outline import TEXT, Known, Outline, Put, Ref, Removed, Step, Typed, metas_of
 from sync.runs import Run, Steps
 
-# Bytes of UTF-8 that go on with a letter, and the meta byte of a letter by its first byte.
-_GOING_ON: Final = bytes(range(0x80, 0xC0))
-_METAS: Final = bytes(
-    (1 if first < 0x80 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4) << 4 | TEXT
-    for first in range(256)
-)
-_NULL: Final[Run] = (None, 1)
-_NOT: Final[Run] = (0, 1)
 _NONE: Final = (None, None)
+# A number below is one byte long.
+_ONE_BYTE: Final = 0x80
+# How a column with one entry begins, and the column of one that is false.
+_ONE: Final = runs.sleb(-1)
+_ONE_FALSE: Final = uleb(1)
 
 
 def known_of(actor: bytes, rest: bytes) -> Known | None:
@@ -222,70 +220,127 @@ def contents_of(outline: Outline) -> bytes:
     Raises:
         FrameError: there can be no such change.
     """
-    out = _Writing(outline.before + 1)
-    for step in outline.steps:
-        if isinstance(step, Put):
-            out.put(step)
-        elif isinstance(step, Typed):
-            out.type(step)
-        else:
-            out.remove(step)
+    return write_contents(outline, columns_of(outline))
+
+
+def write_contents(outline: Outline, columns: Mapping[int, bytes]) -> bytes:
+    """Return the contents of a change with its columns, which columns_of gave.
+
+    Raises:
+        FrameError: there can be no such change.
+    """
     parts = [uleb(outline.seq), uleb(outline.before + 1), b"\0\0", uleb(len(outline.actors))]
     for actor in outline.actors:
         if not isinstance(actor, bytes):
             raise FrameError("frame_malformed", "an actor that is none")
         parts += (uleb(len(actor)), actor)
-    columns = out.columns()
     parts.append(uleb(len(columns)))
-    for number, data in columns:
-        parts += (uleb(number), uleb(len(data)))
-    parts += [data for _, data in columns]
+    sizes = [*map(len, columns.values())]
+    if max(sizes, default=0) < _ONE_BYTE:
+        parts.append(bytes(itertools.chain.from_iterable(zip(columns, sizes, strict=True))))
+    else:
+        parts += [uleb(number) + uleb(size) for number, size in zip(columns, sizes, strict=True)]
+    parts += columns.values()
     return b"".join(parts)
+
+
+def columns_of(outline: Outline) -> dict[int, bytes]:
+    """Return the columns of a change by their numbers, in order; none is empty.
+
+    Raises:
+        FrameError: there can be no such change.
+    """
+    steps = outline.steps
+    if len(steps) == 1 and isinstance(steps[0], Put) and len(steps[0].replaces) < 2:
+        return _columns_of_one(steps[0])
+    out = _Writing(outline.before + 1)
+    for kind, some in itertools.groupby(steps, type):
+        if kind is Put:
+            out.put([step for step in some if isinstance(step, Put)])
+            continue
+        for step in some:
+            if isinstance(step, Typed):
+                out.type(step)
+            elif isinstance(step, Removed):
+                out.remove(step)
+    return out.columns()
+
+
+def _columns_of_one(step: Put) -> dict[int, bytes]:
+    """Return the columns of a change that is one operation on a map, as most are."""
+    target, action, key, meta, value, replaces = step
+    columns: dict[int, bytes] = {}
+    if target is not None:
+        columns[OBJECT_ACTOR] = _ONE + uleb(target[0])
+        columns[OBJECT_COUNTER] = _ONE + uleb(target[1])
+    columns[KEY_TEXT] = _ONE + uleb(len(key)) + key
+    columns[INSERT] = _ONE_FALSE
+    columns[ACTION] = _ONE + uleb(action)
+    columns[VALUE_META] = _ONE + uleb(_meta(meta, value))
+    if value:
+        columns[VALUE_RAW] = value
+    columns[PRED_COUNT] = _ONE + uleb(len(replaces))
+    for actor, counter in replaces:
+        columns[PRED_ACTOR] = _ONE + uleb(actor)
+        columns[PRED_COUNTER] = _ONE + runs.sleb(counter)
+    return columns
+
+
+def _meta(meta: int, value: bytes) -> int:
+    return len(value) << 4 | TEXT if meta == TEXT else meta
 
 
 class _Writing:
     """The columns of a change, step by step."""
 
     __slots__ = (
-        *("_next_op", "_last_op", "_object_actors", "_object_counters", "_key_actors", "_metas"),
-        *("_key_counters", "_keys", "_inserts", "_actions", "_raw", "_pred_counts"),
-        *("_pred_actors", "_pred_counters"),
+        *("_next_op", "_last_op", "_objects", "_key_actors", "_metas", "_key_counters", "_keys"),
+        *("_inserts", "_actions", "_raw", "_pred_counts", "_pred_actors", "_pred_counters"),
     )
 
     def __init__(self, start_op: int) -> None:
         self._next_op, self._last_op = start_op, start_op + CHANGE_OPS_MAX
-        self._object_actors, self._object_counters = list[Run](), list[Run]()
-        self._key_actors, self._key_counters = list[Run](), Steps()
-        self._keys, self._inserts, self._actions = list[Run](), list[Run](), list[Run]()
-        self._metas, self._raw = list[Run](), list[bytes]()
-        self._pred_counts, self._pred_actors = list[Run](), list[Run]()
+        self._objects: list[tuple[Ref | None, int]] = []
+        self._key_actors: list[Run] = []
+        self._key_counters = Steps()
+        self._keys: list[Run] = []
+        self._inserts: list[Run] = []
+        self._actions: list[Run] = []
+        self._metas: list[Run] = []
+        self._raw: list[bytes] = []
+        self._pred_counts: list[Run] = []
+        self._pred_actors: list[Run] = []
         self._pred_counters = Steps()
 
-    def _common(self, target: Ref | None, count: int, action: int) -> None:
-        actor, counter = target or _NONE
-        self._object_actors.append((actor, count))
-        self._object_counters.append((counter, count))
-        self._actions.append((action, count))
+    def _common(self, count: int) -> None:
         self._next_op += count
         if self._next_op > self._last_op:
             raise FrameError("frame_malformed", "a change with too many operations")
 
-    def put(self, step: Put) -> None:
-        target, action, key, meta, value, replaces = step
-        self._common(target, 1, action)
-        self._key_actors.append(_NULL)
-        self._key_counters.runs.append(_NULL)
-        self._keys.append((key, 1))
-        self._inserts.append(_NOT)
-        self._metas.append((len(value) << 4 | TEXT if meta == TEXT else meta, 1))
-        self._raw.append(value)
-        self._pred_counts.append((len(replaces), 1))
-        for actor, counter in replaces:
+    def put(self, steps: Sequence[Put]) -> None:
+        """Append operations on maps."""
+        targets, actions, keys, metas, values, replaces = zip(*steps, strict=True)
+        count = len(steps)
+        self._common(count)
+        self._objects += [(target, len([*same])) for target, same in itertools.groupby(targets)]
+        self._actions += [(action, len([*same])) for action, same in itertools.groupby(actions)]
+        self._key_actors.append((None, count))
+        self._key_counters.runs.append((None, count))
+        self._keys += runs.unlike(keys, runs.sized)
+        self._inserts.append((0, count))
+        self._metas += runs.unlike([*map(_meta, metas, values)], uleb)
+        self._raw += values
+        if not any(replaces):
+            self._pred_counts.append((0, count))
+            return
+        self._pred_counts += [(len(some), 1) for some in replaces]
+        for actor, counter in itertools.chain.from_iterable(replaces):
             self._pred_actors.append((actor, 1))
             self._pred_counters.put(counter)
 
     def type(self, step: Typed) -> None:
-        metas = step.letters.translate(_METAS, _GOING_ON)
+        """Append letters that are inserted."""
+        metas = metas_of(step.letters)
         count = len(metas)
         if not count:
             raise FrameError("frame_malformed", "a step without letters")
@@ -296,14 +351,17 @@ class _Writing:
             self._key_actors.append((0, count - 1))
             self._key_counters.put(self._next_op)
             self._key_counters.climb(count - 2)
-        self._common(step.target, count, Action.SET)
+        self._common(count)
+        self._objects.append((step.target, count))
+        self._actions.append((Action.SET.value, count))
         self._keys.append((None, count))
         self._inserts.append((1, count))
-        self._metas += runs.singly(metas)
+        self._metas += runs.lengths(metas)
         self._raw.append(step.letters)
         self._pred_counts.append((0, count))
 
     def remove(self, step: Removed) -> None:
+        """Append letters that are removed."""
         target, (actor, counter), count = step
         for actors, counters in (
             (self._key_actors, self._key_counters),
@@ -312,16 +370,20 @@ class _Writing:
             actors.append((actor, count))
             counters.put(counter)
             counters.climb(count - 1)
-        self._common(target, count, Action.DELETE)
+        self._common(count)
+        self._objects.append((target, count))
+        self._actions.append((Action.DELETE.value, count))
         self._keys.append((None, count))
         self._inserts.append((0, count))
         self._metas.append((0, count))
         self._pred_counts.append((1, count))
 
-    def columns(self) -> list[tuple[int, bytes]]:
+    def columns(self) -> dict[int, bytes]:
+        """Return those that are not empty."""
+        objects = [(target or _NONE, count) for target, count in self._objects]
         found = (
-            (OBJECT_ACTOR, runs.numbers(self._object_actors)),
-            (OBJECT_COUNTER, runs.numbers(self._object_counters)),
+            (OBJECT_ACTOR, runs.numbers([(actor, count) for (actor, _), count in objects])),
+            (OBJECT_COUNTER, runs.numbers([(counter, count) for (_, counter), count in objects])),
             (KEY_ACTOR, runs.numbers(self._key_actors)),
             (KEY_COUNTER, runs.differences(self._key_counters)),
             (KEY_TEXT, runs.texts(self._keys)),
@@ -333,4 +395,4 @@ class _Writing:
             (PRED_ACTOR, runs.numbers(self._pred_actors)),
             (PRED_COUNTER, runs.differences(self._pred_counters)),
         )
-        return [(number, data) for number, data in found if data]
+        return {number: data for number, data in found if data}

@@ -1,7 +1,7 @@
 """How much may be on its way: what the line carries in one round trip, and a little more.
 
 The rate is the best of the last deliveries, the round trip the shortest of all, in BBR's manner
-(draft-cardwell-iccrg-bbr-congestion-control); what a cut loses is never much more than that. Below,
+(draft-cardwell-iccrg-bbr-congestion-control); what a cut loses is never more than that. Below,
 TCP holds back what follows a lost packet until that has come again: where this happens, the line
 would stand still meanwhile if no more were on its way, so the time held back counts as way, too.
 """
@@ -14,6 +14,10 @@ _SAMPLES: Final = 10
 # Losses come unevenly; of the time that they hold back, the mean of so many counts.
 _HELD_SAMPLES: Final = 32
 _GAIN: Final = 1.25
+# Where the least window, and so much more, is all that a line carries, it is tried with more only
+# once after so many windows.
+_LEAST: Final = 1.05
+_TRY_EVERY: Final = 16
 # A sample longer than this tells of a clock that was set, not of a line.
 _TRIP_MS_MAX: Final = 120_000
 
@@ -46,6 +50,8 @@ class Pace:
         self._held_ms: deque[float] = deque(maxlen=_HELD_SAMPLES)
         # Of all: what waits in a queue, ours included, must not count as the length of the way.
         self._trip_ms: int | None = None
+        # Until so much is delivered, the line was found to carry no more than the least window.
+        self._full_until_bytes = 0
         self.delivered_bytes = 0
 
     def widen(self, window_min: int) -> None:
@@ -68,6 +74,13 @@ class Pace:
                 # What waited behind our own bytes does not tell of losses.
                 own_ms = left.queued_bytes * 1_000 / max(self._rates)
                 self._held_ms.append(max(0.0, trip_ms - max(self._trip_ms, own_ms)))
+                is_full = self._carried_bytes() <= self._window_min * _LEAST
+                if left.queued_bytes > self._window_min and is_full:
+                    self._full_until_bytes = self.delivered_bytes + _TRY_EVERY * self._window_min
+
+    def _carried_bytes(self) -> float:
+        held_ms = sum(self._held_ms) / max(1, len(self._held_ms))
+        return max(self._rates) * ((self._trip_ms or 0) + held_ms) / 1_000
 
     @property
     def rate_bytes_s(self) -> float | None:
@@ -84,6 +97,7 @@ class Pace:
         """What may be on its way together."""
         if self._trip_ms is None:
             return self._window_min
-        held_ms = sum(self._held_ms) / max(1, len(self._held_ms))
-        carried = max(self._rates) * (self._trip_ms + held_ms) / 1_000
-        return int(min(max(carried * _GAIN, self._window_min), self._window_max))
+        carried = self._carried_bytes()
+        if self.delivered_bytes >= self._full_until_bytes or carried > self._window_min * _LEAST:
+            carried *= _GAIN
+        return int(min(max(carried, self._window_min), self._window_max))

@@ -56,7 +56,10 @@ def plain_texts(registers: Registers, change: Change) -> dict[str, str] | None:
     if not all(_is_plain(op, registers) for op in change.map_ops):
         return None
     made = {op.id: op.key for op in change.map_ops if op.action is Action.MAKE_TEXT}
-    typed = _typed(change, made) if change.letters else _nothing_typed(change)
+    if change.typed is not None:
+        typed = change.typed if change.typed.keys() <= made.keys() else None
+    else:
+        typed = _typed(change, made) if change.letters else _nothing_typed(change)
     if typed is None:
         return None
     return {name: typed.get(text, "") for text, name in made.items()}
@@ -84,7 +87,7 @@ def _is_plain(op: MapOp, registers: Registers) -> bool:
             return False
 
 
-def _nothing_typed(change: Change) -> dict[OpId, str] | None:
+def _nothing_typed(change: Change) -> Mapping[OpId, str] | None:
     """Return no texts if the change has the columns of one that works on maps alone."""
     columns = change.columns
     is_plain = KEY_ACTOR not in columns and KEY_COUNTER not in columns

@@ -24,14 +24,13 @@ from schemas.wire import (
 from sync.apart import keep_apart
 from sync.epochs import open_epoch, pass_up, take_back
 from sync.errors import FrameError, LinkError, LogError
-from sync.framing import dictionaries, past_needed, read_frame, restore
-from sync.history import LogHistory
+from sync.framing import dictionaries, past_needed, read_after, restore
 from sync.incoming import Incoming, came_of
 from sync.log import HEAD_STEP, UP, Log
 from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
 from sync.scrub import has_damage
-from sync.stripping import Stripped
+from sync.stripping import Whole
 
 _REFERENCES_MAX: Final = 1 << 16
 
@@ -230,7 +229,7 @@ class Receiver:
         """
         _, count = past_needed(data)
         try:
-            entries = _entries(incoming.history, first_seq, data, dictionary)
+            entries = read_after(incoming.history.past, first_seq, data, dictionary)
             count = len(entries)
             if incoming.arrived.covers(first_seq, first_seq + count):
                 # Sent again: what we said of it was lost, so it must be said again.
@@ -250,7 +249,7 @@ class Receiver:
             incoming.is_news = True
             return
         self._keep(incoming, log, first_seq, [whole.data for whole in wholes])
-        incoming.history.past.add(first_seq, wholes)
+        self._remember(incoming, first_seq, wholes)
 
     def _keep(self, incoming: Incoming, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         self._replica.inbound.keep(log, first_seq, leaves)
@@ -270,15 +269,20 @@ class Receiver:
                 break
             try:
                 dictionary = dictionaries().get(digest, b"")
-                entries = _entries(incoming.history, first, data, dictionary)
+                entries = read_after(incoming.history.past, first, data, dictionary)
                 wholes = restore(first, entries, incoming.history)
             except FrameError:
                 # All that it could build on is here.
                 return [self._drop(incoming, log, "a frame cannot be read")]
             self._store.early.drop(log, first)
             self._keep(incoming, log, first, [whole.data for whole in wholes])
-            incoming.history.past.add(first, wholes)
+            self._remember(incoming, first, wholes)
         return []
+
+    def _remember(self, incoming: Incoming, first_seq: int, wholes: Sequence[Whole]) -> None:
+        """Spare who comes to these leaves later to read them anew."""
+        incoming.history.past.add(first_seq, wholes)
+        self._replica.intake.readings.keep(wholes)
 
     def _drop(self, incoming: Incoming, log: Log, detail: str) -> Problem:
         """Forget what no head covers; the peer ends the link and sends it in another."""
@@ -385,6 +389,8 @@ class Receiver:
         self._store.raise_alarm(
             now_ms=now_ms, code=error.code, log_id=log.log_id, detail=str(error), evidence=evidence
         )
+        # On this link, too, its owner is given back what we hold of it.
+        self._store.news[log.owner] += 1
         if log.source is None:
             # A backup was put in place that had been written in since it was taken.
             open_epoch(
@@ -480,18 +486,3 @@ class Receiver:
         if log is None:
             raise LogError("log_unknown", "the log is not in the store")
         return log
-
-
-def _entries(history: LogHistory, first_seq: int, data: bytes, dictionary: bytes) -> list[Stripped]:
-    """Return the leaves in a frame as they were sent.
-
-    Raises:
-        FrameError: it is no frame, or its past has not come (`frame_early`).
-    """
-    needed, _ = past_needed(data)
-    if needed > first_seq:
-        raise FrameError("frame_malformed", "a frame with more past than there is")
-    past = history.past.before(first_seq, needed) if needed else []
-    if len(past) < needed:
-        raise FrameError("frame_early", "the leaves before the frame have not arrived")
-    return read_frame(data, dictionary, past)

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from crypto.certificates import Subject, chain_from_der, subject_of, verify_chain
 from crypto.errors import CryptoError
-from crypto.identity import actor_id, log_id
+from crypto.identity import actor_of, log_id
 from crypto.merkle import leaf_hash, verify_inclusion
 from crypto.note import (
     COSIGNATURE_V1,
@@ -413,7 +413,7 @@ def _replay(document: DocumentId, taken: list[_Taken]) -> Registers:
     steps: dict[bytes, Step] = {}
     for change, item in _in_causal_order(taken):
         writer = item.writer
-        if change.actor != actor_id(writer.node, writer.device, writer.epoch, document):
+        if change.actor != actor_of(writer, document):
             raise RecordFileError("actor_foreign", "a change is under somebody else's actor")
         newest = max((steps[dep].last_op for dep in change.deps), default=0)
         knows = partial(is_before, deps=change.deps, step=steps.__getitem__)

@@ -159,7 +159,7 @@ def judge(
         ChangeError: it alters an event, a map or a text's identity, or has a shape of its own.
     """
     _check_past(registers, change, newest, knows)
-    maps = _genesis(change) if not registers.kind else registers.maps
+    maps = maps_of(change) if not registers.kind else registers.maps
     if registers.kind and not change.deps:
         raise ChangeError("document_twice", "the change would start the document a second time")
     by_id = {op: name for name, op in maps.items()}
@@ -192,7 +192,7 @@ def judge(
 def absorb(registers: Registers, change: Change, *, log: int, seq: int) -> None:
     """Take the operations of a change that judge let pass into the registers."""
     if not registers.kind:
-        registers.maps = _genesis(change)
+        registers.maps = maps_of(change)
         registers.kind = kind_of(change)
     registers.last_ops[change.actor] = max(registers.last_ops.get(change.actor, 0), change.last_op)
     registers.seqs[change.actor] = max(registers.seqs.get(change.actor, 0), change.seq)
@@ -264,7 +264,7 @@ def _check_replaced(
             raise ChangeError("replaced_unknown", f"the change overwrites an unseen {op.key!r:.40}")
 
 
-def _genesis(change: Change) -> dict[str, OpId]:
+def maps_of(change: Change) -> dict[str, OpId]:
     """Return the object ids of the three maps that a document's first change makes."""
     root = [op for op in change.map_ops if op.object is None]
     shape = {op.key: op for op in root}

@@ -15,7 +15,7 @@ import cbor2
 from cryptography import x509
 
 from crypto.certificates import Subject, chain_from_der, chain_to_der, verify_chain
-from crypto.identity import NodeKey, actor_id, device_id, log_id
+from crypto.identity import NodeKey, actor_of, device_id, log_id
 from crypto.note import sign_head
 from schemas.codes import Tier
 from schemas.errors import RecordError
@@ -81,6 +81,7 @@ class Replica:
         subject: who the node is, by its certificate.
         chain: its certificates as DER, its own first, without the root.
         device: the node's own device id.
+        watchers: sets that get each document that changes.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class Replica:
             store, self.intake, key=key, subject=self.subject, verify_chain=self.verify_chain
         )
         self.scrub = Scrub(store)
+        self.watchers: list[set[DocumentId]] = []
         self._audience = Audience(store, self.intake)
         self._writer_numbers: dict[tuple[int, bytes], int] = {}
         # The clock reading on the disk; None when it was not read yet.
@@ -199,7 +201,7 @@ class Replica:
             ChangeError: the change cannot be made.
         """
         ids = tuple(ids) or self.reserve(author, len(events), now_ms)
-        clock = event_hlc(ids[0]) if ids else self._tick(now_ms, 1)
+        clock = event_hlc(ids[0]) if ids else self.tick(now_ms)
         encoded: dict[str, str] = {
             key: event.encode() for key, event in zip(ids, events, strict=True)
         }
@@ -231,13 +233,20 @@ class Replica:
             ChangeError: the change cannot be made.
             LogError: it may not enter the document.
         """
-        device = self.device_now(author.device)
-        actor = actor_id(self.key.peer_id, device, self.epoch, document)
-        raw = self.intake.documents.write(document, actor, edit)
-        if raw is None:
-            return None
+        writer = self.writer(author)
+        raw = self.intake.documents.write(document, actor_of(writer, document), edit)
+        return None if raw is None else (self.enter(writer, document, raw, clock, now_ms), raw)
+
+    def enter(
+        self, writer: Writer, document: DocumentId, raw: bytes, clock: int, now_ms: int
+    ) -> int:
+        """Put a change of a writer of this node into the up log; return the leaf's number.
+
+        Raises:
+            LogError: it may not enter the document.
+        """
         log = self.up_log()
-        number = self._writer_number(log, self._writer(author), clock)
+        number = self._writer_number(log, writer, clock)
         leaf = Leaf(
             type=LeafType.CHANGE, writer=number, document=document, hlc=clock, body=raw
         ).encode()
@@ -247,13 +256,13 @@ class Replica:
         ).fetchone()
         if refused is not None:
             raise LogError(refused[0], refused[1])
-        return seq, raw
+        return seq
 
     def reserve(self, author: Author, count: int, now_ms: int) -> tuple[EventId, ...]:
         """Return ids for so many events of one change to come, in order."""
         if count == 0:
             return ()
-        clock = self._tick(now_ms, count)
+        clock = self.tick(now_ms, count)
         device = self.device_now(author.device)
         return tuple(event_id(clock + offset, device) for offset in range(count))
 
@@ -267,7 +276,8 @@ class Replica:
             return device
         return device_id(device + self.epoch.to_bytes(8, "big"))
 
-    def _writer(self, author: Author) -> Writer:
+    def writer(self, author: Author, actor: bytes = b"") -> Writer:
+        """Return who writes as logs declare it; actor: the one that the program at hand chose."""
         return Writer(
             node=self.key.peer_id,
             device=self.device_now(author.device),
@@ -277,6 +287,7 @@ class Replica:
             user=author.user,
             name=author.name,
             role=author.role,
+            actor=actor,
         )
 
     def repeat(self, leaf: Leaf, writer: Writer) -> None:
@@ -355,7 +366,7 @@ class Replica:
             self._clock_stored = int.from_bytes(self.store.meta("clock") or b"", "big")
             self.intake.clock = self._clock_stored
 
-    def _tick(self, now_ms: int, readings: int) -> int:
+    def tick(self, now_ms: int, readings: int = 1) -> int:
         """Return the first of so many consecutive clock readings."""
         first = tick(self.intake.clock, now_ms)
         self.intake.clock = first + readings - 1
@@ -369,6 +380,8 @@ class Replica:
         if changed:
             self.intake.save()
             self._project(set(changed))
+            for watcher in self.watchers:
+                watcher.update(changed)
             if self.subject.tier is not Tier.COMMUNE:
                 self._pass_on(dict(sorted(changed.items())))
             changed.clear()

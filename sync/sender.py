@@ -18,6 +18,7 @@ from schemas.wire import (
     Priority,
     Problem,
     Revoked,
+    encode_message,
 )
 from sync.coding import Coding
 from sync.errors import LinkError, LogError
@@ -26,7 +27,7 @@ from sync.history import LogHistory
 from sync.inbound import DOUBTS_MAX
 from sync.kinship import Kinship, is_theirs, logs_for
 from sync.log import Log
-from sync.outgoing import LEAVES_FIRST, LEAVES_MANY, RETRY_MS, Flight, Outgoing
+from sync.outgoing import LEAVES_FIRST, LEAVES_MANY, RETRY_MS, Flight, Outgoing, Packed
 from sync.pace import Pace
 from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
@@ -58,6 +59,7 @@ class Sender:
         self._store = replica.store
         self._peer = peer
         self._kinship = kinship
+        self._handed_out = self._store.handed_out.setdefault(peer.peer_id, {})
         self.pace = pace
         self.doubt: Problem | None = None
         self._outgoing: list[Outgoing] = []
@@ -105,9 +107,11 @@ class Sender:
                 break
             is_return = self._is_theirs(log)
             acked = min(self._store.cursor(log, self._peer.peer_id), log.size)
+            # More may have arrived than was acknowledged: what lacks of it the peer says.
+            start = min(max(acked, self._handed_out.get(log.number, 0)), log.size)
             if is_return:
                 # Its head comes first; what the peer lacks follows when it says so.
-                acked = log.size
+                start = log.size
             number = len(self._outgoing)
             reference = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
             outgoing = Outgoing(
@@ -115,7 +119,7 @@ class Sender:
                 reference=reference,
                 history=LogHistory(self._store, log),
                 acked=0 if is_return else acked,
-                sent=acked,
+                sent=start,
                 is_late=self._has_greeted,
                 # An offer asks for cosignatures too; only a head that may be lost is sent again.
                 head_sent_at_ms=now_ms if self._cosigned(log) == log.size else 0,
@@ -127,7 +131,7 @@ class Sender:
                     owner=b"" if log.owner == self._replica.subject.peer_id else log.owner,
                     purpose=log.purpose.partition("/")[0],
                     epoch=log.epoch,
-                    from_seq=acked,
+                    from_seq=start,
                     size=log.size,
                     cosigned=self._cosigned(log),
                     cosigned_above=self._cosigned_above(log),
@@ -214,27 +218,42 @@ class Sender:
             # News waits for no backlog of others.
             window = max(window, in_flight + FRAME_BYTES_MAX)
         used = 0
+        outgoing.pass_over(log.size)
         while outgoing.sent < log.size and used < room_bytes and in_flight < window:
             head = self._store.next_head(log, outgoing.sent)
-            frames, count = self._frames(outgoing, log, outgoing.sent, head[0], priority)
-            size_bytes = sum(len(frame.data) for frame in frames)
+            end, packed, coding = outgoing.lacks_until(head[0]), outgoing.ready, self.coding.number
+            if packed is None or not packed.is_for(outgoing.sent, end, coding, priority):
+                packed = self._frames(outgoing, log, outgoing.sent, end, priority)
+            size_bytes = sum(len(encode_message(frame)) for frame in packed.frames)
             if in_flight and in_flight + size_bytes > window:
+                outgoing.ready = packed
                 break
+            outgoing.ready = None
             left = self.pace.depart(now_ms, in_flight + size_bytes)
-            flight = Flight(outgoing.sent, count, size_bytes, left, priority)
-            outgoing.flights.append(flight)
-            outgoing.sent += count
+            outgoing.flights += [Flight(packed.start, packed.count, size_bytes, left, priority)]
+            outgoing.sent += packed.count
             in_flight += size_bytes
             used += size_bytes
-            messages += frames
+            messages += packed.frames
             if outgoing.sent == head[0]:
                 messages.append(self._head(outgoing, head, now_ms))
+            outgoing.pass_over(log.size)
+        self._remember(outgoing, log)
         return used
+
+    def _remember(self, outgoing: Outgoing, log: Log) -> None:
+        """Let the next link go on behind what is handed out, if the peer was heard of it.
+
+        Else it may hold another log under this name, which shows when leaves and head come again.
+        """
+        if outgoing.confirmed and not outgoing.is_doubtful:
+            ends = [outgoing.sent, *(end for _, end in outgoing.away)]
+            self._handed_out[log.number] = max(*ends, self._handed_out.get(log.number, 0))
 
     def _frames(
         self, outgoing: Outgoing, log: Log, start: int, end: int, priority: Priority
-    ) -> tuple[list[Frame], int]:
-        """Return leaves from start as one frame, or one leaf as parts of one, and their count."""
+    ) -> Packed:
+        """Return leaves from start as one frame, or one leaf as parts of one."""
         wanted = min(end - start, FRAME_LEAVES_MAX, outgoing.likely * 2)
         past = outgoing.history.past.before(start) if end - start >= LEAVES_MANY else ()
         leaves = self._store.leaves(log, start, wanted)
@@ -257,7 +276,7 @@ class Sender:
             )
             for at in range(0, len(data), FRAME_BYTES_MAX)
         ]
-        return parts, count
+        return Packed(start, end, count, parts)
 
     def _pack(
         self, outgoing: Outgoing, start: int, leaves: list[bytes], past: Sequence[bytes]
@@ -279,9 +298,9 @@ class Sender:
                 flight.left = self.pace.depart(now_ms)
                 start, end = flight.first, flight.first + flight.count
                 while start < end:
-                    frames, count = self._frames(outgoing, log, start, end, flight.priority)
-                    messages += frames
-                    start += count
+                    packed = self._frames(outgoing, log, start, end, flight.priority)
+                    messages += packed.frames
+                    start += packed.count
         # The peer answers a head with its cosignatures: asking again costs little while one lacks.
         if outgoing.sent == log.size:
             unanswered = outgoing.acked < log.size or self._lacks_cosignature(outgoing, log)
@@ -369,30 +388,14 @@ class Sender:
             if self._kinship == "child" and self._is_fresh:
                 # What it countersigned and has no more it must be told of again.
                 self._store.drop_cosignature(log, self._peer.peer_id, ack.have_seq)
-            if ack.have_seq < outgoing.sent and not outgoing.flights:
+            if ack.have_seq < (outgoing.flights[0].first if outgoing.flights else outgoing.sent):
                 outgoing.sent = ack.have_seq
-            elif outgoing.flights and ack.have_seq < outgoing.flights[0].first:
-                outgoing.sent, outgoing.flights = ack.have_seq, []
         outgoing.acked = max(outgoing.acked, ack.have_seq)
         outgoing.sent = max(outgoing.sent, outgoing.acked)
-        self._land(outgoing, ack, now_ms)
+        for flight in outgoing.land(ack.have_seq, ack.gaps):
+            self.pace.arrive(flight.left, flight.size_bytes, now_ms)
         self._store.set_cursor(log, self._peer.peer_id, outgoing.acked)
         self._take_cosignatures(outgoing, log, ack.cosignatures, now_ms)
-
-    def _land(self, outgoing: Outgoing, ack: Ack, now_ms: int) -> None:
-        """Forget frames that arrived, whole; those in a gap stay in flight."""
-        highest = max([ack.have_seq, *(first + count for first, count in ack.gaps)])
-        waiting = []
-        for flight in outgoing.flights:
-            end = flight.first + flight.count
-            is_missing = end > highest or any(
-                first < end and flight.first < first + count for first, count in ack.gaps
-            )
-            if end > ack.have_seq and is_missing:
-                waiting.append(flight)
-            else:
-                self.pace.arrive(flight.left, flight.size_bytes, now_ms)
-        outgoing.flights = waiting
 
     def _take_cosignatures(
         self, outgoing: Outgoing, log: Log, cosignatures: Iterable[Cosigned], now_ms: int
@@ -439,6 +442,8 @@ class Sender:
             # Perhaps not on the way, but on our disk.
             self._suspect(now_ms)
         if outgoing is None:
+            # It may have forgotten what came: the next link begins behind what it acknowledged.
+            self._handed_out.clear()
             raise LinkError(problem.code, f"the peer reports: {problem.detail}")
         log = self._log(outgoing.log_id)
         if self._is_theirs(log) and log.owner != self._peer.peer_id:
@@ -462,6 +467,7 @@ class Sender:
         """
         outgoing.is_doubtful = True
         outgoing.flights.clear()
+        self._handed_out.pop(log.number, None)
         log.doubts, log.dirty = log.doubts + 1, True
         if log.doubts >= DOUBTS_MAX or not self._is_fresh:
             self._stop(log, code, detail, now_ms, outgoing.evidence)

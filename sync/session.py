@@ -88,7 +88,7 @@ class Session:
         purpose = UP if kinship == "parent" else f"down/{peer.peer_id.hex()}"
         self._concerns = (purpose, peer.peer_id)
         # Counts of news when it was last looked at them; None: look in any case.
-        self._seen: tuple[int, ...] | None = None
+        self._seen: tuple[int, int] | None = None
         self.peer_clock_ms: int | None = None
         self.waits = False
         self.has_caught_up = False
@@ -110,8 +110,10 @@ class Session:
         """
         return self._counts() != self._seen
 
-    def _counts(self) -> tuple[int, ...]:
-        return tuple(self._replica.store.news[key] for key in self._concerns)
+    def _counts(self) -> tuple[int, int]:
+        news, (purpose, peer_id) = self._replica.store.news, self._concerns
+        # After each commit all links ask.
+        return news[purpose], news[peer_id]
 
     def log_received(self, named: bytes) -> bytes:
         """Return the id of a log that the peer sends, by its id or reference.

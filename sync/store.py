@@ -32,6 +32,9 @@ class Store:
         self._logs: dict[bytes, Log] = {}
         self._log_ids: list[bytes] | None = None
         self._children: list[Peer] | None = None
+        # Leaves below were handed to a link, by peer and number of the log. No rollback takes them
+        # back: what of it never left, the peer lacks and says so.
+        self.handed_out: dict[bytes, dict[int, int]] = {}
         # Counts news about cosignatures, so that sessions look only when there is some.
         self.cosignature_news = 0
         # Counts what may concern sessions, or more: by purpose, logs that grew or were stopped; by
@@ -106,6 +109,20 @@ class Store:
             if row is not None:
                 log = self._logs[log_id] = log_of(row)
         return log
+
+    def is_own(self, node: bytes) -> bool:
+        """Tell whether logs of a key are written here."""
+        row = self.db.execute("SELECT 1 FROM log WHERE owner = ? AND source IS NULL", (node,))
+        return row.fetchone() is not None
+
+    def claim_actor(self, actor: bytes, node: bytes, user: str) -> bool:
+        """Give a writer the actor that its program chose; False if another has it."""
+        row = self.db.execute(
+            "INSERT INTO writer_actor VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET node = node RETURNING node, user",
+            (actor, node, user),
+        ).fetchone()
+        return tuple(row) == (node, user)
 
     def log_by_number(self, number: int) -> Log:
         """Return a log by its row number.

@@ -9,19 +9,19 @@ leaf is sent as it is.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
-from crypto.identity import actor_id
+from crypto.identity import actor_of
 from schemas.errors import RecordError
 from schemas.hlc import HLC_MAX
-from schemas.record import Leaf, LeafType, Writer, decode_leaf
-from sync.change import MAGIC, uleb
+from schemas.record import Leaf, LeafType, decode_leaf
+from sync.change import MAGIC, Change, uleb
 from sync.cursor import read_uleb
 from sync.errors import FrameError
 from sync.outline import NOTHING, Known, Outline, write_outline
-from sync.outlining import contents_of, known_of, outline_of
+from sync.outlined import Chunk, change_of
+from sync.outlining import columns_of, known_of, outline_of, write_contents
 from sync.tokens import History, Tokens, squeeze_alone
 
 _CHANGE_CHUNK: Final = 1
@@ -40,9 +40,8 @@ class Tag:
     OTHER_ID: Final = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stripped:
-    """What is sent of one leaf.
+class Stripped(NamedTuple):
+    """What is sent of one leaf; a tuple, because so many are made.
 
     Attributes:
         body: the whole leaf when the tag is RAW, else the rest of the change if it has no outline.
@@ -73,11 +72,13 @@ class Whole(NamedTuple):
     Attributes:
         leaf: what is in it; None if it is none.
         outline: of its change, as far as that was looked at.
+        change: what it holds, if that was seen on the way.
     """
 
     data: bytes
     leaf: Leaf | None
     outline: Outline | None = None
+    change: Change | None = None
 
     def trace(self) -> bytes:
         """Return what later frames may look back at, which the leaf alone tells."""
@@ -103,7 +104,7 @@ def strip(data: bytes, seq: int, history: History) -> tuple[Stripped, Whole]:
     leaf = whole.leaf
     parts = None if leaf is None or not leaf.document else _open(leaf)
     writer = None if leaf is None else history.writer(leaf.writer)
-    if leaf is None or parts is None or writer is None or _chunk(*parts) != leaf.body:
+    if leaf is None or parts is None or writer is None or _chunk(*parts)[0] != leaf.body:
         return Stripped(tag=Tag.RAW, body=data), whole
     deps, actor, rest = parts
     earlier = history.previous(leaf.document, seq)
@@ -113,11 +114,12 @@ def strip(data: bytes, seq: int, history: History) -> tuple[Stripped, Whole]:
         tag |= Tag.NEW_DOCUMENT
         if not is_timed(leaf.document):
             tag |= Tag.OTHER_ID
-    if list(deps) != _usual_deps(before):
+    last = None if earlier is None else history.change(earlier)
+    if list(deps) != _usual_deps(before, last):
         tag |= Tag.OWN_DEPS
-    if actor != _usual_actor(writer, leaf.document):
+    if actor != actor_of(writer, leaf.document):
         tag |= Tag.OWN_ACTOR
-    known = _known(before)
+    known = _known(before, last)
     tokens = Tokens(leaf, writer, seq, before, history)
     written = b"", b""
     if whole.outline is not None and known is not None:
@@ -144,22 +146,22 @@ def rebuild(stripped: Stripped, seq: int, history: History) -> Whole:
     """
     if stripped.tag == Tag.RAW:
         return read_whole(stripped.body)
-    before = None
+    before = last = None
     document = stripped.document
     if not stripped.tag & Tag.NEW_DOCUMENT:
         before = history.leaf(seq - stripped.back) if stripped.back <= seq else None
         if before is None:
             raise FrameError("frame_early", "the leaf builds on one that has not arrived")
-        document = before.document
+        document, last = before.document, history.change(seq - stripped.back)
     writer = history.writer(stripped.writer)
     if writer is None:
         raise FrameError("frame_early", "the leaf's writer has not arrived")
     if len(document) != 16 or not 0 <= stripped.hlc <= HLC_MAX:
         raise FrameError("frame_malformed", "the leaf's document or clock is none")
     own_deps = stripped.tag & Tag.OWN_DEPS
-    deps = list(stripped.deps) if own_deps else _usual_deps(before)
+    deps = list(stripped.deps) if own_deps else _usual_deps(before, last)
     own_actor = stripped.tag & Tag.OWN_ACTOR
-    actor = stripped.actor if own_actor else _usual_actor(writer, document)
+    actor = stripped.actor if own_actor else actor_of(writer, document)
     leaf = Leaf(
         type=LeafType.CHANGE, writer=stripped.writer, document=document, hlc=stripped.hlc, body=b""
     )
@@ -168,19 +170,30 @@ def rebuild(stripped: Stripped, seq: int, history: History) -> Whole:
     if outline is None:
         rest = tokens.expand(stripped.body)
     else:
-        known = _known(before)
+        known = _known(before, last)
         if known is None:
             raise FrameError("frame_malformed", "an outline on what has none")
         outline = outline.filled(stripped.texts, tokens.expand).resolved(known)
         outline.check()
-        rest = contents_of(outline)
-    body = _chunk(deps, actor, rest)
+        columns = columns_of(outline)
+        rest = write_contents(outline, columns)
+    body, digest = _chunk(deps, actor, rest)
     leaf = Leaf(type=leaf.type, writer=leaf.writer, document=document, hlc=leaf.hlc, body=body)
-    return read_whole(leaf.encode()) if outline is None else Whole(leaf.encode(), leaf, outline)
+    if outline is None:
+        return read_whole(leaf.encode())
+    change = change_of(outline, columns, Chunk(body, digest, tuple(deps), actor))
+    return Whole(leaf.encode(), leaf, outline, change)
 
 
-def _known(before: Leaf | None) -> Known | None:
-    """Return what an outline may build on; None if there can be no outline."""
+def _known(before: Leaf | None, last: Change | None) -> Known | None:
+    """Return what an outline may build on; None if there can be no outline.
+
+    Args:
+        before: the document's last change.
+        last: what it holds, if somebody has looked.
+    """
+    if last is not None:
+        return last.last_op, last.actors
     if before is None:
         return NOTHING
     parts = _open(before)
@@ -192,10 +205,12 @@ def is_timed(document: bytes) -> bool:
     return document[6] >> 4 == 7 and document[8] >> 6 == 2
 
 
-def _chunk(deps: Sequence[bytes], actor: bytes, rest: bytes) -> bytes:
+def _chunk(deps: Sequence[bytes], actor: bytes, rest: bytes) -> tuple[bytes, bytes]:
+    """Return a change and its hash."""
     body = b"".join([uleb(len(deps)), *deps, uleb(len(actor)), actor, rest])
     framed = bytes([_CHANGE_CHUNK]) + uleb(len(body)) + body
-    return MAGIC + hashlib.sha256(framed).digest()[:4] + framed
+    digest = hashlib.sha256(framed).digest()
+    return MAGIC + digest[:4] + framed, digest
 
 
 def _open(leaf: Leaf) -> tuple[tuple[bytes, ...], bytes, bytes] | None:
@@ -220,11 +235,9 @@ def _open(leaf: Leaf) -> tuple[tuple[bytes, ...], bytes, bytes] | None:
     return deps, chunk[at : at + size], chunk[at + size :]
 
 
-def _usual_deps(before: Leaf | None) -> list[bytes]:
+def _usual_deps(before: Leaf | None, last: Change | None) -> list[bytes]:
+    if last is not None:
+        return [last.hash]
     if before is None or len(before.body) < 12 or before.body[8] != _CHANGE_CHUNK:
         return []
     return [hashlib.sha256(before.body[8:]).digest()]
-
-
-def _usual_actor(writer: Writer, document: bytes) -> bytes:
-    return actor_id(writer.node, writer.device, writer.epoch, document)

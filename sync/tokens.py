@@ -1,12 +1,14 @@
 """Ids in hexadecimal text as short tokens, and back: what the log tells need not be sent."""
 
 import re
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final, Protocol
 
 from schemas.hlc import HLC_MAX
 from schemas.ids import document_text, event_id
 from schemas.record import Leaf, Writer
+from sync.change import Change
 from sync.errors import FrameError
 
 _ESCAPE: Final = 0xFF
@@ -16,6 +18,24 @@ _NEAR: Final = 32
 _HEX: Final = re.compile(
     rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-f]{24}|\xff"
 )
+
+
+# Every id begins and ends with so many hexadecimal digits.
+_DIGITS: Final = b"0" * 8
+_AS_DIGITS: Final = bytes(48 if byte in b"0123456789abcdef" else 32 for byte in range(256))
+
+
+def _spelled(data: bytes, token: Callable[[re.Match[bytes]], bytes]) -> bytes:
+    """Return data with a token in place of each id and each escape byte."""
+    if _ESCAPE in data:
+        return _HEX.sub(token, data)
+    # Only where ids can be: most texts hold none.
+    digits = data.translate(_AS_DIGITS)
+    start = digits.find(_DIGITS)
+    if start < 0:
+        return data
+    end = digits.rfind(_DIGITS) + len(_DIGITS)
+    return data[:start] + _HEX.sub(token, data[start:end]) + data[end:]
 
 
 class Token(IntEnum):
@@ -39,6 +59,9 @@ class History(Protocol):
     def writer(self, number: int, /) -> Writer | None:
         """Return a writer that an earlier leaf declared."""
 
+    def change(self, seq: int, /) -> Change | None:
+        """Return the change in an earlier leaf; None: nobody has looked at it yet."""
+
     def previous(self, document: bytes, seq: int, /) -> int | None:
         """Return the last leaf below seq that is a change of the document; senders ask."""
 
@@ -59,7 +82,7 @@ class Tokens:
 
     def squeeze(self, data: bytes) -> bytes:
         """Return the data with tokens."""
-        return _HEX.sub(self._token, data)
+        return _spelled(data, self._token)
 
     def _token(self, found: re.Match[bytes]) -> bytes:
         text = found.group()
@@ -164,7 +187,7 @@ def squeeze_alone(leaf: Leaf, data: bytes) -> bytes:
             return bytes([_ESCAPE, Token.NEAR_DOCUMENT, 0])
         return bytes([_ESCAPE, _PLAIN[len(raw)]]) + raw
 
-    return _HEX.sub(token, data)
+    return _spelled(data, token)
 
 
 _PLAIN: Final = {16: Token.UUID, 12: Token.EVENT, 32: Token.DIGEST}

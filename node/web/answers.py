@@ -353,6 +353,16 @@ class PacksAnswer(Answer):
     receivers: list[PackReceiver]
 
 
+class RepoTicket(Answer):
+    """Where a program that speaks automerge-repo connects.
+
+    Attributes:
+        path: at this node, with the ticket; it ends with the session.
+    """
+
+    path: str
+
+
 class MakePack(BaseModel):
     """Which pack to make.
 

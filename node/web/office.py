@@ -14,6 +14,7 @@ from node.office_keys import OfficeKeyState
 from node.pack_jobs import PackJobs
 from node.queries.cases import Place
 from node.queries.facts import Office as OfficeName
+from node.repo import RepoDesk
 from node.revoking import RevokeReport
 from node.writer import ChangeCounter
 from schemas.codes import Tier
@@ -46,6 +47,7 @@ class Office(Protocol):
     incoming_folder: Path
     changes: ChangeCounter
     packs: PackJobs
+    repo: RepoDesk
 
     @property
     def link(self) -> LinkStatus:

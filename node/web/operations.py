@@ -28,6 +28,7 @@ from node.web import (
     api_files,
     api_node,
     api_packs,
+    api_repo,
     api_visits,
 )
 from node.web.account_operations import ACCOUNT_OPERATIONS
@@ -49,6 +50,7 @@ from node.web.answers import (
     MakePack,
     PacksAnswer,
     ReferenceAnswer,
+    RepoTicket,
     RevokedNode,
     RevokeNode,
     SendFiles,
@@ -62,6 +64,15 @@ PREFIX: Final = "/api/v1"
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *ACCOUNT_OPERATIONS,
+    Operation(
+        id="make_repo_ticket",
+        method="POST",
+        path="/repo-tickets",
+        permission="repo.connect",
+        summary="A ticket with which a program connects by the automerge-repo protocol",
+        handler=api_repo.make_ticket,
+        answer=RepoTicket,
+    ),
     Operation(
         id="read_today",
         method="GET",

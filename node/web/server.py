@@ -17,6 +17,7 @@ from node.passkeys import Challenges
 from node.web.api_account import PASSWORD_CHECKS, PasswordChecks
 from node.web.api_node import STREAMS, end_streams
 from node.web.api_passkeys import CHALLENGES
+from node.web.api_repo import CONNECTIONS, PATH, end_connections, serve_repo
 from node.web.calls import OFFICE, READS, SIGNED_IN, Call, parse_json, require, write_if_possible
 from node.web.cookies import LANGUAGE, session_cookie
 from node.web.errors import WebError
@@ -60,12 +61,15 @@ def build_web(office: Office) -> web.Application:
     app[PASSWORD_CHECKS] = PasswordChecks()
     app[CHALLENGES] = Challenges(office.entropy(32))
     app[TRAIL_SECRET] = office.entropy(32)
+    app[CONNECTIONS] = {}
     add_operations(app)
+    app.router.add_get(PATH, serve_repo, allow_head=False)
     add_pages(app)
     app.router.add_static("/static/", str(files("node.web").joinpath("static")))
     app.on_startup.append(_sweep)
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(end_streams)
+    app.on_shutdown.append(end_connections)
     return app
 
 

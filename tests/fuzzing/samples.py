@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import cbor2
+
 from crypto.certificates import chain_to_pem, make_request, request_to_pem
 from crypto.note import render_proof
 from crypto.password import hash_password
@@ -14,13 +16,17 @@ from crypto.seal import seal
 from crypto.sealed_stream import StreamSealer
 from schemas.codes import Tier
 from schemas.events import Noted
+from schemas.ids import DocumentId
 from schemas.record import Leaf, LeafType, decode_leaf
+from schemas.repo import encode_sync
 from schemas.wire import Frame, encode_message
 from sync.change import Action, parse_change
+from sync.document import Documents, Edit, Talk
 from sync.framing import pack
 from sync.history import LogHistory
 from sync.pack_entries import About, End, Messages, Piece, encode_entry
 from sync.record_file import export_record
+from sync.sync_message import parse_sync_message, without_flags
 from tests.sync.builders import COMMUNE, PROVINCE, Link, Node, new_node, place, root
 
 STREAM_KEY: Final = bytes(range(32))
@@ -46,10 +52,34 @@ def samples() -> dict[str, tuple[bytes, ...]]:
         **_sealed(messages),
         **_certificates(),
         "messages": tuple(messages),
+        **_of_programs(),
         "frame": frames,
         "record file": (record,),
         "configuration": (_CONFIG.encode(),),
         "password": (hash_password("một hai ba", bytes(16)).encode(),),
+    }
+
+
+def _of_programs() -> dict[str, tuple[bytes, ...]]:
+    """Return what a client of automerge-repo sends about a document that it made."""
+    document, changes = DocumentId(bytes(16)), list[bytes]()
+    documents = Documents(lambda _: changes)
+    made = documents.write(document, bytes(16), Edit(kind="person", fields={"phone": "0912"}))
+    assert made is not None
+    changes.append(made)
+    documents.close(document)
+    mine, theirs, nothing = Talk(), Talk(), Documents(lambda _: [])
+    asked = nothing.say(document, theirs)
+    assert asked is not None
+    documents.hear(document, mine, asked)
+    said = documents.say(document, mine)
+    assert said is not None
+    plain = parse_sync_message(without_flags(said)) if said[0] == 0x42 else None
+    join = {"type": "join", "senderId": "a", "supportedProtocolVersions": ["1"]}
+    asking = encode_sync("a", "b", document, asked)
+    return {
+        "repo message": (cbor2.dumps(join), asking),
+        "sync message": (asked, said, *([plain.encode()] if plain else [])),
     }
 
 

@@ -27,12 +27,14 @@ from node.web.errors import WebError
 from schemas.errors import MessageError, RecordError
 from schemas.event_text import decode_event
 from schemas.record import decode_certificates, decode_leaf, decode_writer
+from schemas.repo import decode_repo_message
 from schemas.wire import decode_messages
 from sync.change import parse_change, references
 from sync.errors import ChangeError, FrameError, PackError, RecordFileError
 from sync.framing import dictionaries, read_frame
 from sync.pack_entries import EntryReader, decode_about
 from sync.record_file import verify_record
+from sync.sync_message import parse_sync_message
 from tests.fuzzing.samples import CONTEXT, STREAM_KEY
 from tests.sync.builders import PROVINCE, place, root
 
@@ -111,6 +113,8 @@ TARGETS: Final = {
     "writer": Target(decode_writer, (RecordError,)),
     "certificates": Target(decode_certificates, (RecordError,)),
     "event": Target(lambda data: decode_event(_text(data)), (RecordError,)),
+    "repo message": Target(decode_repo_message, (MessageError,)),
+    "sync message": Target(parse_sync_message, (ChangeError,)),
     "messages": Target(decode_messages, (MessageError,)),
     "change": Target(_change, (ChangeError,)),
     "frame": Target(_frame, (FrameError,)),

@@ -93,13 +93,14 @@ def document_of(cursor: Cursor, tag: int, ms: int, born: list[bytes]) -> bytes:
     return ms.to_bytes(6, "big") + rest
 
 
-def declared(leaves: Sequence[bytes], number: int) -> tuple[bytes, bytes, int]:
-    """Return node, device and epoch of a writer."""
+def declared(leaves: Sequence[bytes], number: int) -> tuple[bytes, bytes, int, bytes]:
+    """Return node, device, epoch and own actor, if any, of a writer."""
     for leaf in leaves:
         kind, declares, _, _, body = cbor2.loads(leaf)
         if (kind, declares) == (1, number):
-            node, device, epoch, *_ = cbor2.loads(body)
-            return node, device, epoch
+            items = cbor2.loads(body)
+            node, device, epoch = items[:3]
+            return node, device, epoch, items[8] if len(items) > 8 else b""
     raise Refused("writer has not been declared")
 
 
@@ -121,10 +122,10 @@ def build(
     if deps is None:
         has_chunk = earlier is not None and earlier[4][8] == 1
         deps = [sha256(earlier[4][8:]).digest()] if earlier is not None and has_chunk else []
-    node, device, epoch = declared(leaves, writer)
+    node, device, epoch, chosen = declared(leaves, writer)
     if actor is None:
         said = b"tiepdan actor v1\n" + node + device + epoch.to_bytes(8, "big") + document
-        actor = sha256(said).digest()[:16]
+        actor = chosen or sha256(said).digest()[:16]
 
     events = [(clock, device)]
     if earlier is not None:

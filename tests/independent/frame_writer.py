@@ -97,7 +97,7 @@ def strip(leaf: bytes, before: Sequence[bytes]) -> Stripped:
         n for n, each in enumerate(reversed(earlier), 1) if each[0] == 0 and each[2] == document
     )
     back = next(backs, 0)
-    _, device, _ = declared(before, writer)
+    _, device, *_ = declared(before, writer)
     events = [(hlc, device)]
     if back:
         events.append((earlier[-back][3], declared(before, earlier[-back][1])[1]))

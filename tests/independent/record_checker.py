@@ -299,8 +299,11 @@ class Writer:
     node: bytes
     device: bytes
     epoch: int
+    chosen: bytes = b""
 
     def actor(self, document: bytes) -> bytes:
+        if self.chosen:
+            return self.chosen
         whole = self.node + self.device + self.epoch.to_bytes(8) + document
         return sha256(b"tiepdan actor v1\n" + whole).digest()[:16]
 
@@ -370,8 +373,11 @@ class Log:
         return {"at": time.isoformat(), "values": dict(sorted(values.items())), "writer": writer}
 
     def take_writer(
-        self, writer: int, node: Any, device: Any, epoch: int, *texts: Any
+        self, writer: int, node: Any, device: Any, epoch: int, *more: Any
     ) -> dict[str, Any]:
+        texts, chosen = more[:5], [*more[5:]]
+        need(len(chosen) < 2, "items of a writer")
+        need(all(isinstance(each, bytes) and 16 <= len(each) <= 32 for each in chosen), "actor")
         need(writer not in self.writers, "writer is declared twice")
         need(isinstance(node, bytes) and len(node) == 32, "node of a writer")
         need(isinstance(device, bytes) and len(device) == 16, "device of a writer")
@@ -379,5 +385,5 @@ class Log:
         tier, code, _, name, role = texts
         own = (self.owner.key, self.owner.tier, self.owner.code)
         need(not self.is_up or (node, tier, code) == own, "writer is of another node")
-        self.writers[writer] = Writer(node, device, number(epoch))
+        self.writers[writer] = Writer(node, device, number(epoch), b"".join(chosen))
         return {"name": name, "role": role, "writer": writer}

@@ -16,8 +16,9 @@ from schemas.record import LeafType, decode_leaf
 from sync.change import parse_change
 from sync.log import UP, Log
 from tests.simulation.identities import CENTRE
-from tests.simulation.ledger import BrokenPromise, Concerns, Deed, Ledger
+from tests.simulation.ledger import Concerns, Deed, Ledger
 from tests.simulation.nodes import SimulatedNode
+from tests.simulation.promises import BrokenPromise
 from tests.simulation.staff import facts_of
 
 Nodes = Mapping[str, SimulatedNode]

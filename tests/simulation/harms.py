@@ -27,12 +27,15 @@ def harm_leaf(world: "World") -> None:
     node = rng.choice(list(world.nodes.values()))
     if node.guard.disk.in_transaction or not node.is_up:
         return
+    # Of what else happens to disks and nodes, each may take one more.
+    copies_min = 1 + world.plan.restores + world.plan.rollbacks + world.plan.revocations
     found = [
         (number, seq, log_id)
         for log_id, number, seq in node.guard.disk.execute(
             "SELECT log_id, log, seq FROM leaf JOIN log ON number = log ORDER BY log, seq"
         )
-        if (log_id, seq) not in world.harmed and _is_held_beside(world, node, log_id, seq)
+        if (log_id, seq) not in world.harmed
+        and _copies_beside(world, node, log_id, seq) >= copies_min
     ]
     if not found:
         return
@@ -59,8 +62,9 @@ def _altered(node: SimulatedNode, number: int, seq: int, rng: random.Random) -> 
     return bytes(data)
 
 
-def _is_held_beside(world: "World", node: SimulatedNode, log_id: bytes, seq: int) -> bool:
-    """Tell whether the node above or one right below holds the same leaf of a log they share."""
+def _copies_beside(world: "World", node: SimulatedNode, log_id: bytes, seq: int) -> int:
+    """Count the nodes above and right below that hold the same leaf of a log they share."""
+    copies = 0
     for other in world.nodes.values():
         if node.code not in (other.office.parent, other.code) and (
             other.code != node.office.parent
@@ -70,9 +74,8 @@ def _is_held_beside(world: "World", node: SimulatedNode, log_id: bytes, seq: int
             "SELECT data FROM leaf JOIN log ON number = log WHERE log_id = ? AND seq = ?",
             (log_id, seq),
         ).fetchone()
-        if other is not node and row is not None:
-            return True
-    return False
+        copies += other is not node and row is not None
+    return copies
 
 
 def roll_back(world: "World") -> None:

@@ -25,6 +25,7 @@ from schemas.wire import Ack
 from sync.errors import LogError
 from sync.log import UP, Log
 from tests.simulation.nodes import SimulatedNode
+from tests.simulation.promises import BrokenPromise
 
 # What may be said where a disk was put back.
 RESTORE_ALARMS = (
@@ -37,18 +38,6 @@ RESTORE_ALARMS = (
 )
 # What a peer with failing memory may be taken for.
 DAMAGE_ALARMS = ("epoch_opened", "epochs_in_turn", "audit_missing")
-
-
-class BrokenPromise(AssertionError):
-    """A check found what must never be.
-
-    Attributes:
-        code: which promise.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,10 +242,15 @@ class Ledger:
             return self._nodes[bytes.fromhex(truth.purpose.removeprefix("down/"))]
         return next((n for n in self._nodes.values() if n.code == owner.office.parent), owner)
 
-    def settled_concerns(self, standing: Set[bytes], documents: Set[DocumentId]) -> Concerns:
-        """Return what concerns whom by those changes and documents that stand in the end."""
+    def settled_concerns(
+        self, standing: Set[bytes], documents: Set[DocumentId], revoked: Set[str] = frozenset()
+    ) -> Concerns:
+        """Return what concerns whom by those changes and documents that stand in the end.
+
+        What a revoked place wrote again is left out: part of it may count.
+        """
         found = Concerns()
-        again = {deed.change for deed in self.rewritten}
+        again = {deed.change for deed in self.rewritten if deed.code not in revoked}
         again |= {deed.change for deed in self.perhaps if deed.document in documents}
         for deed in self.deeds:
             if deed.change in standing | again:

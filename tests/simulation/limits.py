@@ -1,10 +1,13 @@
 """Limits of the product, as they are or so small that a short story crosses them often."""
 
+import os
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
+from unittest import mock
 
+from node import choice, slots
 from schemas import wire
 from sync import document, inbound, log, outgoing, receiver, replica, sender, session, store
 from tests.simulation.harms import short_days
@@ -14,6 +17,13 @@ from tests.simulation.harms import short_days
 def as_they_are() -> Iterator[None]:
     """Leave the limits of the product as they are."""
     with _set((_ASKS_OFTEN,)):
+        yield
+
+
+@contextmanager
+def files_at_once() -> Iterator[None]:
+    """Wait for no disk: what a story writes to files survives all that happens in it."""
+    with mock.patch.object(os, "fsync"):
         yield
 
 
@@ -33,6 +43,9 @@ def small_limits(rng: random.Random) -> Iterator[None]:
         (receiver, "EARLY_FRAMES_MAX", head_step),
         (session, "WINDOW_BYTES_MIN", rng.choice((1_500, 8_000, 256 << 10))),
         (document, "_OPEN_DOCUMENTS_MAX", rng.choice((2, 2_000))),
+        (choice, "_CALM_S", rng.choice((60.0, 600.0))),
+        (choice, "_CALM_PACKETS", 10),
+        (slots, "STARTING_MAX", rng.choice((1, 64))),
     )
     with _set((*chosen, _ASKS_OFTEN)), short_days(subtree_level):
         yield

@@ -2,19 +2,34 @@
 
 from typing import Final
 
-from tests.simulation.ledger import BrokenPromise
-from tests.simulation.network import Quality
+from node.choice import Way
+from tests.simulation.network import Contact
 from tests.simulation.nodes import SimulatedNode
 from tests.simulation.plans import HOUR_MS, MINUTE_MS, SECOND_MS
+from tests.simulation.promises import BrokenPromise
+from tests.simulation.quality import Quality
 from tests.simulation.world import World
 
 LOSS: Final = 0.3
 _DIAL_MS: Final = 5 * SECOND_MS
+_LOOK_MS: Final = 50
 _LATENCY_MS: Final = (290, 310)
 _RATE_BYTES_S: Final = 64_000 // 8
 # TCP sends again what is lost, and delivers in order.
 STREAM: Final = Quality(
-    latency_ms=_LATENCY_MS, rate_bytes_s=_RATE_BYTES_S, loss=LOSS, is_stream=True
+    latency_ms=_LATENCY_MS, rate_bytes_s=_RATE_BYTES_S, loss=LOSS, is_stream=True, takes_udp=False
+)
+
+
+# Packets come in any order, twice, or spoiled besides.
+PACKETS: Final = Quality(
+    latency_ms=_LATENCY_MS,
+    rate_bytes_s=_RATE_BYTES_S,
+    loss=LOSS,
+    twice=0.02,
+    overtaken=0.05,
+    spoiled=0.02,
+    takes_tcp=False,
 )
 
 
@@ -27,20 +42,42 @@ def backlog_bytes(child: SimulatedNode, parent: SimulatedNode) -> int:
 
 
 def catch_up(
-    world: World, child: SimulatedNode, parent: SimulatedNode, quality: Quality, hours_max: int
+    world: World,
+    child: SimulatedNode,
+    parent: SimulatedNode,
+    quality: Quality,
+    hours_max: int,
+    *,
+    way: Way = "websocket",
+    cut_every_ms: int = 0,
 ) -> list[int]:
     """Open the line for a minute an hour until nothing is left; return what was before each.
+
+    Args:
+        world: of both nodes.
+        child: at one end.
+        parent: at the other.
+        quality: of the line.
+        hours_max: after so many it must have come to its end.
+        way: that messages take.
+        cut_every_ms: within the minute the link is cut so often, on average, while the line is
+            busy; 0: at the end only.
 
     Raises:
         BrokenPromise: after one of the minutes no less is left than before.
     """
     left = [backlog_bytes(child, parent)]
     while left[-1]:
-        for _ in range(MINUTE_MS // _DIAL_MS):
+        end_ms = world.now_ms + MINUTE_MS
+        while world.now_ms < end_ms:
             # What ends a link, such as a lost greeting, does not end the minute.
             if child.code not in world.contacts or not world.contacts[child.code].is_open:
-                world.connect(child, parent, quality)
-            world.pass_time(_DIAL_MS)
+                world.connect(child, parent, quality, way)
+            if cut_every_ms:
+                world.pass_time(world.rng.randrange(2 * cut_every_ms))
+                _cut_while_busy(world, world.contacts[child.code], end_ms)
+            else:
+                world.pass_time(_DIAL_MS)
         world.close_contact(world.contacts[child.code], "cut")
         world.pass_time(HOUR_MS - MINUTE_MS)
         left.append(backlog_bytes(child, parent))
@@ -49,6 +86,15 @@ def catch_up(
         if len(left) > hours_max:
             raise BrokenPromise("backlog_stays", f"after {hours_max} hours {left} bytes are left")
     return left
+
+
+def _cut_while_busy(world: World, contact: Contact, end_ms: int) -> None:
+    while contact.is_open and world.now_ms < end_ms:
+        if contact.is_busy(world.now_ms):
+            world.close_contact(contact, "cut")
+            world.counts["ill-timed"] += 1
+        else:
+            world.pass_time(_LOOK_MS)
 
 
 def _lacking_leaves(sender: SimulatedNode, receiver: SimulatedNode) -> int:

@@ -13,8 +13,10 @@ from schemas.ids import DocumentId
 from sync.blobs import BlobFiles
 from sync.replica import Author, Replica
 from sync.store import Store
+from tests.simulation.dialling import Dialler, Door
 from tests.simulation.identities import START_MS, Office, offices, root_certificate
 from tests.simulation.storage import Guard, new_disk
+from tests.simulation.writer import SimulatedWriter
 
 T = TypeVar("T")
 
@@ -32,17 +34,24 @@ class SimulatedNode:
         offset_ms: how wrong its clock is.
         starts: how often it was started.
         touched: documents that the transaction just committed changed.
+        dialler: dials the node above, since the process started.
+        door: lets in those below, since the process started.
+        writer: works for one link at a time, since the process started.
     """
 
-    def __init__(self, office: Office, blob_folder: Path) -> None:
+    def __init__(
+        self, office: Office, blob_folder: Path, new_writer: Callable[[], SimulatedWriter]
+    ) -> None:
         """Make an empty disk; nothing runs yet."""
         self.office = office
+        self._new_writer = new_writer
         self.subject = subject_of(office.chain[0])
         self.guard = Guard(new_disk())
         self.files = BlobFiles(blob_folder)
         self.offset_ms = 0
         self.starts = 0
         self.touched = set[DocumentId]()
+        self.dialler, self.door, self.writer = Dialler(), Door(), new_writer()
         self._replica: Replica | None = None
 
     @property
@@ -71,6 +80,7 @@ class SimulatedNode:
         self.guard.restart()
         self.touched.clear()
         self.starts += 1
+        self.dialler, self.door, self.writer = Dialler(), Door(), self._new_writer()
         self._replica = Replica(
             Store(self.guard),
             key=self.office.key,

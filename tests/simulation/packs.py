@@ -26,15 +26,15 @@ from sync.pack import (
 from sync.pack_entries import About, End, Entry, EntryReader, decode_about, encode_entry
 from sync.session import Kinship
 from tests.simulation.damage import damaged
-from tests.simulation.ledger import RESTORE_ALARMS, BrokenPromise
+from tests.simulation.ledger import RESTORE_ALARMS
 from tests.simulation.network import LINK_ERRORS
 from tests.simulation.nodes import SimulatedNode
+from tests.simulation.promises import BrokenPromise
 from tests.simulation.storage import Crash
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-_LATE_MS: Final = 90 * 60_000
 _LOST: Final = 0.15
 _TWICE: Final = 0.3
 # What a pack may say to a node whose disk was put back: it speaks of what was lost.
@@ -72,7 +72,7 @@ def carry(world: "World", sender: SimulatedNode, receiver: SimulatedNode, kinshi
         copies = 0 if rng.random() < _LOST else 1 + (rng.random() < _TWICE)
         for _ in range(copies):
             arrive = partial(_arrive, world, sender, receiver, kinship, part)
-            world.after(rng.randrange(_LATE_MS), arrive)
+            world.after(rng.randrange(world.plan.late_ms), arrive)
 
 
 def _seal(
@@ -118,7 +118,7 @@ def _arrive(
         _refuse(world, receiver, damaged(world.rng, part))
         # Somebody is told which part is bad, and brings it again.
         again = partial(_arrive, world, sender, receiver, kinship, part)
-        world.after(world.rng.randrange(_LATE_MS), again)
+        world.after(world.rng.randrange(world.plan.late_ms), again)
         return
     about, entries = _open(receiver, part)
     world.hang_up(receiver)
@@ -145,7 +145,7 @@ def _arrive(
     if found[0].outcome.is_in_doubt and not problems and world.wire.counts["damaged"]:
         # Of what a line had brought otherwise than it was sent; the page asks for the part again.
         again = partial(_arrive, world, sender, receiver, kinship, part)
-        world.after(world.rng.randrange(_LATE_MS), again)
+        world.after(world.rng.randrange(world.plan.late_ms), again)
         return
     if problems or found[0].outcome.is_in_doubt:
         raise BrokenPromise("pack_refused", f"{found[0].outcome} among honest nodes")

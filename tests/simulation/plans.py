@@ -13,6 +13,11 @@ MINUTE_MS: Final = 60 * SECOND_MS
 HOUR_MS: Final = 60 * MINUTE_MS
 DAY_MS: Final = 24 * HOUR_MS
 
+# Somebody has no line for a month; before and after there are days.
+_MONTH: Final = 0.07
+_OUTAGE_MS: Final = 30 * DAY_MS
+_MONTH_MS: Final = _OUTAGE_MS + 4 * DAY_MS
+
 _ALL_PLACES: Final = tuple(code for code, _ in PLACES)
 
 
@@ -26,11 +31,14 @@ class Plan:
         revocations: communes whose key counts no longer from then on.
         rollbacks: disks of provinces and the centre that are put back, some with one below.
         harms: leaves that a disk loses or alters.
+        blackouts: nodes that fall and, when they are back, are dialled by all at once.
+        outage_ms: so long one commune or province has no line; 0: no such outage.
         link_up_ms, link_down_ms: mean length of a contact and of the time without one.
         packs: packs that somebody makes, to arrive late, twice, in parts or never.
         bad_sticks: share of the copies of a pack that are damaged when they arrive.
         damages: messages that arrive otherwise than they were sent, as from a peer whose memory
             fails: on a line, TLS would notice.
+        message_ms: how long a node has to work for each message.
         tick_ms: how often a session looks at what it waits for, without any news.
         crash_kind, crash_moment: all crashes happen at this kind of statement, if given.
     """
@@ -50,12 +58,20 @@ class Plan:
     revocations: int = 0
     rollbacks: int = 0
     harms: int = 0
+    blackouts: int = 0
+    outage_ms: int = 0
     damages: int = 0
     is_clean: bool = False
     has_small_limits: bool = True
+    message_ms: int = 0
     tick_ms: int = session.RETRY_MS
     crash_kind: str = ""
     crash_moment: Moment | None = None
+
+    @property
+    def late_ms(self) -> int:
+        """How late a pack may be; a copy of a disk is put back within half of the story."""
+        return max(90 * MINUTE_MS, self.length_ms // 4)
 
 
 QUIET: Final = Plan(
@@ -101,25 +117,32 @@ def draw_plan(seed: int) -> Plan:
     def some(share: float, most: int) -> int:
         return rng.randint(1, most) if rng.random() < share else 0
 
-    restores, damages = some(_SELDOM, 1), some(_SELDOM, 1)
+    is_month, has_small_limits = rng.random() < _MONTH, rng.random() < 0.8
     return Plan(
         places=_draw_places(rng, scale.communes),
-        length_ms=scale.length_ms,
-        actions=scale.actions,
+        length_ms=_MONTH_MS if is_month else scale.length_ms,
+        actions=scale.actions * (1 + is_month),
         link_up_ms=rng.choice((1, 4, 10)) * MINUTE_MS,
-        link_down_ms=rng.choice((4, 10, 20)) * MINUTE_MS,
+        link_down_ms=rng.choice((1, 2, 4)) * DAY_MS
+        if is_month
+        else rng.choice((4, 10, 20)) * MINUTE_MS,
+        outage_ms=_OUTAGE_MS if is_month else 0,
         crashes=some(_IN_A_STORY, scale.faults),
         power_cuts=some(_SELDOM, 2),
         disk_faults=some(_IN_A_STORY, scale.faults),
         clock_jumps=some(_IN_A_STORY, scale.faults),
         packs=some(_SELDOM, 2 * scale.faults),
         bad_sticks=rng.choice((0.0, 0.3)),
-        restores=restores,
-        # What counts after it is worked out from logs as their owners wrote them, once each.
-        revocations=0 if restores or damages else some(_RARE, 1),
+        restores=some(_SELDOM, 3),
+        revocations=some(_RARE, 2),
+        rollbacks=some(_RARE / 2, 1),
+        # What disks lost is found within a day, and days are short where limits are small.
+        harms=some(_RARE, 3) if has_small_limits else 0,
         # Two in a row of one log stop it, rightly.
-        damages=damages,
-        has_small_limits=rng.random() < 0.8,
+        damages=some(_SELDOM, 1),
+        blackouts=some(_SELDOM, 2),
+        message_ms=rng.choice((0, 0, 5, 100)),
+        has_small_limits=has_small_limits,
     )
 
 

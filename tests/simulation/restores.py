@@ -9,7 +9,6 @@ from tests.simulation.nodes import SimulatedNode
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-_MINUTE_MS: Final = 60_000
 _KNOWN: Final = 0.4
 
 
@@ -22,7 +21,7 @@ def copy_disk(world: "World") -> None:
     disk = node.snapshot()
     world.note(f"{node.code} is copied")
     is_known = rng.random() < _KNOWN
-    delay_ms = rng.randint(5, 60) * _MINUTE_MS
+    delay_ms = rng.randint(world.plan.length_ms // 30, world.plan.length_ms // 2)
 
     def strike() -> None:
         if not world.is_healing:

@@ -6,7 +6,7 @@ from the statements that the centre holds, without the code that is tested.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,8 +22,9 @@ from sync.log import UP
 from sync.revoking import countersigned, revoke
 from tests.simulation.checks import Nodes, Pictures, draw_pictures, readers
 from tests.simulation.identities import CENTRE
-from tests.simulation.ledger import BrokenPromise, Ledger
+from tests.simulation.ledger import Ledger
 from tests.simulation.nodes import SimulatedNode
+from tests.simulation.promises import BrokenPromise
 from tests.simulation.staff import facts_of
 from tests.simulation.storage import Crash
 
@@ -69,6 +70,16 @@ def revoke_somebody(world: "World") -> None:
         world.wake(signer)
 
 
+def revoked_places(nodes: Nodes) -> set[str]:
+    """Return the codes of all nodes of whose revocation some node knows."""
+    codes = {node.peer_id: code for code, node in nodes.items()}
+    return {
+        codes[bytes(row[0])]
+        for node in nodes.values()
+        for row in node.guard.disk.execute("SELECT peer FROM revocation")
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What counts in the end.
@@ -112,6 +123,7 @@ def judge(nodes: Nodes, ledger: Ledger) -> Verdict:
                     counted[change.hash] = change
                 else:
                     late.add(change.hash)
+    counted |= _given_back(ledger)
     standing: set[bytes] = set()
     while more := {
         change.hash
@@ -127,27 +139,47 @@ def judge(nodes: Nodes, ledger: Ledger) -> Verdict:
     )
 
 
-def check_revoked(nodes: Nodes, ledger: Ledger, rng: random.Random) -> None:
+def _given_back(ledger: Ledger) -> dict[bytes, Change]:
+    """Return what nodes above wrote and lost with their disks: their children give it back."""
+    written = {deed.change: deed.code for deed in ledger.deeds}
+    found: dict[bytes, Change] = {}
+    for truth in ledger.logs.values():
+        if truth.purpose == UP or not truth.is_rolled:
+            continue
+        for leaf in map(decode_leaf, truth.leaves):
+            change = parse_change(leaf.body) if leaf.type == LeafType.CHANGE else None
+            if change is not None and written.get(change.hash) == truth.owner:
+                found[change.hash] = change
+    return found
+
+
+def check_revoked(
+    nodes: Nodes, ledger: Ledger, rng: random.Random, harmed: Set[tuple[bytes, int]]
+) -> None:
     """Check everything that holds at the end of a story with revoked nodes.
+
+    Leaves that a disk lost may be held by nobody but a revoked node.
 
     Raises:
         BrokenPromise: something does not.
     """
+    ledger.settle()
     verdict = judge(nodes, ledger)
     others = {code: node for code, node in nodes.items() if code not in verdict.marks}
     for node in others.values():
-        _check_leaves(node, verdict)
+        _check_leaves(node, verdict, harmed)
     _check_logs(nodes, ledger, verdict)
     pictures = {code: draw_pictures(node) for code, node in others.items()}
     _check_documents(pictures, ledger, verdict)
     _check_deeds(pictures, ledger, verdict, others)
     _check_folds(others, pictures, ledger, verdict, rng)
     _check_blobs(others, pictures, ledger, verdict)
-    for code in verdict.marks:
+    # What others hold of it, and its own disk does not any more, is not given back to it.
+    for code in verdict.marks.keys() - ledger.unaware.keys():
         _check_own(nodes[code], ledger)
 
 
-def _check_leaves(node: SimulatedNode, verdict: Verdict) -> None:
+def _check_leaves(node: SimulatedNode, verdict: Verdict, harmed: Set[tuple[bytes, int]]) -> None:
     """Check what became of each leaf of a node that was not revoked."""
     disk = node.guard.disk
     codes = {row[0] for row in disk.execute("SELECT DISTINCT code FROM dead_letter")}
@@ -162,15 +194,22 @@ def _check_leaves(node: SimulatedNode, verdict: Verdict) -> None:
         raise BrokenPromise("waiting_changes", f"at {node.code}")
     if not places["quarantined_change"] <= verdict.late:
         raise BrokenPromise("revoked_wrongly", f"at {node.code}")
-    leaves = sum(
-        decode_leaf(row[0]).type == LeafType.CHANGE for row in disk.execute("SELECT data FROM leaf")
-    )
-    kept = sum(
-        disk.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    leaves = {
+        (bytes(log_id), seq)
+        for log_id, seq, data in disk.execute(
+            "SELECT log_id, seq, data FROM leaf JOIN log ON number = log"
+        )
+        if (log_id, seq) not in harmed and decode_leaf(data).type == LeafType.CHANGE
+    }
+    kept = {
+        (bytes(log_id), seq)
         for table in ("change", "waiting_change", "dead_letter")
-    )
-    if leaves != kept:
-        raise BrokenPromise("change_dropped", f"{node.code} holds {leaves} changes, lists {kept}")
+        for log_id, seq in disk.execute(f"SELECT log_id, seq FROM {table} JOIN log ON number = log")
+    }
+    if leaves != kept - harmed:
+        raise BrokenPromise(
+            "change_dropped", f"{node.code} holds {len(leaves)} changes, lists {len(kept)}"
+        )
 
 
 def _check_logs(nodes: Nodes, ledger: Ledger, verdict: Verdict) -> None:
@@ -204,7 +243,9 @@ def _check_documents(pictures: Pictures, ledger: Ledger, verdict: Verdict) -> No
     centre = pictures[CENTRE]
     if {change for picture in centre.values() for change in picture.changes} != verdict.standing:
         raise BrokenPromise("deed_lost", "the centre lacks what counts")
-    concerns = ledger.settled_concerns(verdict.standing, pictures[CENTRE].keys())
+    concerns = ledger.settled_concerns(
+        verdict.standing, pictures[CENTRE].keys(), verdict.marks.keys()
+    )
     for code, own in pictures.items():
         for document, picture in centre.items():
             if concerns.concerns(document, code) and own.get(document) != picture:
@@ -232,7 +273,9 @@ def _check_deeds(pictures: Pictures, ledger: Ledger, verdict: Verdict, others: N
 def _check_folds(
     others: Nodes, pictures: Pictures, ledger: Ledger, verdict: Verdict, rng: random.Random
 ) -> None:
-    concerns = ledger.settled_concerns(verdict.standing, pictures[CENTRE].keys())
+    concerns = ledger.settled_concerns(
+        verdict.standing, pictures[CENTRE].keys(), verdict.marks.keys()
+    )
     folds: dict[DocumentId, object] = {}
     for code, node in others.items():
         for document, picture in pictures[code].items():
@@ -247,7 +290,9 @@ def _check_folds(
 
 def _check_blobs(others: Nodes, pictures: Pictures, ledger: Ledger, verdict: Verdict) -> None:
     """Check that all files are where they concern somebody, but those that only the revoked had."""
-    concerns = ledger.settled_concerns(verdict.standing, pictures[CENTRE].keys())
+    concerns = ledger.settled_concerns(
+        verdict.standing, pictures[CENTRE].keys(), verdict.marks.keys()
+    )
     attached = {
         bytes.fromhex(event.sha256)
         for deed in ledger.deeds

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from node.choice import Way
 from schemas import events as ev
 from schemas.codes import DocumentKind
 from schemas.ids import mint_document_id
@@ -23,10 +24,11 @@ from sync.incoming import Incoming
 from sync.log import Log
 from sync.receiver import Receiver
 from tests.simulation.checks import check_all
-from tests.simulation.ledger import BrokenPromise, Ledger
-from tests.simulation.lines import STREAM, backlog_bytes, catch_up
-from tests.simulation.network import PERFECT
+from tests.simulation.ledger import Ledger
+from tests.simulation.lines import PACKETS, STREAM, backlog_bytes, catch_up
 from tests.simulation.plans import MINUTE_MS, SECOND_MS, Plan
+from tests.simulation.promises import BrokenPromise
+from tests.simulation.quality import PERFECT
 from tests.simulation.staff import Pen
 from tests.simulation.world import World
 
@@ -34,11 +36,12 @@ _CENTRE, _PROVINCE, _COMMUNE = "0", "40", "40.17083"
 # As node/exchange.py.
 _PLAN: Final = Plan(places=(_CENTRE, _PROVINCE, _COMMUNE), tick_ms=5 * SECOND_MS)
 _VISITS: Final = 80
-_DIRECTIVES: Final = 20
+_VISITS_CUT: Final = 20
 _LETTERS: Final = 4_000
 _SCAN_BYTES: Final = 400_000
 _DUE_ON: Final = date(2026, 10, 30)
 _HOURS_MAX: Final = 24
+_CUT_EVERY_MS: Final = 12 * SECOND_MS
 _WRITTEN_SMALL: Final = "aăâbcdđeêghiklmnoôơpqrstuưvxyàáảãạằắẳẵặầấẩẫậèéẻẽẹềếểễệìíỉĩị,. "
 
 
@@ -82,7 +85,7 @@ def a_scan(pen: Pen, rng: random.Random) -> None:
     )
 
 
-def country_with_a_backlog(folder: Path) -> World:
+def country_with_a_backlog(folder: Path, visits: int = _VISITS) -> World:
     """Return a commune and a province that met once and have much to tell each other since."""
     world = World(1, folder, _PLAN)
     world.start()
@@ -90,22 +93,29 @@ def country_with_a_backlog(folder: Path) -> World:
     world.connect(commune, province, PERFECT)
     world.pass_time(MINUTE_MS)
     world.hang_up(commune)
-    for _ in range(_VISITS):
+    for _ in range(visits):
         world.act(commune, a_long_statement)
     world.act(commune, a_scan)
-    for _ in range(_DIRECTIVES):
+    for _ in range(visits // 4):
         world.act(province, a_long_directive)
     return world
 
 
+@pytest.mark.parametrize("cut_every_ms", [0, _CUT_EVERY_MS], ids=["whole", "cut"])
+@pytest.mark.parametrize("way", ["websocket", "datagrams"])
 def test_a_minute_an_hour_of_a_line_that_loses_a_third_carries_everything_in_the_end(
-    tmp_path: Path,
+    way: Way, cut_every_ms: int, tmp_path: Path
 ) -> None:
-    world = country_with_a_backlog(tmp_path)
+    # After each cut frames are packed anew, which takes more of the test's time than the line.
+    world = country_with_a_backlog(tmp_path, _VISITS_CUT if cut_every_ms else _VISITS)
     commune, province = world.nodes[_COMMUNE], world.nodes[_PROVINCE]
-    left = catch_up(world, commune, province, STREAM, _HOURS_MAX)
+    quality = STREAM if way == "websocket" else PACKETS
+    left = catch_up(
+        world, commune, province, quality, _HOURS_MAX, way=way, cut_every_ms=cut_every_ms
+    )
     # More than one minute carries, or resuming was not seen.
     assert len(left) > 3, left
+    assert world.counts["ill-timed"] > 2 * len(left) or not cut_every_ms
     assert backlog_bytes(commune, province) == 0
     world.heal()
     check_all(world.nodes, world.ledger, world.rng)

@@ -12,15 +12,32 @@ from typing import Final
 
 import pytest
 
-from tests.simulation.plans import HOUR_MS, MINUTE_MS, QUIET, Plan, draw_plan
+from tests.simulation.plans import DAY_MS, HOUR_MS, MINUTE_MS, QUIET, Plan, draw_plan
 from tests.simulation.storage import Moment
 from tests.simulation.world import World
 
 _SEEDS: Final = 2_000
 _SEEDS_PER_TEST: Final = 10
 _SEEDS_DRAWN_PER_TEST: Final = 40
+_FEW: Final = ("0", "40", "40.17083", "40.17084", "44", "44.18901")
+# What is in every forty stories.
+_ALWAYS: Final = (
+    "lost",
+    "twice",
+    "overtaken",
+    "damaged",
+    "packs taken",
+    "restores",
+    "by datagrams",
+    "apart taken over",
+    "packets lost",
+    "packets twice",
+    "packets overtaken",
+    "packets spoiled",
+    "blackouts",
+)
 _SHORT: Final = Plan(
-    places=("0", "40", "40.17083", "40.17084", "44", "44.18901"),
+    places=_FEW,
     actions=25,
     crashes=12,
     power_cuts=0,
@@ -28,13 +45,27 @@ _SHORT: Final = Plan(
     clock_jumps=1,
 )
 _PARTS: Final = 4
-_PACK_SEEDS: Final = 40
+_PACK_SEEDS: Final = 20
 # Lines are short and rare; most goes by boat.
 _BOATS: Final = Plan(packs=40, bad_sticks=0.2, link_up_ms=MINUTE_MS, link_down_ms=HOUR_MS)
 
-_REVOKED_SEEDS: Final = 60
+_REVOKED_SEEDS: Final = 40
 # Some go by stick, too: that way a revoked node still reaches somebody.
 _STOLEN: Final = Plan(revocations=3, packs=12)
+# Now and then there is a line, but for one place, which has none for thirty days.
+_MONTH: Final = Plan(
+    places=_FEW,
+    length_ms=34 * DAY_MS,
+    outage_ms=30 * DAY_MS,
+    actions=60,
+    link_down_ms=2 * DAY_MS,
+    packs=8,
+    restores=1,
+    revocations=1,
+)
+_TOGETHER: Final = Plan(
+    places=_FEW, restores=2, revocations=1, rollbacks=1, damages=1, packs=8, blackouts=3
+)
 
 
 def tell(seed: int, folder: Path, plan: Plan) -> World:
@@ -65,7 +96,7 @@ def test_no_promise_breaks_in_any_story(first: int, tmp_path: Path) -> None:
     assert happened["deeds"] > 10 * _SEEDS_DRAWN_PER_TEST
     assert happened["crashes"] > _SEEDS_DRAWN_PER_TEST // 2
     assert happened["apart cut"] > 2 * _SEEDS_DRAWN_PER_TEST
-    for fault in ("lost", "twice", "overtaken", "damaged", "packs taken", "restores"):
+    for fault in _ALWAYS:
         assert happened[fault], fault
 
 
@@ -90,6 +121,26 @@ def test_a_revoked_node_that_keeps_sending_changes_nothing_for_the_others(
         happened += tell(seed, tmp_path, _STOLEN).counts
     assert happened["revocations"] > _SEEDS_PER_TEST
     assert happened["apart key_revoked"] > _SEEDS_PER_TEST
+
+
+def test_after_a_month_without_a_line_everything_arrives_once(tmp_path: Path) -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(50_000, 50_000 + _SEEDS_PER_TEST):
+        happened += tell(seed, tmp_path, _MONTH).counts
+    assert happened["outages"] == _SEEDS_PER_TEST
+    assert happened["restores"] > _SEEDS_PER_TEST // 2
+    assert happened["revocations"] > _SEEDS_PER_TEST // 2
+
+
+def test_disks_put_back_at_every_tier_and_a_theft_in_one_story_break_no_promise(
+    tmp_path: Path,
+) -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(60_000, 60_000 + _SEEDS_PER_TEST):
+        happened += tell(seed, tmp_path, _TOGETHER).counts
+    assert happened["restores"] > 2 * _SEEDS_PER_TEST
+    assert happened["revocations"] > _SEEDS_PER_TEST // 2
+    assert happened["told to wait"]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -11,46 +11,54 @@ import heapq
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from node.choice import Way
+from node.exchange import streams_of
 from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.wire import Message, Problem
 from schemas.wire_audit import Reconcile
 from sync import session
 from sync.errors import StoreError, SyncError
+from sync.packets import Stream
 from tests.simulation.checks import check_all
+from tests.simulation.dialling import dial, keep_dialling, look_for_other_way
 from tests.simulation.harms import AUDIT_MS, harm_leaf, roll_back, scrub_a_little
-from tests.simulation.identities import START_MS, offices
-from tests.simulation.ledger import BrokenPromise, Deed, Ledger
-from tests.simulation.limits import as_they_are, small_limits
+from tests.simulation.identities import offices
+from tests.simulation.ledger import Deed, Ledger
+from tests.simulation.limits import as_they_are, files_at_once, small_limits
+from tests.simulation.mishaps import RESTART_MS_MAX, black_out, cut_off, set_clock, set_trap
 from tests.simulation.network import (
     LINK_ERRORS,
-    PERFECT,
     Contact,
-    Quality,
     Side,
     Wire,
     acknowledgements,
-    draw_quality,
 )
 from tests.simulation.nodes import SimulatedNode
+from tests.simulation.packets import PacketLink
 from tests.simulation.packs import send_pack
-from tests.simulation.plans import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Plan
+from tests.simulation.plans import HOUR_MS, MINUTE_MS, SECOND_MS, Plan
+from tests.simulation.promises import BrokenPromise
+from tests.simulation.quality import PERFECT, Quality
 from tests.simulation.restores import copy_disk
-from tests.simulation.revocations import check_revoked, revoke_somebody
+from tests.simulation.revocations import check_revoked, revoke_somebody, revoked_places
 from tests.simulation.staff import HABITS, Action, Pen, look_then_edit
-from tests.simulation.storage import Crash, Moment, Trap
+from tests.simulation.storage import Crash
+from tests.simulation.writer import SimulatedWriter
 
 T = TypeVar("T")
 
 _GATHER_MS: Final = 100
+# A session to which nothing happens looks at the time so much less often.
+_DOUBLINGS: Final = 3
 # Longer than a session waits before it asks again for anything.
-_QUIET_MS: Final = session.POLL_MS + 2 * session.RETRY_MS
+_QUIET_MS: Final = session.POLL_MS + (2 << _DOUBLINGS) * session.RETRY_MS
 _HEAL_MS_MAX: Final = 1 * HOUR_MS
 
 
@@ -64,6 +72,7 @@ class World:
         revoked: places whose node was revoked; what holds in the end is another question then.
         trace: digest of everything that happened, in order.
         harmed: leaves, by log id and number, that some disk lost or altered.
+        cut_off_until_ms: until when the line of a place is down.
     """
 
     def __init__(
@@ -82,7 +91,7 @@ class World:
         self.counts: Counter[str] = Counter()
         self.revoked = set[str]()
         self.nodes = {
-            code: SimulatedNode(office, folder / code)
+            code: SimulatedNode(office, folder / code, self._new_writer)
             for code, office in offices().items()
             if code in self.plan.places
         }
@@ -94,6 +103,7 @@ class World:
         self._numbers = itertools.count()
         self.harmed = set[tuple[bytes, int]]()
         self._is_healing = False
+        self.cut_off_until_ms: dict[str, int] = {}
         self._spoke_at_ms = 0
         self._trace = hashlib.sha256()
         self._tell = tell
@@ -102,6 +112,9 @@ class World:
     def trace(self) -> str:
         """Digest of everything that happened, in order."""
         return self._trace.hexdigest()
+
+    def _new_writer(self) -> SimulatedWriter:
+        return SimulatedWriter(self.after, lambda: self.now_ms)
 
     def after(self, delay_ms: int, action: Callable[[], None]) -> None:
         """Let something happen later."""
@@ -122,13 +135,16 @@ class World:
         Raises:
             BrokenPromise: a check found what must never be.
         """
-        with small_limits(self.rng) if self.plan.has_small_limits else as_they_are():
+        limits = small_limits(self.rng) if self.plan.has_small_limits else as_they_are()
+        with files_at_once(), limits:
             self.start()
             self.schedule()
             self.pass_time(self.plan.length_ms)
             self.heal()
-            check = check_revoked if self.revoked else check_all
-            check(self.nodes, self.ledger, self.rng)
+            if self.revoked:
+                check_revoked(self.nodes, self.ledger, self.rng, self.harmed)
+            else:
+                check_all(self.nodes, self.ledger, self.rng)
         for log_id, truth in self.ledger.logs.items():
             self.note(f"{log_id.hex()} {len(truth.leaves)} {truth.frontier.root().hex()}")
 
@@ -157,24 +173,27 @@ class World:
         codes = list(self.nodes)
         for code, node in self.nodes.items():
             if node.office.parent:
-                self.after(self._span(plan.link_down_ms // 2), partial(self._dial, code))
+                self.after(self.span(plan.link_down_ms // 2), partial(keep_dialling, self, code))
         for _ in range(plan.actions):
             self.after(rng.randrange(plan.length_ms), self._somebody_acts)
         faults: tuple[tuple[int, Callable[[], None]], ...] = (
-            (plan.crashes, lambda: self._arm(rng.choice(codes), is_crash=True)),
-            (plan.disk_faults, lambda: self._arm(rng.choice(codes), is_crash=False)),
+            (plan.crashes, lambda: set_trap(self, rng.choice(codes), is_crash=True)),
+            (plan.disk_faults, lambda: set_trap(self, rng.choice(codes), is_crash=False)),
             (plan.power_cuts, lambda: self.crash(self.nodes[rng.choice(codes)], "power cut")),
-            (plan.clock_jumps, self._jump),
+            (plan.clock_jumps, lambda: set_clock(self)),
             (plan.packs, lambda: send_pack(self)),
             (plan.restores, lambda: copy_disk(self)),
             (plan.revocations, lambda: revoke_somebody(self)),
             (plan.damages, self.wire.damage_next),
             (plan.rollbacks, lambda: roll_back(self)),
             (plan.harms, lambda: harm_leaf(self)),
+            (plan.blackouts, lambda: black_out(self)),
         )
         for count, fault in faults:
             for _ in range(count):
                 self._plan(fault)
+        if plan.outage_ms:
+            self.after(rng.randrange(plan.length_ms - plan.outage_ms), partial(cut_off, self))
 
     def heal(self) -> None:
         """Repair everything and run until nobody has anything to say.
@@ -184,6 +203,9 @@ class World:
         """
         self.note("healing")
         self._is_healing = True
+        self.cut_off_until_ms.clear()
+        # The word of it may be lost with the disk of who gave it.
+        self.revoked = revoked_places(self.nodes)
         for node in self.nodes.values():
             node.guard.disarm()
             if not node.is_up:
@@ -191,9 +213,9 @@ class World:
         for code, node in self.nodes.items():
             contact = self.contacts.get(code)
             if contact is not None and contact.is_open:
-                contact.quality = PERFECT
+                contact.improve(PERFECT)
             elif node.office.parent:
-                self._dial(code)
+                dial(self, code)
         if self.plan.harms:
             # What disks lost is found within a day, and brought back.
             self.pass_time(3 * AUDIT_MS)
@@ -254,43 +276,35 @@ class World:
 
     # Links
 
-    def _dial(self, code: str) -> None:
-        """Bring up the link of a node, and decide when it goes down."""
-        child = self.nodes[code]
-        parent = self.nodes[child.office.parent]
-        contact = self.contacts.get(code)
-        if contact is not None and contact.is_open:
-            return
-        if self._is_healing and code in self.revoked:
-            return
-        if child.is_up and parent.is_up:
-            quality = PERFECT
-            if not (self._is_healing or self.plan.is_clean):
-                quality = draw_quality(self.rng)
-            self.connect(child, parent, quality)
-        if not self._is_healing:
-            self.after(self._span(self.plan.link_up_ms), lambda: self._hang_up(code))
-
-    def _hang_up(self, code: str) -> None:
-        if self._is_healing:
-            return
-        contact = self.contacts.get(code)
-        if contact is not None:
-            self.close_contact(contact, "cut")
-        self.after(self._span(self.plan.link_down_ms), lambda: self._dial(code))
-
-    def connect(self, child: SimulatedNode, parent: SimulatedNode, quality: Quality) -> None:
+    def connect(
+        self,
+        child: SimulatedNode,
+        parent: SimulatedNode,
+        quality: Quality,
+        way: Way = "websocket",
+    ) -> None:
         """Open a contact between two nodes."""
         for node, peer, is_child in ((child, parent, False), (parent, child, True)):
             known = peer.office.as_peer(is_child=is_child)
             if not self._unit(node, partial(node.replica.welcome, known)):
                 return
-        self.note(f"{child.code} connects to {parent.code}")
+        self.note(f"{child.code} connects to {parent.code} by {way}")
         self.counts["contacts"] += 1
-        contact = self.contacts[child.code] = Contact(child, parent, quality)
+        self.counts[f"by {way}"] += 1
+        contact = self.contacts[child.code] = Contact(child, parent, quality, way)
+        if way == "datagrams":
+            contact.carry_by(
+                PacketLink(
+                    self.rng,
+                    quality,
+                    self.now_ms,
+                    self.wire.counts,
+                    self.after,
+                    partial(self._heard, contact),
+                )
+            )
         for side in contact.sides:
-            self._due(contact, side, 0)
-            self._tick(contact, side)
+            self._tick_after(contact, side, 0)
 
     def _unit(self, node: SimulatedNode, work: Callable[[], object]) -> bool:
         """Run something that is neither a deed nor a message; return whether it stands."""
@@ -304,16 +318,26 @@ class World:
         self.ledger.look(node)
         return True
 
+    def _heard(self, contact: Contact, number: int, messages: Sequence[bytes]) -> None:
+        """Take what came by datagrams, or learn that there is room again, or that it is over."""
+        side = contact.sides[number]
+        if contact.failure:
+            self.close_contact(contact, contact.failure)
+            return
+        side.inbox += messages
+        self._due(contact, side, self.rng.randrange(20) if messages else 0)
+
     def close_contact(self, contact: Contact, reason: str) -> None:
         """End a contact at both ends; what is on the way is lost."""
         if not contact.is_open:
             return
-        contact.is_open = False
-        code = contact.sides[0].node.code
+        contact.close()
+        code, parent = contact.sides[0].node.code, contact.sides[1].node
+        parent.door.leave(contact.sides[0].node.peer_id, self.now_ms / SECOND_MS)
         self.note(f"{code} is apart: {reason}")
         self.counts[f"apart {reason}"] += 1
         if self._is_healing:
-            self.after(5 * SECOND_MS, lambda: self._dial(code))
+            self.after(5 * SECOND_MS, lambda: dial(self, code))
 
     @property
     def is_healing(self) -> bool:
@@ -327,10 +351,22 @@ class World:
                 self.close_contact(contact, reason)
 
     def _tick(self, contact: Contact, side: Side) -> None:
-        if contact.is_open:
+        """Let one end look at what is due because time has passed, the more seldom the less is."""
+        if contact.is_open and side.tick_at_ms == self.now_ms:
+            if side is contact.sides[0]:
+                look_for_other_way(self, contact)
+                if not contact.is_open:
+                    return
+            side.is_quiet = False
             self._due(contact, side, 0)
-            self._scrub(side.node)
-            self.after(self.plan.tick_ms, lambda: self._tick(contact, side))
+            if side.idle_ticks % 2:
+                self._scrub(side.node)
+            self._tick_after(contact, side, self.plan.tick_ms << min(side.idle_ticks, _DOUBLINGS))
+            side.idle_ticks += 1
+
+    def _tick_after(self, contact: Contact, side: Side, delay_ms: int) -> None:
+        side.tick_at_ms = self.now_ms + delay_ms
+        self.after(delay_ms, lambda: self._tick(contact, side))
 
     def _scrub(self, node: SimulatedNode) -> None:
         try:
@@ -343,7 +379,9 @@ class World:
     def _due(self, contact: Contact, side: Side, delay_ms: int) -> None:
         if not side.is_due:
             side.is_due = True
-            self.after(delay_ms, lambda: self._turn(contact, side))
+            owner = contact.other(side).node.peer_id
+            work = partial(self._turn, contact, side)
+            self.after(delay_ms, lambda: side.node.writer.run_for(owner, work))
 
     def _arrived(self, contact: Contact, side: Side) -> None:
         self._due(contact, side, self.rng.randrange(20))
@@ -359,12 +397,21 @@ class World:
                     if side.node is node:
                         self._due(contact, side, _GATHER_MS)
 
-    def _turn(self, contact: Contact, side: Side) -> None:
-        """Let one end of a contact handle what came and say what it has to say."""
+    def _turn(self, contact: Contact, side: Side) -> int:
+        """Let one end of a contact handle what came and say what it has to say.
+
+        Returns how long that took, in milliseconds.
+        """
         side.is_due = False
-        if not contact.is_open:
-            return
+        mail = len(side.inbox)
+        if not contact.is_open or not (mail or not side.is_quiet or side.session.has_news()):
+            return 0
+        self._handle(contact, side)
+        return self.plan.message_ms * mail
+
+    def _handle(self, contact: Contact, side: Side) -> None:
         node, had_mail = side.node, bool(side.inbox)
+        is_free = contact.has_room(side, self.now_ms)
         try:
             answers = contact.handle(side, self.now_ms)
         except Crash:
@@ -378,19 +425,30 @@ class World:
         is_over = any(isinstance(answer, Problem) and not answer.log for answer in answers)
         for ack in () if is_over else acknowledgements(answers):
             self.ledger.sends_ack(node, side.session.log_received(ack.log), ack)
-        for message in answers:
-            self._send(contact, side, message)
+        self._send_all(contact, side, answers)
+        if answers:
+            contact.drive(side, self.now_ms)
+        side.is_quiet = is_free and not answers
+        if side.session.waits and side.idle_ticks:
+            side.idle_ticks = 0
+            if side.tick_at_ms > self.now_ms + self.plan.tick_ms:
+                self._tick_after(contact, side, self.plan.tick_ms)
         if answers and side.free_at_ms > self.now_ms:
             self.after(side.free_at_ms - self.now_ms, lambda: self._due(contact, side, 0))
         if had_mail:
             self._wake_sessions(node, but=contact)
 
-    def _send(self, contact: Contact, side: Side, message: Message) -> None:
+    def _send_all(self, contact: Contact, side: Side, messages: list[Message]) -> None:
+        for stream, parted in streams_of(messages).items():
+            for message in parted:
+                self._send(contact, side, message, stream)
+
+    def _send(self, contact: Contact, side: Side, message: Message, stream: Stream) -> None:
         if not isinstance(message, Reconcile):
             # Every day two nodes compare, though all is quiet.
             self._spoke_at_ms = self.now_ms
         damages = self.wire.counts["damaged"]
-        data = self.wire.send(contact, side, message, self.now_ms)
+        data = self.wire.send(contact, side, message, stream, self.now_ms)
         how = ", damaged" if self.wire.counts["damaged"] > damages else ""
         self.note(f"{side.node.code} says {type(message).__name__} {data[:8].hex()}{how}")
 
@@ -404,7 +462,7 @@ class World:
         self.counts["crashes"] += 1
         node.crash()
         self.hang_up(node, "peer gone")
-        self.after(self.rng.randint(1, 300) * SECOND_MS, lambda: self.restart(node))
+        self.after(self.rng.randint(SECOND_MS, RESTART_MS_MAX), lambda: self.restart(node))
 
     def restart(self, node: SimulatedNode) -> None:
         """Start a node that is down on what its disk holds."""
@@ -420,27 +478,6 @@ class World:
 
         self.after(self.rng.randrange(self.plan.length_ms), strike)
 
-    def _arm(self, code: str, *, is_crash: bool) -> None:
-        """Set a trap: at the next statement of one kind, or after so many of any kind."""
-        rng, guard = self.rng, self.nodes[code].guard
-        kind = rng.choice(sorted(guard.counts)) if guard.counts and rng.random() < 0.6 else ""
-        kind = self.plan.crash_kind or kind
-        moments: list[Moment] = ["before", "after"]
-        moment = rng.choice([self.plan.crash_moment] if self.plan.crash_moment else moments)
-        countdown = rng.randint(1, 2) if kind else rng.randint(1, 150)
-        guard.arm(Trap(kind, countdown, moment, is_crash))
-
-    def _jump(self) -> None:
-        node = self.rng.choice(list(self.nodes.values()))
-        if self.rng.random() < 0.15:
-            node.set_clock(0, self.now_ms)
-        elif self.rng.random() < 0.2:
-            node.set_clock(START_MS + self.now_ms, self.now_ms)
-        else:
-            unit = self.rng.choice((MINUTE_MS, HOUR_MS, DAY_MS, 7 * DAY_MS))
-            jump_ms = self.rng.choice((-1, 1)) * self.rng.randint(1, 6) * unit
-            node.set_clock(node.clock_ms(self.now_ms) + jump_ms, self.now_ms)
-        self.note(f"{node.code} clock is off by {node.offset_ms} ms")
-
-    def _span(self, mean_ms: int) -> int:
+    def span(self, mean_ms: int) -> int:
+        """Draw how long something lasts."""
         return int(self.rng.expovariate(1 / mean_ms)) + 1

@@ -291,7 +291,13 @@ def sync(child: Node, parent: Node) -> None:
 
 def writer_of(where: Place, device: bytes | None = None, epoch: int = 0, **said: str) -> Writer:
     who = where.subject
-    names = {"tier": who.tier.value, "code": who.code, "user": "lan", "name": "Lan", "role": "x"}
+    names: dict[str, Any] = {
+        "tier": who.tier.value,
+        "code": who.code,
+        "user": "lan",
+        "name": "Lan",
+        "role": "x",
+    }
     own = device or device_id(who.peer_id)
     return Writer(node=who.peer_id, device=own, epoch=epoch, **(names | said))
 

@@ -19,6 +19,9 @@ class Known:
     def leaf(self, seq: int, /) -> Leaf | None:
         return self._leaves[seq] if 0 <= seq < len(self._leaves) else None
 
+    def change(self, seq: int, /) -> None:
+        return None
+
     def writer(self, number: int, /) -> Writer | None:
         return self._writers.get(number)
 

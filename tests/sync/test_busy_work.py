@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import sync.inbound
+from schemas.ids import DocumentId
 from schemas.limits import LEAF_BYTES_MAX, PART_BYTES_MIN
 from schemas.wire import PACKED, Ack, Frame, Hello
 from sync.errors import LinkError
@@ -21,9 +22,11 @@ from tests.sync.builders import (
     COMMUNE,
     NOW_MS,
     PROVINCE,
+    Link,
     LogBuilder,
     Node,
     new_node,
+    noise,
     place,
     tell,
     writer_of,
@@ -139,3 +142,23 @@ def test_an_old_head_is_compared_once_and_answered_each_time(
         answers = tell(province, session, short.head())
         assert [type(answer) for answer in answers] == [Ack]
     assert computed == [len(short.leaves)]
+
+
+def test_what_finds_no_room_on_the_line_is_read_and_packed_once(tmp_path: Path) -> None:
+    commune, province = new_node(COMMUNE, tmp_path), new_node(PROVINCE, tmp_path)
+    with commune.transaction():
+        for number in range(200):
+            document, fields = DocumentId(number.to_bytes(16, "big")), {"title": noise(300, number)}
+            author = commune.author()
+            commune.replica.write(author, document, now_ms=NOW_MS, kind="case", fields=fields)
+    said: list[str] = []
+    link = Link(commune, province)
+    db = commune.store.db
+    assert isinstance(db, sqlite3.Connection)
+    db.set_trace_callback(said.append)
+    link.run()
+    db.set_trace_callback(None)
+    frames = [m for sender, m in link.sent if isinstance(m, Frame) and not sender]
+    read = [text for text in said if text.startswith("SELECT data FROM leaf WHERE log")]
+    # Some twice at the beginning, until the peer has said what it understands.
+    assert len(frames) <= len(read) < len(frames) + 5

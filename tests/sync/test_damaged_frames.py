@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.wire import PLAIN, Frame, Head, Hello, Message, encode_message
+from schemas.wire import PLAIN, Frame, Head, Hello, Message, Problem, encode_message
 from sync.errors import LinkError
 from tests.sync.builders import COMMUNE, PROVINCE, Link, Node, handle, leaf_count, new_node, sync
 
@@ -112,6 +112,8 @@ def test_a_damaged_certificate_is_not_kept_and_the_true_one_is_taken(
         with pytest.raises(LinkError) as ended:
             handle(province, link.down, map_bytes([spoilt_first]))
         assert ended.value.code == "log_unnamed"
+        with pytest.raises(LinkError):
+            handle(commune, link.up, map_bytes([Problem(code="log_unnamed", detail="")]))
     sync(commune, province)
     assert province.values(case) == commune.values(case)
     assert province.alarms() == commune.alarms() == []

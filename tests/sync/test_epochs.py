@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from crypto.note import TreeHead, verify_head
+from crypto.note import TreeHead, sign_head, verify_head
 from schemas.events import Noted
-from schemas.wire import Head
+from schemas.wire import Head, Hello
 from sync.epochs import open_epoch
 from sync.errors import LinkError
 from sync.log import UP
@@ -461,6 +461,21 @@ def test_both_ends_keep_the_heads_of_a_log_that_tells_two_stories(
     verify_head(old.peer_id, head, bytes.fromhex(theirs[3]))
     assert head.size == reader.size
     assert head.root != reader.frontier.root()
+
+
+def test_a_log_that_is_stopped_for_two_stories_is_given_back_on_the_same_link(
+    commune: Node, province: Node
+) -> None:
+    commune.open_case()
+    link = Link(commune, province).run()
+    log = province.log(commune.place)
+    other = TreeHead(origin=log.origin, size=log.size, root=bytes(32))
+    signature = sign_head(commune.place.key, other)
+    told = Head(log=b"\0", size=other.size, root=other.root, signature=signature)
+    said = tell(province, link.down, told)
+    assert province.log(commune.place).fault == "log_forked"
+    offers = [o for message in said if isinstance(message, Hello) for o in message.offers]
+    assert [offer.owner for offer in offers] == [commune.place.subject.peer_id]
 
 
 def test_a_log_that_is_given_back_and_stopped_here_is_offered_once(

@@ -258,6 +258,14 @@ def test_a_frame_under_another_dictionary_is_refused() -> None:
         unpack(0, data, Known([]))
 
 
+@pytest.mark.parametrize("size_max", [241, 292, 317, 327, 338])
+def test_a_frame_of_several_leaves_is_never_longer_than_it_may_be(size_max: int) -> None:
+    # It would go in parts, which the receiver takes for those of one leaf.
+    for start in range(0, len(STORY), 3):
+        data, count = packed(start, STORY[start:], Known(STORY), size_max=size_max)
+        assert len(data) <= size_max or count == 1
+
+
 @pytest.mark.parametrize("dictionary", [b"", DICTIONARY])
 def test_leaves_before_a_frame_make_room_for_more_in_it(dictionary: bytes) -> None:
     start = len(STORY) // 2
@@ -317,7 +325,7 @@ def test_a_frame_holds_a_bounded_number_of_leaves() -> None:
 def test_a_growing_history_knows_what_was_added() -> None:
     growing = Growing(Known(STORY[:1]), 1)
     for leaf in STORY[1:6]:
-        growing.add(decode_leaf(leaf))
+        growing.add(read_whole(leaf))
     assert growing.writer(2) is not None
     assert growing.previous(decode_leaf(STORY[3]).document, 6) == 5
     assert growing.leaf(4) == decode_leaf(STORY[4])

@@ -4,21 +4,27 @@ Method: changes that the binding makes, of texts that hypothesis edits; outlines
 invented; leaves of every kind, whose traces must not depend on how they came.
 """
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.limits import CHANGE_OPS_MAX
 from schemas.record import decode_leaf
-from sync.change import parse_change
+from sync.change import Change, parse_change, uleb
 from sync.cursor import Cursor
 from sync.document import Edit
-from sync.errors import FrameError
+from sync.errors import ChangeError, FrameError
 from sync.outline import Outline, Put, Removed, Step, Typed, read_outlines, write_outline
-from sync.outlining import contents_of, known_of, outline_of
+from sync.outlined import Chunk, change_of
+from sync.outlining import columns_of, contents_of, known_of, outline_of
 from sync.past import PAST_LEAVES_MAX, Past
+from sync.plain import plain_texts
+from sync.registers import Registers
 from sync.stripping import read_whole
 from tests.sync.builders import CASE, COMMUNE, LogBuilder, Pen, actor_of, noise, place, writer_of
+from tests.sync.chunks import sealed
 
 LAN = writer_of(place(COMMUNE))
 DUNG = writer_of(place(COMMUNE), device=b"d" * 16, user="dung")
@@ -75,6 +81,34 @@ def test_every_change_that_we_make_has_an_outline_and_comes_out_the_same(
         assert related.resolved((change.start_op + 5, change.actors)) == outline
 
 
+def read_both_ways(outline: Outline, chunk: bytes) -> tuple[Change, Change | None]:
+    """Return what the columns of a change say, and what is taken from its outline."""
+    read = parse_change(chunk)
+    rest = Chunk(chunk, read.hash, read.deps, read.actor)
+    return read, change_of(outline, columns_of(outline), rest)
+
+
+def check_the_same(read: Change, known: Change | None) -> None:
+    assert known is not None
+    assert known._replace(typed=None) == read
+    first = Registers()
+    assert plain_texts(first, known) == plain_texts(first, read)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(words, words), max_size=4))
+def test_what_we_write_is_known_from_its_outline_alone(told: list[tuple[str, str]]) -> None:
+    edits = [
+        Edit(fields={"title": title or None, "year": number}, texts={"summary": text})
+        for number, (title, text) in enumerate(told)
+    ]
+    for data in log_of(*edits)[3:]:
+        outline = read_whole(data).outline
+        assert outline is not None
+        read, known = read_both_ways(outline, decode_leaf(data).body)
+        check_the_same(read, known)
+
+
 def test_letters_that_were_typed_in_a_row_are_one_step() -> None:
     long, rewritten = noise(400, 1), noise(300, 2)
     edits = [Edit(texts={"summary": long}), Edit(texts={"summary": long[:100] + rewritten})]
@@ -87,26 +121,45 @@ def test_letters_that_were_typed_in_a_row_are_one_step() -> None:
 
 
 MAP, TEXT_OF = (0, 3), (0, 9)
-refs = st.tuples(st.integers(0, 3), st.integers(0, 200))
-steps = st.one_of(
-    st.builds(
-        Put,
-        st.none() | refs,
-        st.integers(0, 7),
-        st.sampled_from([b"title", b"", "đơn".encode()]),
-        st.just(6),
-        st.sampled_from([b"", b"a", "ự".encode()]),
-        st.lists(refs, max_size=2).map(tuple),
-    ),
-    st.builds(Typed, refs, st.none() | refs, st.sampled_from([b"a", "ựx".encode(), b"mmm"])),
-    st.builds(Removed, refs, refs, st.integers(1, 300)),
-)
-outlines = st.builds(
-    lambda seq, before, steps: Outline(seq=seq, before=before, actors=(b"a" * 16,), steps=steps),
-    st.integers(1, 300),
-    st.integers(0, 300),
-    st.lists(steps, max_size=8).map(tuple),
-)
+Values = Sequence[tuple[int, bytes]]
+TEXTS: Values = [(6, text) for text in (b"", b"a", "ự".encode())]
+# Nothing, truth, numbers, bytes, a counter, and kinds that there are not.
+VALUES: Values = [
+    *TEXTS,
+    *((kind | len(data) << 4, data) for kind in range(16) if kind != 6 for data in (b"", b"\x05")),
+]
+
+
+def outlines_of(
+    refs: st.SearchStrategy[tuple[int, int]], actions: Sequence[int], values: Values
+) -> st.SearchStrategy[Outline]:
+    """Return outlines that refer to such operations."""
+    steps = st.one_of(
+        st.builds(
+            lambda target, action, key, value, over: Put(
+                target, action, key, value[0], value[1], over
+            ),
+            st.none() | refs,
+            st.sampled_from(actions),
+            st.sampled_from([b"title", b"", "đơn".encode()]),
+            st.sampled_from(values),
+            st.lists(refs, max_size=2).map(tuple),
+        ),
+        st.builds(Typed, refs, st.none() | refs, st.sampled_from([b"a", "ựx".encode(), b"mmm"])),
+        st.builds(Removed, refs, refs, st.integers(1, 300)),
+    )
+    return st.builds(
+        lambda seq, before, some: Outline(
+            seq=seq, before=before, actors=(b"a" * 16,), steps=tuple(some)
+        ),
+        st.integers(1, 300),
+        st.integers(0, 300),
+        st.lists(steps, max_size=8),
+    )
+
+
+outlines = outlines_of(st.tuples(st.integers(0, 3), st.integers(0, 200)), range(8), VALUES)
+usual = outlines_of(st.tuples(st.integers(0, 1), st.integers(0, 9)), [0, 1, 3, 4], TEXTS)
 
 
 @settings(max_examples=200, deadline=None)
@@ -120,6 +173,31 @@ def test_an_outline_that_is_taken_is_the_one_that_its_change_has(outline: Outlin
         assert outline_of(contents_of(outline)) != outline
         return
     assert outline_of(contents_of(outline)) == outline
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    outlines | usual,
+    st.just([b"b"]) | st.lists(st.binary(max_size=2), max_size=3),
+    st.lists(st.binary(min_size=32, max_size=32), max_size=3),
+    st.binary(max_size=2),
+)
+def test_whatever_an_outline_says_its_columns_say_too(
+    outline: Outline, actors: list[bytes], deps: list[bytes], actor: bytes
+) -> None:
+    outline = outline._replace(actors=tuple(actors))
+    try:
+        outline.check()
+    except FrameError:
+        return
+    body = b"".join([uleb(len(deps)), *deps, uleb(len(actor)), actor, contents_of(outline)])
+    try:
+        read, known = read_both_ways(outline, sealed(body))
+    except ChangeError:
+        rest = Chunk(b"", b"", tuple(deps), actor)
+        assert change_of(outline, columns_of(outline), rest) is None
+    else:
+        check_the_same(read, known)
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,7 +1,6 @@
 """Sections 7.2 and 7.3: packed frames, what is left out of leaves, and parts."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
 
@@ -245,9 +244,9 @@ def refused() -> Iterator[dict[str, Any]]:
         "a token of an earlier leaf where there is none": compressed(
             columns([token(b"\xff\x02\0")])
         ),
-        "a writer that was not declared": compressed(columns([replace(change, writer=9)])),
+        "a writer that was not declared": compressed(columns([change._replace(writer=9)])),
         "a leaf of the document that has not come": compressed(
-            columns([replace(change, tag=Tag.CHANGE, back=3, document=b"")])
+            columns([change._replace(tag=Tag.CHANGE, back=3, document=b"")])
         ),
         **{what: compressed(columns([outlined(*said)])) for what, said in BAD_OUTLINES.items()},
     }

@@ -20,6 +20,7 @@ from node.clock import Clock
 from node.config import read_config, write_config
 from node.entropy import system_entropy
 from node.station import open_station
+from node.web.api_repo import CONNECTIONS
 from node.web.server import build_web
 from schemas.codes import Role
 from schemas.ids import document_text, mint_document_id
@@ -142,6 +143,24 @@ class OpenOffice:
         return await self.node.read(
             lambda db: [tuple(row) for row in db.execute(sql, parameters).fetchall()]
         )
+
+    async def until(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Return the rows of the node's database once there are any."""
+        async with asyncio.timeout(30):
+            while True:
+                seen = self.node.changes.number
+                if rows := await self.rows(sql, *parameters):
+                    return rows
+                await self.node.changes.wait(seen, 0.2)
+
+    def address(self, scheme: str = "http") -> str:
+        """Return where the node can be reached."""
+        return f"{scheme}://{self._server.host}:{self._server.port}"
+
+    def cut_programs(self) -> None:
+        """Cut the connections of all programs that speak automerge-repo."""
+        for task in [*self._server.app[CONNECTIONS]]:
+            task.cancel()
 
     async def close(self) -> None:
         """Close all browsers."""

@@ -62,6 +62,7 @@ OPERATION_ROLES: Final[Mapping[str, frozenset[str]]] = {
     "unlock_office_key": OPENING | MACHINE,
     "read_trail": CHECKING,
     "export_trail": CHECKING,
+    "make_repo_ticket": READING,
     "read_today": READING,
     "list_cases": READING,
     "read_case": READING,
@@ -114,9 +115,9 @@ PAGE_ROLES: Final[Mapping[str, frozenset[str]]] = {
     "/audit": CHECKING,
     "/documents/{id}/form": CLERKS,
 }
-# Pages that anybody may open, and what is no page.
+# Pages that anybody may open, and what is no page. The socket asks who it is by itself.
 OPEN_PATHS: Final = frozenset(
-    {"/sign-in", "/language/{code}", "/static/", f"{PREFIX}/openapi.json"}
+    {"/sign-in", "/language/{code}", "/static/", f"{PREFIX}/openapi.json", f"{PREFIX}/repo"}
 )
 PARTS: Final = {
     "{id}": mint(9),

@@ -153,6 +153,7 @@ STEPS: Final[Mapping[str, tuple[str, tuple[str, Step]]]] = {
 WITHOUT: Final = frozenset(
     {
         *("sign_in", "sign_out", "me", "change_password", "list_sessions", "end_sessions"),
+        "make_repo_ticket",
         *("list_passkeys", "begin_passkey", "add_passkey", "drop_passkey"),
         *("begin_passkey_sign_in", "passkey_sign_in"),
         *("read_document_sync", "read_link", "cut_link", "send_files", "stream_news"),
