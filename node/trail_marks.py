@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.trail import TrailCheck, TrailLine, check_lines
-from schemas.record import LeafType, TrailMark, decode_leaf, decode_trail
+from schemas.record import LeafType, decode_leaf
+from schemas.trail import TrailMark, decode_trail
 from sync.log import UP
 from sync.replica import Replica
 
@@ -37,7 +38,7 @@ def mark_trail(replica: Replica, db: sqlite3.Connection, now_ms: int) -> bool:
     if last[1] is not None and 0 <= now_ms - last[1] < MARK_MS:
         return False
     mark = TrailMark(lines=newest[0], link=bytes(newest[1]))
-    replica.append_trail(mark, now_ms)
+    replica.append_statement(LeafType.TRAIL, mark.encode(), now_ms)
     db.execute(
         "INSERT OR REPLACE INTO trail_mark VALUES (?, ?, ?)", (mark.lines, mark.link, now_ms)
     )

@@ -18,15 +18,8 @@ from schemas.event_text import KnownEvent, decode_event
 from schemas.events import Attached, Event, UnknownEvent
 from schemas.hlc import observe
 from schemas.ids import DocumentId
-from schemas.record import (
-    Leaf,
-    LeafType,
-    Writer,
-    decode_certificates,
-    decode_leaf,
-    decode_trail,
-    decode_writer,
-)
+from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
+from schemas.trail import decode_trail
 from sync.change import Change, parse_change
 from sync.document import Documents
 from sync.errors import ChangeError, LogError

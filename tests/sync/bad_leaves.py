@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from schemas.ids import event_id
-from schemas.record import Leaf, LeafType, TrailMark, encode_certificates
+from schemas.record import Leaf, LeafType, encode_certificates
+from schemas.trail import TrailMark
 from sync.document import Edit
 from tests.sync.builders import (
     COMMUNE,
