@@ -35,8 +35,13 @@ def decode_trail(body: bytes) -> TrailMark:
     """
     items = decode_cbor(body, "trail")
     match items:
-        case [int() as lines, bytes() as link] if 0 <= lines <= LINES_MAX and len(link) == 32:
+        case [int() as lines, bytes() as link] if _is_lines(lines) and len(link) == 32:
             mark = TrailMark(lines=lines, link=link)
             if mark.encode() == body:
                 return mark
     raise RecordError("trail_malformed", "a mark of a trail is a number of lines and a hash")
+
+
+def _is_lines(lines: int) -> bool:
+    # To Python true is a number.
+    return type(lines) is int and 0 <= lines <= LINES_MAX
