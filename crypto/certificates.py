@@ -28,15 +28,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from crypto.errors import CertificateError
+from crypto.extensions import OFFICE_KEY_OID, SUCCEEDS_OID, key_extension, key_in
 from crypto.identity import NodeKey, PeerId
 from crypto.tiers import PATH_LENGTH, ROOT_CODE, check_child, check_code
 from schemas.codes import Tier
 
-# Office extension: OCTET STRING with the 32-byte X25519 key to which values for this office are
-# sealed. The arc 32473 is the one that RFC 5612 keeps for examples and belongs to nobody; an
-# authority that runs this nationally puts its own enterprise number here, before the first root.
-OFFICE_KEY_OID = x509.ObjectIdentifier("1.3.6.1.4.1.32473.1.1")
-_OCTET_STRING_32 = b"\x04\x20"
 _BIT_STRING_64 = b"\x03\x41\x00"
 
 # A commune's clock may be wrong by a day when its certificate arrives on a stick.
@@ -78,6 +74,7 @@ class Subject:
         code: code of the office: "0", "40" or "40.17083".
         name: name of the office for people.
         office_public: 32-byte X25519 key to which values for this office are sealed.
+        succeeds: peer id of the key that this one may take the place of; empty for none.
     """
 
     tier: Tier
@@ -85,6 +82,7 @@ class Subject:
     name: str
     peer_id: PeerId
     office_public: bytes
+    succeeds: bytes = b""
 
 
 # Making
@@ -107,8 +105,12 @@ def make_root(key: NodeKey, name: str, now_ms: int, lifetime_days: int) -> x509.
     return _sign(subject, _name_of(subject), key, now_ms, ends)
 
 
-def make_request(key: NodeKey, tier: Tier, code: str, name: str) -> x509.CertificateSigningRequest:
+def make_request(
+    key: NodeKey, tier: Tier, code: str, name: str, succeeds: bytes = b""
+) -> x509.CertificateSigningRequest:
     """Return the request that a node sends, or carries on a stick, to the tier above it.
+
+    With succeeds, the key is a spare one for a node whose key has that peer id.
 
     Raises:
         CertificateError: the code does not fit the tier, or the name is empty or longer than 64
@@ -116,7 +118,12 @@ def make_request(key: NodeKey, tier: Tier, code: str, name: str) -> x509.Certifi
     """
     check_code(tier, code)
     subject = Subject(
-        tier=tier, code=code, name=name, peer_id=key.peer_id, office_public=key.office_public
+        tier=tier,
+        code=code,
+        name=name,
+        peer_id=key.peer_id,
+        office_public=key.office_public,
+        succeeds=succeeds,
     )
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name_of(subject))
     for extension in _identity_extensions(subject):
@@ -340,10 +347,13 @@ def _name_of(subject: Subject) -> x509.Name:
 
 def _identity_extensions(subject: Subject) -> list[x509.ExtensionType]:
     uri = x509.UniformResourceIdentifier(f"tiepdan:{subject.tier}:{subject.code}")
-    return [
+    found: list[x509.ExtensionType] = [
         x509.SubjectAlternativeName([uri]),
-        x509.UnrecognizedExtension(OFFICE_KEY_OID, _OCTET_STRING_32 + subject.office_public),
+        key_extension(OFFICE_KEY_OID, subject.office_public),
     ]
+    if subject.succeeds:
+        found.append(key_extension(SUCCEEDS_OID, subject.succeeds))
+    return found
 
 
 def _sign(
@@ -382,6 +392,7 @@ def _serial_number(subject: Subject, key: NodeKey, now_ms: int, ends: datetime) 
         key.peer_id,
         subject.peer_id,
         subject.office_public,
+        subject.succeeds,
         f"{subject.tier}\n{subject.code}\n{now_ms}\n{ends.isoformat()}\n{subject.name}".encode(),
     )
     digest = hashlib.sha256(b"tiepdan certificate v1\n" + b"".join(parts)).digest()
@@ -396,17 +407,17 @@ def _subject(name: x509.Name, extensions: x509.Extensions, public_key: object) -
     if not isinstance(public_key, Ed25519PublicKey):
         raise _malformed("certificate", "its key is not an Ed25519 key")
     tier, code = _tier_and_code(extensions)
-    office = extensions.get_extension_for_oid(OFFICE_KEY_OID).value
-    value = office.value if isinstance(office, x509.UnrecognizedExtension) else b""
-    if len(value) != 34 or not value.startswith(_OCTET_STRING_32):
-        raise _malformed("certificate", "its office key does not have 32 bytes")
+    is_spare = any(extension.oid == SUCCEEDS_OID for extension in extensions)
+    if is_spare and tier is not Tier.COMMUNE:
+        raise _malformed("certificate", "only a commune has a spare key")
     names = [attribute.value for attribute in name if isinstance(attribute.value, str)]
     subject = Subject(
         tier=tier,
         code=code,
         name=names[0] if names else "",
         peer_id=PeerId(public_key.public_bytes_raw()),
-        office_public=value[2:],
+        office_public=key_in(extensions, OFFICE_KEY_OID),
+        succeeds=key_in(extensions, SUCCEEDS_OID) if is_spare else b"",
     )
     if name != _name_of(subject):
         raise _malformed("certificate", "its subject does not say the same as its other parts")

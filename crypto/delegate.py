@@ -14,10 +14,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from crypto.errors import CertificateError
 from crypto.identity import NodeKey
+from crypto.p256 import p256_key
 
-# More than the curve's order has, so that no key is likelier than another.
-SECRET_BYTES: Final = 48
-_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _NAME: Final = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tiepdan datagrams")])
 _USAGE: Final = x509.KeyUsage(
     digital_signature=True,
@@ -40,12 +38,9 @@ def make_delegate(
     Args:
         issuer: the node's certificate.
         issuer_key: the node's key.
-        secret: SECRET_BYTES that nobody can guess; the key is made of them.
+        secret: p256.SECRET_BYTES that nobody can guess; the key is made of them.
     """
-    if len(secret) != SECRET_BYTES:
-        raise ValueError(f"{len(secret)} bytes of secret")
-    number = int.from_bytes(secret, "big") % (_ORDER - 1) + 1
-    key = ec.derive_private_key(number, ec.SECP256R1())
+    key = p256_key(secret)
     public = key.public_key()
     name = x509.SubjectKeyIdentifier.from_public_key(public).digest
     builder = (

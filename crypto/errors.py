@@ -5,7 +5,10 @@ CryptoError
 ├── SignatureError     a signature is missing or does not verify
 ├── CertificateError   a certificate, request or chain is malformed or not acceptable
 ├── SealError          a sealed value is malformed, altered or not for this office
+├── PairingError       a device and a node do not come together, and why
+├── EnrolmentError     a token is malformed, or its secret is not known
 ├── KeyfileError       a key or certificate file cannot be read or written
+├── ShareError         shares of the root's key are malformed or do not make it
 └── PasswordError      a password is too short, too long or wrong
 """
 
@@ -41,8 +44,20 @@ class SealError(CryptoError):
     """A sealed value cannot be made or opened."""
 
 
+class PairingError(CryptoError):
+    """A device and a node do not come together."""
+
+
+class EnrolmentError(CryptoError):
+    """A one-time token is malformed, or the other side does not know its secret."""
+
+
 class KeyfileError(CryptoError):
     """A key file or certificate file cannot be read or written."""
+
+
+class ShareError(CryptoError):
+    """Shares of the root's key are malformed, too few, or do not make it."""
 
 
 class PasswordError(CryptoError):

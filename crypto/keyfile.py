@@ -1,8 +1,9 @@
 """Key files and certificate files: the only I/O of this package.
 
-A key file has three lines: a header, the seed in hex, and the public key in hex, by which damage is
-noticed. It is readable by its owner only. Files are written beside their place, flushed to the disk
-and renamed, so that a power cut leaves the old file or the new one.
+A node's key file has three lines: a header, the seed in hex, and the public key in hex, by which
+damage is noticed; a P-256 key is in PKCS #8, which OpenSSL reads. Both are readable by their owner
+only. Files are written beside their place, flushed to the disk and renamed, so that a power cut
+leaves the old file or the new one.
 """
 
 import os
@@ -11,6 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from crypto.certificates import chain_from_pem, chain_to_pem
 from crypto.errors import CertificateError, KeyfileError
@@ -19,8 +28,8 @@ from crypto.identity import NodeKey
 FILE_BYTES_MAX = 64 << 10
 
 _HEADER = "tiepdan node key v1"
-_SECRET_MODE = 0o600
-_PUBLIC_MODE = 0o644
+SECRET_MODE = 0o600
+PUBLIC_MODE = 0o644
 
 
 def read_key(path: Path) -> NodeKey:
@@ -52,7 +61,32 @@ def write_key(path: Path, key: NodeKey) -> None:
             f"{path} exists already",
             "Move the old key away first; what it signed cannot be signed again without it.",
         )
-    _write(path, f"{_HEADER}\n{key.seed.hex()}\n{key.peer_id.hex()}\n".encode(), _SECRET_MODE)
+    write_file(path, f"{_HEADER}\n{key.seed.hex()}\n{key.peer_id.hex()}\n".encode(), SECRET_MODE)
+
+
+def read_p256(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Return the P-256 key in a PEM file.
+
+    Raises:
+        KeyfileError: keyfile_missing, keyfile_unreadable, keyfile_too_open or keyfile_damaged.
+    """
+    try:
+        key = load_pem_private_key(_read(path, is_secret=True), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _damaged(path) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+        raise _damaged(path)
+    return key
+
+
+def write_p256(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    """Write a P-256 key as PEM that only its owner can read.
+
+    Raises:
+        KeyfileError: keyfile_unwritable.
+    """
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write_file(path, pem, SECRET_MODE)
 
 
 def read_secret(path: Path) -> bytes:
@@ -70,7 +104,7 @@ def write_secret(path: Path, data: bytes) -> None:
     Raises:
         KeyfileError: keyfile_unwritable.
     """
-    _write(path, data, _SECRET_MODE)
+    write_file(path, data, SECRET_MODE)
 
 
 def read_chain(path: Path) -> list[x509.Certificate]:
@@ -103,7 +137,34 @@ def write_chain(path: Path, chain: Sequence[x509.Certificate]) -> None:
     Raises:
         KeyfileError: keyfile_unwritable.
     """
-    _write(path, chain_to_pem(chain), _PUBLIC_MODE)
+    write_file(path, chain_to_pem(chain), PUBLIC_MODE)
+
+
+def write_file(path: Path, data: bytes, mode: int) -> None:
+    """Write a file over what was there; a power cut leaves the old one or the new one.
+
+    Raises:
+        KeyfileError: keyfile_unwritable.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, mode)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise KeyfileError(
+            "keyfile_unwritable",
+            f"{path} cannot be written: {error.strerror}",
+            "Check that the folder exists, belongs to the user that runs tiepdan, and is not full.",
+        ) from error
 
 
 def _read(path: Path, *, is_secret: bool = False) -> bytes:
@@ -145,28 +206,6 @@ def _damaged(path: Path) -> KeyfileError:
         f"{path} is damaged or not the kind of file that was expected",
         "Restore the file from the backup.",
     )
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, mode)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-        _sync_directory(path.parent)
-    except OSError as error:
-        raise KeyfileError(
-            "keyfile_unwritable",
-            f"{path} cannot be written: {error.strerror}",
-            "Check that the folder exists, belongs to the user that runs tiepdan, and is not full.",
-        ) from error
 
 
 def _sync_directory(path: Path) -> None:

@@ -1,33 +1,22 @@
 """The file of an office key: three lines, with the private half in plain or under a passphrase.
 
-Under a passphrase it is encrypted with ChaCha20-Poly1305 (RFC 8439); the key comes from Argon2id
-(RFC 9106) with a new salt each time, so the nonce is zero. The public half is bound to it. Whoever
-has the file may guess offline, so this costs more than the password of an account.
+The public half is bound to what is under the passphrase (crypto/passphrase.py).
 """
 
 import re
-import unicodedata
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
-from crypto.errors import KeyfileError, PasswordError
+from crypto.errors import KeyfileError
 from crypto.identity import OfficeKey
+from crypto.passphrase import open_under, seal_under
 
-# Second choice of RFC 9106 section 4, which a node of 1 GB can afford once at its start.
-MEMORY_KIB = 65_536
-PASSES = 3
-LANES = 4
-SALT_BYTES = 16
+# Typed after each start, so somewhat shorter than one that lies in a drawer.
 PASSPHRASE_CHARS_MIN = 12
-PASSPHRASE_CHARS_MAX = 256
 
 _HEADER = "tiepdan office key v1"
-_NONCE = bytes(12)
+_ARGON = "argon2id m=65536,t=3,p=4"
 _LINES = re.compile(
     rf"{_HEADER}\n([0-9a-f]{{64}})\n"
-    r"(?:plain ([0-9a-f]{64})|argon2id m=65536,t=3,p=4 ([0-9a-f]{32}) ([0-9a-f]{96}))\n"
+    rf"(?:plain ([0-9a-f]{{64}})|{_ARGON} ([0-9a-f]{{32}}) ([0-9a-f]{{96}}))\n"
 )
 
 
@@ -46,10 +35,10 @@ def office_key_file(key: OfficeKey, passphrase: str = "", salt: bytes = b"") -> 
     private = key.private.private_bytes_raw()
     if not passphrase:
         return f"{_HEADER}\n{key.public.hex()}\nplain {private.hex()}\n".encode()
-    _check(passphrase)
-    box = ChaCha20Poly1305(_secret(passphrase, salt)).encrypt(_NONCE, private, key.public)
-    argon = f"argon2id m={MEMORY_KIB},t={PASSES},p={LANES}"
-    return f"{_HEADER}\n{key.public.hex()}\n{argon} {salt.hex()} {box.hex()}\n".encode()
+    box = seal_under(
+        passphrase, private, salt=salt, about=key.public, chars_min=PASSPHRASE_CHARS_MIN
+    )
+    return f"{_HEADER}\n{key.public.hex()}\n{_ARGON} {salt.hex()} {box.hex()}\n".encode()
 
 
 def read_office_key(data: bytes) -> OfficeKey:
@@ -86,14 +75,9 @@ def open_office_key(data: bytes, passphrase: str) -> OfficeKey:
     public, plain, salt, box = _parts(data)
     if plain:
         return read_office_key(data)
-    if len(passphrase) > PASSPHRASE_CHARS_MAX:
-        raise _wrong()
-    try:
-        opened = ChaCha20Poly1305(_secret(passphrase, bytes.fromhex(salt))).decrypt(
-            _NONCE, bytes.fromhex(box), bytes.fromhex(public)
-        )
-    except InvalidTag as error:
-        raise _wrong() from error
+    opened = open_under(
+        passphrase, bytes.fromhex(box), salt=bytes.fromhex(salt), about=bytes.fromhex(public)
+    )
     return OfficeKey.from_private(opened)
 
 
@@ -105,35 +89,9 @@ def _parts(data: bytes) -> tuple[str, str, str, str]:
     return public, plain, salt, box
 
 
-def _check(passphrase: str) -> None:
-    chars = len(unicodedata.normalize("NFC", passphrase))
-    if chars < PASSPHRASE_CHARS_MIN:
-        raise PasswordError(
-            "passphrase_too_short",
-            f"a passphrase of {chars} characters",
-            f"Choose several words, at least {PASSPHRASE_CHARS_MIN} characters.",
-        )
-    if chars > PASSPHRASE_CHARS_MAX:
-        raise PasswordError(
-            "passphrase_too_long",
-            f"a passphrase of {chars} characters",
-            f"Choose one of at most {PASSPHRASE_CHARS_MAX} characters.",
-        )
-
-
-def _secret(passphrase: str, salt: bytes) -> bytes:
-    typed = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
-    argon = Argon2id(salt=salt, length=32, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB)
-    return argon.derive(typed)
-
-
 def _damaged() -> KeyfileError:
     return KeyfileError(
         "office_key_damaged",
         "the file of the office key is damaged or not the kind of file that was expected",
         "Restore it from the backup or from the paper copy.",
     )
-
-
-def _wrong() -> PasswordError:
-    return PasswordError("passphrase_wrong", "the passphrase is wrong")

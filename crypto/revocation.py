@@ -26,17 +26,19 @@ def sign_revocation(key: NodeKey, chain: Sequence[bytes], revocation: Revocation
 def verify_revocation(
     statement: Statement, verify_chain: Callable[[list[bytes]], Subject]
 ) -> Subject:
-    """Return who signed.
+    """Return who signed: somebody above, or the key that was made to take the revoked one's place.
 
     That needs no knowledge of the revoked node, so a revocation may come before anything of it.
 
     Raises:
-        CertificateError: the signer is not of our root, or not above the revoked node.
+        CertificateError: the signer is not of our root, or neither above the revoked node nor the
+            successor of its key.
         SignatureError: it did not sign this.
     """
     signer = verify_chain(list(statement.chain))
-    code = statement.revocation.code
-    if not is_above(signer.code, code):
+    said, code = statement.revocation, statement.revocation.code
+    is_successor = signer.code == code and signer.succeeds == said.key
+    if not (is_above(signer.code, code) or is_successor):
         raise CertificateError(
             "revocation_foreign",
             f"{signer.name} ({signer.code}) does not stand above {code!r:.20}",

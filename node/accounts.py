@@ -9,7 +9,6 @@ AccountError   an account cannot be made or used as asked
 """
 
 import base64
-import hashlib
 import re
 import sqlite3
 from collections.abc import Callable
@@ -18,9 +17,11 @@ from typing import Final
 
 from crypto.errors import PasswordError
 from crypto.password import hash_password
+from node.devices import add_browser, find_device, secret_digest
 from node.entropy import system_entropy
 from node.errors import NodeError
-from schemas.codes import Role
+from node.permissions import may, may_at
+from schemas.codes import DeviceScope, Role
 
 # A working day with its breaks; a shared tablet must not stay open overnight.
 SIGN_IN_IDLE_MS_MAX: Final = 4 * 3_600_000
@@ -68,6 +69,8 @@ class SignedIn:
         csrf: what a changing request has to repeat in a header.
         needs_touch: the last sign of life is old enough to be written again.
         must_change: the password was made by somebody else; nothing but changing it is allowed.
+        scope: what may be done at the device.
+        is_paired: the device has a key that this node has confirmed.
     """
 
     user: str
@@ -79,6 +82,12 @@ class SignedIn:
     language: str
     needs_touch: bool
     must_change: bool
+    scope: DeviceScope = DeviceScope.WORK
+    is_paired: bool = False
+
+    def may(self, operation: str) -> bool:
+        """Tell whether this person may do an operation at this device."""
+        return may(self.role, operation) and may_at(self.scope, operation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +139,8 @@ class Accounts:
             "UPDATE account SET password = ?, once_until_ms = 0 WHERE user = ?", (phc, user)
         )
         self.db.execute(
-            "DELETE FROM sign_in WHERE user = ? AND token_hash != ?", (user, _digest(keep_token))
+            "DELETE FROM sign_in WHERE user = ? AND token_hash != ?",
+            (user, secret_digest(keep_token)),
         )
 
     def set_language(self, user: str, language: str) -> None:
@@ -139,49 +149,58 @@ class Accounts:
 
     def sign_in(self, user: str, device_secret: str, browser: str, now_ms: int) -> NewSignIn:
         """Start a session after the password was checked; a new browser becomes a known device."""
-        device = find_device(self.db, device_secret)
-        known = device if device is not None and is_known(self.db, user, device) else None
+        found = find_device(self.db, device_secret)
+        known = found is not None and is_known(self.db, user, found.device)
         self.db.execute(
             "DELETE FROM failed_sign_in WHERE user = ? AND device = ?",
-            (user, known or _UNKNOWN_DEVICE),
+            (user, found.device if found is not None and known else _UNKNOWN_DEVICE),
         )
-        if device is None:
-            device, device_secret = self._entropy(16), _text(self._entropy(32))
-            self.db.execute(
-                "INSERT INTO device VALUES (?, ?, ?, ?)",
-                (device, _digest(device_secret), browser[:200], now_ms),
-            )
+        if found is None:
+            device, device_secret = self._entropy(16), self.new_secret()
+            add_browser(self.db, device, device_secret, browser[:200], now_ms)
+        else:
+            device = found.device
         self.db.execute("INSERT OR IGNORE INTO known_browser VALUES (?, ?)", (user, device))
         token, csrf = _text(self._entropy(32)), _text(self._entropy(18))
         self.db.execute(
             "INSERT INTO sign_in VALUES (?, ?, ?, ?, ?, ?, NULL)",
-            (_digest(token), user, device, csrf, now_ms, now_ms),
+            (secret_digest(token), user, device, csrf, now_ms, now_ms),
         )
         return NewSignIn(token=token, csrf=csrf, device_secret=device_secret)
 
     def make_ticket(self, token: str) -> str:
         """Return a secret that connects programs until the session ends, or the next is made."""
-        ticket = _text(self._entropy(32))
+        ticket = self.new_secret()
         self.db.execute(
             "UPDATE sign_in SET ticket_hash = ? WHERE token_hash = ?",
-            (_digest(ticket), _digest(token)),
+            (secret_digest(ticket), secret_digest(token)),
         )
         return ticket
 
+    def new_secret(self) -> str:
+        """Return a secret for a cookie."""
+        return _text(self._entropy(32))
+
     def sign_out(self, token: str) -> None:
         """End a session."""
-        self.db.execute("DELETE FROM sign_in WHERE token_hash = ?", (_digest(token),))
+        self.db.execute("DELETE FROM sign_in WHERE token_hash = ?", (secret_digest(token),))
 
     def end_others(self, user: str, token: str) -> int:
         """End all sessions of a user but one, and return how many these were."""
         return self.db.execute(
-            "DELETE FROM sign_in WHERE user = ? AND token_hash != ?", (user, _digest(token))
+            "DELETE FROM sign_in WHERE user = ? AND token_hash != ?", (user, secret_digest(token))
         ).rowcount
 
     def touch(self, token: str, now_ms: int) -> None:
-        """Note that a session is in use."""
+        """Note that a session is in use, and its device."""
         self.db.execute(
-            "UPDATE sign_in SET seen_ms = ? WHERE token_hash = ?", (now_ms, _digest(token))
+            "UPDATE sign_in SET seen_ms = ? WHERE token_hash = ?",
+            (now_ms, secret_digest(token)),
+        )
+        self.db.execute(
+            "UPDATE device SET seen_ms = ?"
+            " WHERE device = (SELECT device FROM sign_in WHERE token_hash = ?)",
+            (now_ms, secret_digest(token)),
         )
 
     def note_failure(self, user: str, device: bytes | None, now_ms: int) -> None:
@@ -235,14 +254,6 @@ def find_account(db: sqlite3.Connection, user: str) -> Account | None:
     )
 
 
-def find_device(db: sqlite3.Connection, secret: str) -> bytes | None:
-    """Return the id of the device that holds a secret."""
-    row = db.execute(
-        "SELECT device FROM device WHERE secret_hash = ?", (_digest(secret),)
-    ).fetchone()
-    return None if row is None else bytes(row[0])
-
-
 def is_known(db: sqlite3.Connection, user: str, device: bytes) -> bool:
     """Tell whether a user signed in with a device before."""
     query = "SELECT 1 FROM known_browser WHERE user = ? AND device = ?"
@@ -251,8 +262,8 @@ def is_known(db: sqlite3.Connection, user: str, device: bytes) -> bool:
 
 def find_known(db: sqlite3.Connection, user: str, secret: str) -> bytes | None:
     """Return the id of the device that holds a secret, if the user signed in with it before."""
-    device = find_device(db, secret)
-    return device if device is not None and is_known(db, user, device) else None
+    found = find_device(db, secret)
+    return found.device if found is not None and is_known(db, user, found.device) else None
 
 
 def find_sign_in(db: sqlite3.Connection, token: str, now_ms: int) -> SignedIn | None:
@@ -268,10 +279,10 @@ def find_ticket(db: sqlite3.Connection, ticket: str, now_ms: int) -> SignedIn | 
 def _signed_in(db: sqlite3.Connection, column: str, secret: str, now_ms: int) -> SignedIn | None:
     row = db.execute(
         "SELECT a.user, a.name, a.role, s.device, s.csrf, a.language, s.started_ms, s.seen_ms,"
-        " a.once_until_ms"
-        " FROM sign_in s JOIN account a ON a.user = s.user"
-        f" WHERE s.{column} = ? AND a.is_active = 1",
-        (_digest(secret),),
+        " a.once_until_ms, d.scope, d.point IS NOT NULL"
+        " FROM sign_in s JOIN account a ON a.user = s.user JOIN device d ON d.device = s.device"
+        f" WHERE s.{column} = ? AND a.is_active = 1 AND d.revoked_ms IS NULL",
+        (secret_digest(secret),),
     ).fetchone()
     if row is None:
         return None
@@ -289,6 +300,8 @@ def _signed_in(db: sqlite3.Connection, column: str, secret: str, now_ms: int) ->
         # A clock that was set back would otherwise keep a session alive for good.
         needs_touch=not 0 <= idle_ms < _TOUCH_MS,
         must_change=row[8] > 0,
+        scope=DeviceScope(row[9]),
+        is_paired=bool(row[10]),
     )
 
 
@@ -317,7 +330,10 @@ def open_sessions(db: sqlite3.Connection, user: str, token: str, now_ms: int) ->
     ).fetchall()
     return [
         OpenSession(
-            browser=row[0], started_ms=row[1], seen_ms=row[2], is_this=row[3] == _digest(token)
+            browser=row[0],
+            started_ms=row[1],
+            seen_ms=row[2],
+            is_this=row[3] == secret_digest(token),
         )
         for row in rows
     ]
@@ -367,10 +383,6 @@ def check_new_password(password: str, user: str) -> None:
             "the password contains the account name",
             "Choose one that does not contain your account name.",
         )
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def _text(secret: bytes) -> str:

@@ -17,35 +17,39 @@ from queue import SimpleQueue
 from typing import Final, TypeVar
 
 import cbor2
+from cryptography import x509
 
-from crypto.certificates import Subject
+from crypto.certificates import Subject, chain_to_der
 from crypto.errors import CryptoError
 from node.accounts import Accounts
 from node.bulk import file_times, send_now
 from node.cases.workdays import look_up_days_off
 from node.clock import Clock
+from node.connections import Connections
+from node.enrolment import Enrolment
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
 from node.folder import NodeFolder
+from node.housekeeping import Housekeeping
+from node.issuing import IsRevoked
+from node.lan import Lan
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
 from node.memory import keep_what_is_loaded, share_heaps
 from node.office_keys import OfficeKeyState, state_of, unlock
 from node.pack_jobs import PackJobs
-from node.paper_marks import has_pending, make_marks
+from node.renewing import Renewal
 from node.repo import RepoDesk
 from node.revoking import RevokeReport, find_target, revoke_node
 from node.station import Station, open_station
-from node.trail_marks import mark_trail
 from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
 from schemas.errors import MessageError
 from schemas.ids import parse_document_id
 from schemas.wire import Frame, Message, Priority
-from sync.database import open_checkpointer, open_reader, translated
+from sync.database import open_reader, translated
 from sync.errors import LinkError, StoreError
 from sync.record_file import export_record
-from sync.scrub import SCRUB_STEP_MS
 from sync.session import Kinship, Session
 from sync.store import Peer
 
@@ -53,29 +57,23 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _READERS: Final = 4
-# The log is folded that often while there are commits.
-_FOLD_S: Final = 1.0
-_FOLD_IDLE_S: Final = 600.0
-# Some milliseconds of work.
-_MERGE_PAGES: Final = 64
-# A mark a day; asked for more often, as a node may run for an hour only.
-_MARK_S: Final = 600.0
-# Opening a number takes a tenth of a millisecond; looking who waits, some for many people.
-_MARKS_A_STEP: Final = 100
-_PAPERS_S: Final = 5.0
-_SCRUB_IDLE_MS: Final = 60_000
 # Should folding not keep up, commits help from this size on: 64 MB.
 _LOG_PAGES_MAX: Final = 16_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Where a running node can be reached; port 0 means that it does not listen."""
+    """Where a running node can be reached; port 0 means that it does not listen.
+
+    Attributes:
+        lan_url: of the pages on the LAN; empty where they are not served there.
+    """
 
     web_host: str
     web_port: int
     sync_host: str
     sync_port: int
+    lan_url: str
 
 
 class Node:
@@ -110,14 +108,37 @@ class Node:
         self._listening: dict[Session, asyncio.Event] = {}
         self._writer = WriterThread(clock)
         self.repo = RepoDesk(station, clock, self._writer, self._announce)
+        self.connections = Connections()
+        self.lan: Lan | None = None
+        if self.config.lan_host:
+            self.lan = Lan(
+                station.folder,
+                version=self.version,
+                clock=clock,
+                entropy=system_entropy,
+                changes=self.changes,
+            )
         self.packs = PackJobs(station, clock, self._transact, self._announce)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        self.housekeeping = Housekeeping(
+            station, clock, self._writer, self.changes, self._readers, self.read
+        )
         self.uplink: Uplink | None = None
+        # Told when this node has another certificate to show.
+        self.showing: list[Callable[[], None]] = []
         if self.config.parent:
             self.uplink = Uplink(
                 station.folder, self, clock=clock, rng=rng, announce=self.changes.announce
             )
+            self.showing.append(self.uplink.show_anew)
+        self.renewal = Renewal(
+            station.folder,
+            clock,
+            link_error=lambda: self.link.last_error[0] if self.link.last_error else "",
+            renewed=self._take_chain,
+        )
+        self.enrolment = Enrolment(station.folder, clock, self.renewal, system_entropy)
 
     @property
     def link(self) -> LinkStatus:
@@ -141,6 +162,22 @@ class Node:
         """Cut or restore the link upwards; only in the demo."""
         if self.uplink is not None:
             await self.uplink.set_cut(cut)
+
+    async def issue(self, work: Callable[[IsRevoked], T]) -> T:
+        """Run work that issues a certificate, one after the other; it is told who is revoked."""
+        revocations = self._station.replica.intake.revocations
+
+        def unit() -> T:
+            return work(lambda peer_id, code: bool(revocations.of(peer_id, code)))
+
+        return await self._writer.run(unit)
+
+    def _take_chain(self, chain: list[x509.Certificate]) -> None:
+        """Take a renewed certificate into use without an end of what runs."""
+        self._station.folder.take(chain)
+        self._station.replica.chain = chain_to_der(chain)
+        for show in self.showing:
+            show()
 
     async def export_record(self, document_id: str) -> bytes:
         """Return a record with its proof, as a file."""
@@ -169,77 +206,6 @@ class Node:
     def _unit(self, work: Callable[[int], T]) -> T:
         with self._station.replica.transaction():
             return work(self.clock.now_ms())
-
-    async def keep_folded(self) -> None:
-        """Tidy the database up beside the work, until cancelled: its log and its search index.
-
-        Else every so many commits one would have to do it, while somebody waits at the counter.
-        """
-        folder = open_checkpointer(self._station.folder.database)
-        seen = self.changes.number
-        try:
-            while True:
-                seen = await self.changes.wait(seen, _FOLD_IDLE_S)
-                await asyncio.get_running_loop().run_in_executor(self._readers, _fold, folder)
-                await self._writer.run(self._merge_index)
-                await self.clock.sleep(_FOLD_S)
-        finally:
-            folder.close()
-
-    def _merge_index(self) -> None:
-        """Merge a bit of the search index; where there is nothing to merge, nothing is written."""
-        try:
-            with self._station.replica.transaction():
-                self._station.connection.execute(
-                    "INSERT INTO case_search (case_search, rank) VALUES ('merge', ?)",
-                    (_MERGE_PAGES,),
-                )
-        except StoreError as error:
-            log.error("index not merged", extra={"code": error.code})
-
-    async def keep_trail_marked(self) -> None:
-        """Put into the signed log how far the audit trail has come, once a day, until cancelled."""
-        while True:
-            await self._writer.run(self._mark_trail)
-            await self.clock.sleep(_MARK_S)
-
-    def _mark_trail(self) -> None:
-        replica, db = self._station.replica, self._station.connection
-        try:
-            with replica.transaction():
-                mark_trail(replica, db, self.clock.now_ms())
-        except StoreError as error:
-            log.error("trail not marked", extra={"code": error.code})
-
-    async def keep_papers_marked(self) -> None:
-        """Mark who has the same identity paper, while the office key is open, until cancelled."""
-        db, seals = self._station.connection, self._station.desk.seals
-
-        def unit() -> int:
-            with self._station.replica.transaction():
-                return make_marks(db, seals, _MARKS_A_STEP)
-
-        while True:
-            if await self.read(lambda reader: has_pending(reader, seals)):
-                try:
-                    await self._writer.run(unit)
-                except StoreError as error:
-                    log.error("papers not marked", extra={"code": error.code})
-            await self.clock.sleep(_PAPERS_S)
-
-    async def keep_scrubbed(self) -> None:
-        """Read all that is stored again beside the work, a little at a time, until cancelled."""
-        while True:
-            has_worked = await self._writer.run(self._scrub)
-            await self.clock.sleep((SCRUB_STEP_MS if has_worked else _SCRUB_IDLE_MS) / 1000)
-
-    def _scrub(self) -> bool:
-        try:
-            with self._station.replica.transaction():
-                return self._station.replica.scrub.step(self.clock.now_ms())
-        except StoreError as error:
-            log.error("leaves not read again", extra={"code": error.code})
-            return False
 
     async def fold_log(self) -> None:
         """Bring the database file up to date and empty its log, which keeps what was deleted.
@@ -377,13 +343,6 @@ class Node:
         self._station.close()
 
 
-def _fold(connection: sqlite3.Connection) -> None:
-    try:
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    except sqlite3.Error as error:
-        log.error("log not folded", extra={"code": translated(error).code})
-
-
 def _unlock(folder: NodeFolder, passphrase: str) -> None:
     """Open the office key; with a wrong passphrase the node starts all the same."""
     try:
@@ -418,29 +377,35 @@ async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str 
             _unlock(node._station.folder, passphrase)
         stack.push_async_callback(node.close)
         downlink = Downlink(node._station.folder, node, node.clock)
+        node.showing.append(downlink.show_anew)
         sync_host, sync_port = await _listen_for_children(node, downlink, stack)
         web_host, web_port = await _listen_for_people(node, stack)
         # Else who writes the first case would wait for it, and all others too.
         look_up_days_off(node.clock.today().year)
+        lan_url = await _listen_on_the_lan(node, stack)
         keep_what_is_loaded()
         node.is_ready = True
         ready(
             Addresses(
-                web_host=web_host, web_port=web_port, sync_host=sync_host, sync_port=sync_port
+                web_host=web_host,
+                web_port=web_port,
+                sync_host=sync_host,
+                sync_port=sync_port,
+                lan_url=lan_url,
             )
         )
         log.info("node up", extra={"code": node.code, "tier": node.tier.value})
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(node.keep_folded(), name="fold"),
-                group.create_task(node.keep_scrubbed(), name="scrub"),
-                group.create_task(node.keep_trail_marked(), name="trail"),
-                group.create_task(node.keep_papers_marked(), name="papers"),
+                *(group.create_task(work, name=name) for name, work in node.housekeeping.works()),
                 group.create_task(node.packs.run(), name="packs"),
                 group.create_task(downlink.run(), name="downlink"),
+                group.create_task(node.renewal.run(), name="renewal"),
             ]
             if node.uplink is not None:
                 tasks.append(group.create_task(node.uplink.run(), name="uplink"))
+            if node.lan is not None:
+                tasks.append(group.create_task(node.lan.run(), name="lan"))
             await stop.wait()
             node.is_ready = False
             for task in tasks:
@@ -472,6 +437,25 @@ async def _listen_for_people(node: Node, stack: AsyncExitStack) -> tuple[str, in
     return config.web_host, listener.port
 
 
+async def _listen_on_the_lan(node: Node, stack: AsyncExitStack) -> str:
+    config, lan = node.config, node.lan
+    if lan is None:
+        return ""
+    try:
+        listener = await listen(
+            build_web(node),
+            config.lan_host,
+            config.lan_port,
+            context=lan.tls.context,
+            shutdown_s=2.0,
+        )
+    except OSError as error:
+        raise _address_error(error, config.lan_host, config.lan_port) from error
+    stack.push_async_callback(listener.close)
+    lan.port = listener.port
+    return lan.address
+
+
 def _address_error(error: OSError, host: str, port: int) -> StartError:
     if error.errno == 98:  # EADDRINUSE
         return StartError(
@@ -482,5 +466,5 @@ def _address_error(error: OSError, host: str, port: int) -> StartError:
     return StartError(
         "address_unusable",
         f"Cannot listen on {host} port {port}: {error.strerror or error}.",
-        "Check web_host, web_port, sync_host and sync_port in node.toml.",
+        "Check web_host, web_port, lan_host, lan_port, sync_host and sync_port in node.toml.",
     )

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from crypto.certificates import chain_from_pem
 from crypto.errors import CryptoError
 from crypto.keyfile import read_certificate
 from node.app import Addresses, serve
+from node.cli_devices import add_device_commands
+from node.cli_enrolment import add_enrolment_commands, say_next
 from node.cli_office_key import (
     add_office_key_command,
     add_passphrase_options,
@@ -23,12 +24,14 @@ from node.cli_office_key import (
 from node.cli_packs import add_pack_commands
 from node.cli_people import add_people_commands
 from node.cli_revocations import add_revocation_commands
+from node.cli_root import add_root_commands
+from node.cli_rotation import add_rotation_commands
 from node.clock import Clock
 from node.config import Config
 from node.demo import run_demo
 from node.entropy import system_rng
 from node.errors import NodeError
-from node.folder import NODE_LIFETIME_DAYS, init_folder, install_chain, sign_request
+from node.folder import init_folder
 from node.logs import set_up_logs
 from node.office_keys import read_passphrase
 from node.restore import restore
@@ -61,10 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _node_commands(commands)
     _record_commands(commands)
+    add_enrolment_commands(commands, _add_data)
+    add_rotation_commands(commands, _add_data)
+    add_root_commands(commands)
     add_pack_commands(commands, _add_data)
     add_revocation_commands(commands, _add_data)
     add_office_key_command(commands, _add_data)
     add_people_commands(commands, _add_data)
+    add_device_commands(commands)
     demo = commands.add_parser("demo", help="run a centre, a province and three communes here")
     demo.add_argument("--data", type=Path, default=Path("demo-data"), help="folder of the demo")
     demo.add_argument("--base-port", type=int, default=8700, help="first port; 0: any free ones")
@@ -81,20 +88,16 @@ def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     init.add_argument("--name", required=True, help="name of the place")
     init.add_argument("--parent", default="", help="host:port of the tier above")
     init.add_argument("--web-port", type=int, default=Config().web_port)
+    init.add_argument("--lan-host", default="", help="address of the pages on the LAN, or 0.0.0.0")
+    init.add_argument("--lan-port", type=int, default=Config().lan_port)
     init.add_argument("--sync-host", default="", help="address that children dial")
     init.add_argument("--sync-port", type=int, default=Config().sync_port)
     init.add_argument("--office-key", default="", help="file for the key that opens sealed values")
     init.add_argument("--passphrase-file", type=Path, help="passphrase of that key, in a file")
+    init.add_argument(
+        "--no-root", action="store_true", help="centre: the root is elsewhere, see `tiepdan root`"
+    )
     init.set_defaults(run=_init)
-
-    enrol = commands.add_parser("enrol", help="sign a node below, or install what was signed")
-    _add_data(enrol)
-    which = enrol.add_mutually_exclusive_group(required=True)
-    which.add_argument("--sign", type=Path, metavar="REQUEST", help="sign a child's request.pem")
-    which.add_argument("--install", type=Path, metavar="CHAIN", help="install what came back")
-    enrol.add_argument("--out", type=Path, help="where to write what was signed")
-    enrol.add_argument("--days", type=int, default=NODE_LIFETIME_DAYS)
-    enrol.set_defaults(run=_enrol)
 
     run = commands.add_parser("serve", help="run the node until Ctrl-C")
     _add_data(run)
@@ -141,6 +144,8 @@ def _init(options: argparse.Namespace) -> int:
     config = Config(
         parent=options.parent,
         web_port=options.web_port,
+        lan_host=options.lan_host,
+        lan_port=options.lan_port,
         sync_host=options.sync_host,
         sync_port=options.sync_port,
         office_key=str(Path(options.office_key).absolute()) if options.office_key else "",
@@ -154,26 +159,14 @@ def _init(options: argparse.Namespace) -> int:
         config=config,
         now_ms=Clock().now_ms(),
         passphrase=passphrase,
+        makes_root=not options.no_root,
     )
     if not passphrase and not config.office_key:
         print("The key that opens sealed numbers lies in this folder in plain; see `office-key`.")
     if request is None:
         print(f"The centre is ready. Keep {options.data / 'root.key'} offline.")
     else:
-        print(f"Carry {request} to the tier above and have it signed with `tiepdan enrol --sign`.")
-    return 0
-
-
-def _enrol(options: argparse.Namespace) -> int:
-    if options.install is not None:
-        *chain, root = chain_from_pem(_read(options.install))
-        subject = install_chain(options.data, chain, root)
-        print(f"Enrolled: {subject.name} ({subject.tier.value} {subject.code}).")
-        return 0
-    signed = sign_request(options.data, _read(options.sign), Clock().now_ms(), options.days)
-    target = options.out or options.sign.with_name("chain.pem")
-    target.write_bytes(signed)
-    print(f"Signed. Carry {target} back and install it with `tiepdan enrol --install`.")
+        say_next(options.data, Tier(options.tier))
     return 0
 
 
@@ -185,6 +178,8 @@ def _serve(options: argparse.Namespace) -> int:
 
     def ready(addresses: Addresses) -> None:
         print(f"http://{addresses.web_host}:{addresses.web_port}", flush=True)
+        if addresses.lan_url:
+            print(addresses.lan_url, flush=True)
         if options.ready_file is not None:
             line = f"{addresses.web_host} {addresses.web_port} {addresses.sync_port}\n"
             options.ready_file.write_text(line)

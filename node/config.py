@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from dataclasses import MISSING, dataclass, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,27 @@ CONFIG_NAME = "node.toml"
 _PORT_MAX = 65_535
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]]+):([0-9]{1,5})")
 
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Settings; each has the default that suits a commune.
 
     Attributes:
-        web_host: address the pages listen on; the default serves this machine only.
+        web_host: loopback address the pages listen on, for this machine only.
         web_port: port of the pages, 0 for any free one.
+        lan_host: address on the LAN that the pages listen on over HTTPS, `0.0.0.0` for all; empty:
+            the pages serve this machine only, and devices are not paired.
+        lan_port: port of these, 0 for any free one.
+        lan_name: the node's name on the LAN, which browsers reach as `NAME.local`; empty: made of
+            the place code.
+        lan_needs_pairing: people sign in from the LAN only at devices that were paired.
+        lan_discovery: announce this node on the LAN by mDNS, and look for others and for printers,
+            scanners and cameras.
         sync_host: address that children dial; empty on a node without children.
         sync_port: port that children dial, 0 for any free one.
+        sync_address: `host:port` at which children reach this node, for the tokens that it makes.
         parent: `host:port` of the tier above; empty at the centre.
         datagrams: take UDP where TCP loses too much, upwards and for children.
         is_remote: the province declared this commune remote, which lengthens some deadlines.
@@ -39,8 +51,14 @@ class Config:
 
     web_host: str = "127.0.0.1"
     web_port: int = 8080
+    lan_host: str = ""
+    lan_port: int = 8444
+    lan_name: str = ""
+    lan_needs_pairing: bool = True
+    lan_discovery: bool = True
     sync_host: str = ""
     sync_port: int = 8443
+    sync_address: str = ""
     parent: str = ""
     datagrams: bool = True
     is_remote: bool = False
@@ -78,12 +96,15 @@ def parse_config(text: str) -> Config:
 
 
 def _check(config: Config) -> None:
-    for key, port in (("web_port", config.web_port), ("sync_port", config.sync_port)):
+    for key in ("web_port", "lan_port", "sync_port"):
+        port = getattr(config, key)
         if not 0 <= port <= _PORT_MAX:
             raise _unfit(key, f"is a number from 0 to {_PORT_MAX}")
-    address = _ADDRESS.fullmatch(config.parent)
-    if config.parent and (address is None or not 0 < int(address[2]) <= _PORT_MAX):
-        raise _unfit("parent", 'is an address and a port, such as "10.0.0.1:8443"')
+    _check_lan(config)
+    for key, named in (("parent", config.parent), ("sync_address", config.sync_address)):
+        address = _ADDRESS.fullmatch(named)
+        if named and (address is None or not 0 < int(address[2]) <= _PORT_MAX):
+            raise _unfit(key, 'is an address and a port, such as "10.0.0.1:8443"')
     if config.language not in ("vi", "en"):
         raise _unfit("language", 'is "vi" or "en"')
     try:
@@ -92,6 +113,27 @@ def _check(config: Config) -> None:
         raise _unfit("bulk_hours", 'is two times of day, such as "20:00-06:00"') from error
     if config.disk_reserve_mib < 0:
         raise _unfit("disk_reserve_mib", "is not below 0")
+
+
+def _check_lan(config: Config) -> None:
+    if not _is_loopback(config.web_host):
+        raise _unfit("web_host", "is an address of this machine alone; lan_host serves the LAN")
+    if config.lan_host and not _is_address(config.lan_host):
+        raise _unfit("lan_host", 'is an address of this machine, or "0.0.0.0"')
+    if config.lan_name and not _LABEL.fullmatch(config.lan_name):
+        raise _unfit("lan_name", "is 1 to 63 small letters, digits and dashes, without .local")
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _unfit(key: str, wanted: str) -> ConfigError:

@@ -20,7 +20,7 @@ from node.config import Config
 from node.demo_past import Past
 from node.entropy import system_entropy
 from node.errors import ConfigError
-from node.folder import NODE_LIFETIME_DAYS, init_folder, install_chain, sign_request
+from node.folder import init_folder, install_chain, sign_request
 from node.samples.incidents import past_of
 from node.samples.texts import Place, places
 from node.station import Station, open_station
@@ -34,6 +34,8 @@ _WHOLE: Final = "whole"
 _SEED: Final = 2026
 # The offices were enrolled before the first of their records.
 _ENROLLED_BEFORE_MS: Final = 75 * 86_400_000
+# Longer than usual, so that nothing is to be renewed in the first minute of a demo.
+_LIFETIME_DAYS: Final = 365
 _LINES: Final = {
     "keys": "Tạo khóa và chứng thư · making keys and certificates",
     "accounts": "Tạo tài khoản · making accounts",
@@ -111,9 +113,7 @@ def _enrol(making: Path, place: Place, now_ms: int) -> None:
     )
     parent = parent_of(place)
     if request is not None and parent is not None:
-        signed = sign_request(
-            making / parent.folder, request.read_bytes(), now_ms, NODE_LIFETIME_DAYS
-        )
+        signed = sign_request(making / parent.folder, request.read_bytes(), now_ms, _LIFETIME_DAYS)
         *chain, root = chain_from_pem(signed)
         install_chain(folder, chain, root)
 

@@ -71,6 +71,7 @@ class Spot:
             web_port=self.web_port,
             sync_host=HOST if self.sync_port else "",
             sync_port=self.sync_port,
+            sync_address=f"{HOST}:{self.sync_port}" if self.sync_port else "",
             parent=f"{HOST}:{self.parent_port}" if self.parent_port else "",
             is_demo=True,
         )

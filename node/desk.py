@@ -7,6 +7,7 @@ where it can, so that a request whose answer was lost can be repeated.
 import random
 from collections.abc import Mapping, Sequence
 
+from crypto.keyring import Keyring
 from node.cases.denunciation import is_code
 from node.cases.fold import fold
 from node.cases.guards import check
@@ -62,11 +63,17 @@ class Desk:
         seals: what is sealed and opened here.
     """
 
-    def __init__(self, replica: Replica, rng: random.Random) -> None:
-        """Write through a replica; rng mints ids that no client minted."""
+    def __init__(self, replica: Replica, rng: random.Random, keyring: Keyring) -> None:
+        """Write through a replica.
+
+        Args:
+            replica: ours.
+            rng: mints ids that no client minted.
+            keyring: opens what is sealed.
+        """
         self._replica = replica
         self._rng = rng
-        self.seals = Seals(replica)
+        self.seals = Seals(replica, keyring)
         self._sealing = Sealing(self._kind_or_none, self.facts)
 
     # Reading what guards need

@@ -109,6 +109,11 @@ class Dialler:
         # Our address in the network that we are in.
         self._own = ""
 
+    def show_anew(self) -> None:
+        """Show the folder's present certificate from the next connection on."""
+        self._context = client_context(self._folder)
+        self._dialling = Dialling(self._folder)
+
     async def open(self) -> Opened:
         """Return a link of whichever way is up first, the likelier one being dialled first.
 

@@ -19,8 +19,9 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from crypto.certificates import Subject
-from crypto.delegate import SECRET_BYTES, check_delegate, make_delegate
+from crypto.delegate import check_delegate, make_delegate
 from crypto.errors import CertificateError
+from crypto.p256 import SECRET_BYTES
 from node.folder import NodeFolder
 from node.tls import NO_CHECK_TIME, subject_shown
 from sync.errors import LinkError

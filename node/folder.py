@@ -4,17 +4,23 @@
 - key: secret seed of the node's signing key, readable by its owner only
 - office.key: the key that opens what is sealed for this office, in plain or under a passphrase;
   node.toml may name another place
+- spare.pem: certificate of the spare key of a commune
+- former/: office keys from before, sealed to the present one
 - request.pem: what the tier above must sign
 - chain.pem: our certificate and those above it, without the root
 - root.pem: the one certificate trusted by itself
+- site.key, site.pem: the CA of this site for browsers and devices, made when first needed
 - lock: held by the program that is at work in the folder
 - root.key: at the centre of a demo, the root's seed (in real life kept offline, in parts)
+- issued/: certificates that this node issued
+- tokens/: one-time tokens that it made
 - tiepdan.db: the database
 - blobs/: attachments by SHA-256
 - incoming/: uploads that have not finished
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -39,20 +45,32 @@ from crypto.keyfile import (
     write_key,
     write_secret,
 )
-from crypto.office import SALT_BYTES, office_key_file, read_office_key
+from crypto.keyring import Keyring
+from crypto.office import office_key_file, read_office_key
+from crypto.passphrase import SALT_BYTES
 from crypto.tiers import check_code
 from node.config import Config, read_config, write_config
 from node.entropy import system_entropy
 from node.errors import ConfigError
+from node.issuing import issue_below, lifetime_days, revoked_in
 from schemas.codes import Tier
 
-NODE_LIFETIME_DAYS = 365
 ROOT_LIFETIME_DAYS = 3_650
+# What is ready to take the place of the node's present identity; see node/rotating.py.
+ROTATED = "rotated"
+# Certificate of the spare key, which is kept apart.
+SPARE_CHAIN = "spare.pem"
+FORMER = "former"
+_FORMER_SUFFIX = ".office"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFolder:
-    """An enrolled node's folder, read and checked."""
+    """An enrolled node's folder, read and checked.
+
+    Attributes:
+        former: office keys from before, sealed to the present one, by their key ids.
+    """
 
     path: Path
     config: Config
@@ -60,11 +78,21 @@ class NodeFolder:
     chain: list[x509.Certificate]
     root: x509.Certificate
     subject: Subject
+    former: Mapping[bytes, bytes] = field(default_factory=dict)
+
+    def take(self, chain: list[x509.Certificate]) -> None:
+        """Let all who hold this folder see a chain that was installed while the node runs."""
+        self.chain[:] = chain
 
     @property
     def database(self) -> Path:
         """Where the database is."""
         return self.path / "tiepdan.db"
+
+    @property
+    def keyring(self) -> Keyring:
+        """What opens seals for this office."""
+        return Keyring(present=self.key.office, former=self.former)
 
     @property
     def office_key(self) -> Path:
@@ -91,14 +119,15 @@ def init_folder(
     config: Config,
     now_ms: int,
     passphrase: str = "",
+    makes_root: bool = True,
 ) -> Path | None:
     """Make a node's folder with a new key.
 
-    A centre also gets a root and enrols itself; the others get a request to carry upwards. Without
-    a passphrase the office key stands in its file in plain.
+    A centre that makes the root enrols itself; all others get a request to be signed. Without a
+    passphrase the office key stands in its file in plain.
 
     Returns:
-        The request file, or None at the centre.
+        The request file; None where nothing more is to be signed.
 
     Raises:
         ConfigError: the folder cannot be made or holds a node already.
@@ -126,7 +155,8 @@ def init_folder(
     office = _kept_office(office_key_path(path, config), passphrase)
     key = _kept_key(path / "key").with_office(office)
     request = make_request(key, tier, code, name)
-    root_key = _kept_key(path / "root.key") if tier is Tier.CENTRE else None
+    makes_root = makes_root and tier is Tier.CENTRE
+    root_key = _kept_key(path / "root.key") if makes_root else None
     write_config(path, config)
     read_config(path)
     arriving = path / "request.pem.new"
@@ -136,7 +166,8 @@ def init_folder(
         return path / "request.pem"
     root = make_root(root_key, "tiepdan", now_ms, ROOT_LIFETIME_DAYS)
     (path / "root.pem").unlink(missing_ok=True)
-    install_chain(path, [issue(root, root_key, request, now_ms, NODE_LIFETIME_DAYS)], root)
+    days = lifetime_days(Tier.CENTRE)
+    install_chain(path, [issue(root, root_key, request, now_ms, days)], root)
     return None
 
 
@@ -160,6 +191,27 @@ def office_key_path(path: Path, config: Config) -> Path:
     return path / (config.office_key or "office.key")
 
 
+def read_former(path: Path) -> dict[bytes, bytes]:
+    """Return the former office keys in a folder, sealed to the present one, by their key ids.
+
+    Raises:
+        KeyfileError: one cannot be read.
+    """
+    files = sorted(path.glob(f"*{_FORMER_SUFFIX}"))
+    return {bytes.fromhex(file.stem): read_secret(file) for file in files}
+
+
+def write_former(path: Path, former: Mapping[bytes, bytes]) -> None:
+    """Write former office keys into a folder.
+
+    Raises:
+        KeyfileError: they cannot be written.
+    """
+    path.mkdir(mode=0o700, exist_ok=True)
+    for key_id, sealed in former.items():
+        write_secret(path / f"{key_id.hex()}{_FORMER_SUFFIX}", sealed)
+
+
 def _kept_office(path: Path, passphrase: str) -> OfficeKey:
     if path.exists():
         return read_office_key(read_secret(path))
@@ -168,22 +220,29 @@ def _kept_office(path: Path, passphrase: str) -> OfficeKey:
     return office
 
 
-def sign_request(path: Path, request_pem: bytes, now_ms: int, days: int) -> bytes:
+def sign_request(
+    path: Path, request_pem: bytes, now_ms: int, days: int | None = None, *, again: bool = False
+) -> bytes:
     """Return, as PEM, the chain and the root for a child's request.
 
     A province is signed with the root's key, a commune with the province's own.
 
+    Args:
+        path: data folder of the one who signs.
+        request_pem: of the child.
+        now_ms: wall clock.
+        days: for which it is good; None for what is usual.
+        again: the place may have another key that goes on being good.
+
     Raises:
+        RequestError: the place has a key already, or the root's key is elsewhere.
         CryptoError: the request is not one that this node may sign.
     """
     request = request_from_pem(request_pem)
-    root = read_certificate(path / "root.pem")
-    if (path / "root.key").exists():
-        chain = [issue(root, read_key(path / "root.key"), request, now_ms, days)]
-    else:
-        own = read_chain(path / "chain.pem")
-        chain = [issue(own[0], read_key(path / "key"), request, now_ms, days), *own]
-    return chain_to_pem([*chain, root])
+    chain = issue_below(
+        path, request, now_ms=now_ms, is_revoked=revoked_in(path), again=again, days=days
+    )
+    return chain_to_pem(chain)
 
 
 def install_chain(path: Path, chain: list[x509.Certificate], root: x509.Certificate) -> Subject:
@@ -193,14 +252,8 @@ def install_chain(path: Path, chain: list[x509.Certificate], root: x509.Certific
         CryptoError: it does not lead to the root.
         ConfigError: it was made for another key, or leads to another root than before.
     """
-    key = read_key(path / "key")
     subject = verify_chain(chain, root, None)
-    if subject.peer_id != key.peer_id:
-        raise ConfigError(
-            "certificate_foreign",
-            "This certificate was made for another node's key.",
-            "Send this folder's request.pem to the tier above and install what comes back.",
-        )
+    check_key(subject, _read_keys(path, read_config(path)))
     if (path / "root.pem").exists() and read_certificate(path / "root.pem") != root:
         raise ConfigError(
             "root_foreign",
@@ -226,6 +279,12 @@ def open_folder(path: Path) -> NodeFolder:
             f"There is no node in {path}.",
             "Make one with: tiepdan init --data FOLDER --tier commune --code 40.17083 --name NAME",
         )
+    if (path / ROTATED).exists():
+        raise ConfigError(
+            "rotation_unfinished",
+            "This node was taking its spare key into use when it was interrupted.",
+            f"Run: tiepdan rotate --data {path}",
+        )
     if not (path / "chain.pem").exists():
         raise ConfigError(
             "not_enrolled",
@@ -234,13 +293,25 @@ def open_folder(path: Path) -> NodeFolder:
             " --sign`, and install the answer with `tiepdan enrol --install`.",
         )
     config = read_config(path)
-    office = read_office_key(read_secret(office_key_path(path, config)))
-    key = read_key(path / "key").with_office(office)
+    key = _read_keys(path, config)
     chain = read_chain(path / "chain.pem")
     root = read_certificate(path / "root.pem")
     subject = verify_chain(chain, root, None)
     check_key(subject, key)
-    return NodeFolder(path=path, config=config, key=key, chain=chain, root=root, subject=subject)
+    return NodeFolder(
+        path=path,
+        config=config,
+        key=key,
+        chain=chain,
+        root=root,
+        subject=subject,
+        former=read_former(path / FORMER),
+    )
+
+
+def _read_keys(path: Path, config: Config) -> NodeKey:
+    office = read_office_key(read_secret(office_key_path(path, config)))
+    return read_key(path / "key").with_office(office)
 
 
 def check_key(subject: Subject, key: NodeKey) -> None:

@@ -11,7 +11,7 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import aiohttp
 from aiohttp import web
@@ -26,9 +26,10 @@ from node.dtls import Listening, judge
 from node.entropy import system_entropy
 from node.exchange import PING_S, Exchange, Sessions, Transport
 from node.folder import NodeFolder, is_directly_below
+from node.gate import Gate, Issuing
 from node.listening import Listener, listen
 from node.slots import Slots
-from node.tls import bear_loss, keep_resumable, peer_subject, server_context
+from node.tls import ListenContext, bear_loss, keep_resumable, peer_subject, server_context
 from node.udp import Doorway
 from node.websocket import PATH, WebSocket
 from schemas.errors import MessageError
@@ -121,6 +122,11 @@ class Uplink:
         if is_cut and self._opened is not None:
             self._opened.drop()
         await self._set_state("cut" if is_cut else "down")
+
+    def show_anew(self) -> None:
+        """Show the folder's present certificate from the next time on; who waits dials at once."""
+        self._dialler.show_anew()
+        self._changed.set()
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""
@@ -254,14 +260,19 @@ class _Link:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class Neighbours(Sessions, Issuing, Protocol):
+    """What the port for children needs of the node."""
+
+
 class Downlink:
     """Listens for children and exchanges with each."""
 
-    def __init__(self, folder: NodeFolder, sessions: Sessions, clock: Clock) -> None:
+    def __init__(self, folder: NodeFolder, sessions: Neighbours, clock: Clock) -> None:
         """Listen where the folder's configuration says."""
         self._folder = folder
         self._sessions = sessions
         self._clock = clock
+        self._context: ListenContext | None = None
         self._doorway: Doorway | None = None
         self._slots = Slots()
         # One of each child, by its peer id.
@@ -273,20 +284,30 @@ class Downlink:
         Raises:
             OSError: the address is in use or not ours.
         """
-        app = web.Application()
+        gate = Gate(self._folder, self._sessions, self._clock)
+        app = gate.application()
         app.router.add_get(PATH, self._on_dial)
+        self._context = server_context(self._folder)
+        self._context.admits_strangers = gate.admits_strangers
         config = self._folder.config
         # A child that is cut off loses nothing; waiting for it would only make a stop slow.
         listener = await listen(
             app,
             config.sync_host,
             config.sync_port,
-            context=server_context(self._folder),
+            context=self._context,
             shutdown_s=1.0,
         )
         if config.datagrams:
             self._doorway = await self._open_doorway(listener)
         return listener
+
+    def show_anew(self) -> None:
+        """Show the folder's present certificate from the next connections on."""
+        if self._context is not None:
+            self._context.show(self._folder)
+        if self._doorway is not None:
+            self._doorway.show(Listening(self._folder, system_entropy))
 
     async def _open_doorway(self, listener: Listener) -> Doorway | None:
         """Listen for datagrams under the same number; without them children find out by TCP."""

@@ -12,7 +12,8 @@ from typing import Final
 
 from crypto.identity import OfficeKey
 from crypto.keyfile import read_secret, write_secret
-from crypto.office import SALT_BYTES, is_plain, office_key_file, open_office_key
+from crypto.office import is_plain, office_key_file, open_office_key
+from crypto.passphrase import SALT_BYTES
 from node.config import write_config
 from node.entropy import system_entropy
 from node.errors import NodeError

@@ -2,14 +2,15 @@
 
 An operation that is not in the table is forbidden. Machine roles see no case content, and give no
 account either: with a one-time password of their making they could sign in as somebody who does.
-Which role may record which event on a case stands in node/cases/rights.py.
+What may be done at a device narrows it further. Which role may record which event on a case stands
+in node/cases/rights.py.
 Source of the roles: domain facts section 8.3.
 """
 
 from typing import Final
 
 from node.cases.rights import DECIDERS, HEADS, is_of_tier
-from schemas.codes import Role, Tier
+from schemas.codes import DeviceScope, Role, Tier
 
 _MACHINE: Final = frozenset({Role.NODE_ADMIN, Role.PROVINCE_ADMIN})
 # At a session they do their part, and see no papers.
@@ -68,7 +69,11 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "link.cut": EVERYONE,
     "link.files": _WRITING | _MACHINE,
     "technician.read": _MACHINE | {Role.AUDITOR},
+    "node.enrol": _MACHINE,
     "node.revoke": _MACHINE,
+    "device.list": _MACHINE | {Role.AUDITOR},
+    "device.pair": _MACHINE,
+    "device.revoke": _MACHINE,
     "office_key.unlock": _OPENING | _MACHINE,
     "pack.carry": _CARRYING,
     "repo.connect": _READING,
@@ -100,15 +105,45 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "directive.withdrawn": _ISSUING,
 }
 
+# At a device that is for looking things up, in a waiting room say, nothing is written.
+_WHERE_NOTHING_IS_WRITTEN: Final = frozenset(
+    {
+        "account.me",
+        "account.sign_out",
+        "link.read",
+        "technician.read",
+        "device.list",
+        "today.read",
+        "case.list",
+        "case.read",
+        "case.record",
+        "document.read",
+        "attachment.read",
+        "visit.list",
+        "directive.list",
+        "data_request.list",
+        "audit.read",
+    }
+)
+SCOPES: Final[dict[DeviceScope, frozenset[str]]] = {
+    DeviceScope.WORK: frozenset(ROLES),
+    DeviceScope.READ: _WHERE_NOTHING_IS_WRITTEN,
+}
+
 
 def may(role: str, operation: str) -> bool:
     """Tell whether a role may do an operation; an unknown one of either may not."""
     return role in ROLES.get(operation, frozenset())
 
 
-def allowed_operations(role: str) -> tuple[str, ...]:
-    """Return all operations of a role, sorted."""
-    return tuple(sorted(name for name, roles in ROLES.items() if role in roles))
+def may_at(scope: DeviceScope, operation: str) -> bool:
+    """Tell whether an operation may be done at a device of that scope, by a role that may."""
+    return operation in SCOPES[scope]
+
+
+def allowed_operations(role: str, scope: DeviceScope) -> tuple[str, ...]:
+    """Return all operations of a role at a device, sorted."""
+    return tuple(sorted(n for n, roles in ROLES.items() if role in roles and may_at(scope, n)))
 
 
 def may_grant(role: str, given: Role, tier: Tier) -> bool:

@@ -24,9 +24,11 @@ log = logging.getLogger(__name__)
 _DATABASE: Final = "tiepdan.db"
 # What makes a folder this node and no other.
 _IDENTITY: Final = (
-    *("key", "office.key", "root.key"),
+    *("key", "office.key", "root.key", "spare.pem"),
     *("chain.pem", "root.pem", "request.pem", "node.toml"),
 )
+# Keys that it had before, and what it issued.
+_FOLDERS: Final = ("former", "issued")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,9 @@ def _fill(path: Path, backup: Path) -> None:
         for name in _IDENTITY:
             if (backup / name).is_file():
                 shutil.copy2(backup / name, path / name)
+        for name in _FOLDERS:
+            if (backup / name).is_dir():
+                shutil.copytree(backup / name, path / name, dirs_exist_ok=True)
     (path / "incoming").mkdir(exist_ok=True)
     for file in sorted((backup / "blobs").rglob("*")):
         target = path / file.relative_to(backup)

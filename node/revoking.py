@@ -6,6 +6,7 @@ from pathlib import Path
 from crypto.certificates import Subject, chain_from_pem, verify_chain
 from node.errors import NodeError
 from node.folder import NodeFolder
+from node.issuing import spares_of
 from schemas.codes import Tier
 from sync.errors import LogError
 from sync.replica import Replica
@@ -17,11 +18,16 @@ _KEY_CHARS_MIN = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A node that is to be revoked."""
+    """A node that is to be revoked.
+
+    Attributes:
+        spares: peer ids of the keys that were made here to succeed its key.
+    """
 
     peer_id: bytes
     code: str
     name: str
+    spares: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +81,7 @@ def find_target(replica: Replica, folder: NodeFolder, named: str) -> Target:
     found = [peer for peer in found if not revocations.of(peer.peer_id, peer.code)] or found
     if len(found) == 1:
         peer = found[0]
-        return Target(peer_id=peer.peer_id, code=peer.code, name=peer.name)
+        return _target(folder, peer.peer_id, peer.code, peer.name)
     if found:
         keys = ", ".join(peer.peer_id.hex()[:16] for peer in found)
         raise NodeError(
@@ -98,7 +104,12 @@ def _of_chain(folder: NodeFolder, path: Path) -> Target:
     if chain[-1] == folder.root:
         chain.pop()
     subject: Subject = verify_chain(chain, folder.root, None)
-    return Target(peer_id=subject.peer_id, code=subject.code, name=subject.name)
+    return _target(folder, subject.peer_id, subject.code, subject.name)
+
+
+def _target(folder: NodeFolder, peer_id: bytes, code: str, name: str) -> Target:
+    spares = tuple(spare.peer_id for spare in spares_of(folder.path, peer_id))
+    return Target(peer_id=peer_id, code=code, name=name, spares=spares)
 
 
 def revoke_node(
@@ -125,7 +136,13 @@ def revoke_node(
         if not logs:
             raise LogError("revocation_ahead", "no log of that node is here")
         sizes[logs[-1].log_id] = last_valid + 1
+    revocations = replica.intake.revocations
+    was_good = not revocations.of(target.peer_id, target.code)
     known = revoke(replica, target.peer_id, target.code, sizes, reason, now_ms)
+    for spare in target.spares if was_good else ():
+        # Whoever took the machine may have found the spare key beside it, or asked for one.
+        if not revocations.of(spare, target.code):
+            revoke(replica, spare, target.code, {}, reason, now_ms)
     replica.settle_revocations()
     db = replica.store.db
     waiting = db.execute("SELECT count(DISTINCT hash) FROM waiting_change").fetchone()[0]

@@ -8,7 +8,8 @@ from typing import Final
 
 from crypto.certificates import chain_from_der, subject_of
 from crypto.errors import SealError
-from crypto.seal import from_text, office_key_id, open_sealed, seal, to_text
+from crypto.keyring import Keyring
+from crypto.seal import from_text, office_key_id, open_sealed, recipients_of, seal, to_text
 from node.cases.denunciation import is_code
 from node.errors import RequestError
 from node.sealing import sealed_error
@@ -27,19 +28,19 @@ _WORDS: Final = b"tiepdan audit words"
 class Seals:
     """Seals for this office and those above, and opens what this office may."""
 
-    def __init__(self, replica: Replica) -> None:
-        """Use the node's keys and the peers it knows."""
-        self._replica = replica
+    def __init__(self, replica: Replica, keyring: Keyring) -> None:
+        """Open with the keys of a keyring, and seal for the peers that a replica knows."""
+        self._replica, self._keyring = replica, keyring
 
     @property
     def is_open(self) -> bool:
         """Tell whether the office key is unlocked."""
-        return self._replica.key.office.is_open
+        return self._keyring.present.is_open
 
     @property
     def key_id(self) -> bytes:
         """Which office key this is."""
-        return office_key_id(self._replica.key.office_public)
+        return office_key_id(self._keyring.present.public)
 
     def seal(self, document: DocumentId, field: str, text: str) -> str:
         """Return the value of a field, sealed to this office and the province above it."""
@@ -93,12 +94,13 @@ class Seals:
             RequestError: the key is locked, or it was not sealed for this office.
         """
         number = self.open(document, "identity_number", sealed)
-        return self._replica.key.office.mark(number.strip().upper().encode())
+        return self._keyring.present.mark(number.strip().upper().encode())
 
     def _open(self, sealed: str, context: bytes) -> str:
         try:
-            key = self._replica.key.office_private
-            return open_sealed(from_text(sealed), key, context).decode()
+            blob = from_text(sealed)
+            key = self._keyring.opening(recipients_of(blob))
+            return open_sealed(blob, key, context).decode()
         except SealError as error:
             raise RequestError(
                 error.code, "This office cannot open what is sealed there.", error.hint

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -67,13 +68,42 @@ class DialContext(ssl.SSLContext):
         return super().wrap_bio(incoming, outgoing, server_side, server_hostname, resumed)
 
 
-def server_context(folder: NodeFolder) -> ssl.SSLContext:
+class ListenContext(ssl.SSLContext):
+    """The context of the side that children dial.
+
+    Attributes:
+        admits_strangers: asked at each connection whether one without a certificate may go on. A
+            certificate that is shown must be good in any case.
+    """
+
+    admits_strangers: Callable[[], bool] = staticmethod(lambda: False)
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Return a connection in memory, as asyncio asks for one."""
+        is_open = self.admits_strangers()
+        self.verify_mode = ssl.CERT_OPTIONAL if is_open else ssl.CERT_REQUIRED
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+    def show(self, folder: NodeFolder) -> None:
+        """Show the folder's present certificate from the next connection on."""
+        _load_own(self, folder)
+
+
+def server_context(folder: NodeFolder) -> ListenContext:
     """Return the context for the side that children dial."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ListenContext(ssl.PROTOCOL_TLS_SERVER)
     # Sessions are remembered here and named to the child; in a ticket they would hold certificates.
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 1
-    return _prepared(context, folder)
+    _prepared(context, folder)
+    return context
 
 
 def client_context(folder: NodeFolder) -> DialContext:
@@ -82,6 +112,13 @@ def client_context(folder: NodeFolder) -> DialContext:
     context.check_hostname = False
     _prepared(context, folder)
     return context
+
+
+def plain_client_context(folder: NodeFolder) -> ssl.SSLContext:
+    """Return the context for asking the parent one thing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    return _prepared(context, folder)
 
 
 def keep_resumable(connection: ssl.SSLObject | None) -> ssl.SSLSession | None:

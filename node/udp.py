@@ -105,6 +105,10 @@ class Doorway(asyncio.DatagramProtocol):
         self._hellos_left = float(_HELLOS_PER_S)
         self._hellos_at_s = clock.monotonic_s()
 
+    def show(self, listening: Listening) -> None:
+        """Show another certificate from the next connection on."""
+        self._listening = listening
+
     async def open(self, address: _Address, family: int) -> None:
         """Start listening.
 

@@ -58,7 +58,36 @@ def ticket_column(db: Database) -> None:
     db.execute("CREATE UNIQUE INDEX sign_in_ticket ON sign_in (ticket_hash)")
 
 
-@migrations(name="0005_people")
+@migrations(name="0005_paired_devices")
+def paired_devices(db: Database) -> None:
+    """Devices with keys of their own beside browsers known by a cookie, and their revocation."""
+    for statement in _PAIRED_DEVICES:
+        db.execute(statement)
+
+
+_PAIRED_DEVICES = (
+    # A paired device has no cookie before it proves its key, a revoked one none any more.
+    """CREATE TABLE device_with_key (
+        device BLOB PRIMARY KEY,
+        secret_hash BLOB UNIQUE,
+        name TEXT NOT NULL,
+        first_seen_ms INTEGER NOT NULL,
+        seen_ms INTEGER NOT NULL,
+        scope TEXT NOT NULL,
+        point BLOB,
+        certificate BLOB,
+        paired_by TEXT NOT NULL DEFAULT '',
+        revoked_ms INTEGER,
+        revoked_by TEXT NOT NULL DEFAULT ''
+    ) STRICT""",
+    "INSERT INTO device_with_key (device, secret_hash, name, first_seen_ms, seen_ms, scope)"
+    " SELECT device, secret_hash, name, first_seen_ms, first_seen_ms, 'work' FROM device",
+    "DROP TABLE device",
+    "ALTER TABLE device_with_key RENAME TO device",
+)
+
+
+@migrations(name="0006_people")
 def people_tables(db: Database) -> None:
     """One-time passwords, known browsers, passkeys; a chained trail; who has the same paper."""
     for statement in _PEOPLE:

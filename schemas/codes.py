@@ -68,6 +68,13 @@ class Role(StrEnum):
     PROVINCE_ADMIN = "province_admin"
 
 
+class DeviceScope(StrEnum):
+    """What may be done at a device, whoever signs in there."""
+
+    WORK = "work"
+    READ = "read"
+
+
 class PartyRole(StrEnum):
     """How a person stands in a visit or case."""
 

@@ -126,6 +126,29 @@ def take_back(replica: Replica, log: Log, now_ms: int) -> None:
     )
 
 
+def write_again(replica: Replica, log: Log, now_ms: int) -> tuple[int, int]:
+    """Write what was cut off a log of ours again in the present one, whoever may hold it.
+
+    Returns:
+        How many changes were written, and how many leaves could not be.
+    """
+    leaves: list[Leaf] = []
+    unreadable = 0
+    for number, data in replica.store.db.execute(
+        "SELECT number, data FROM apart_leaf WHERE log = ? AND is_judged = 0 ORDER BY seq",
+        (log.number,),
+    ).fetchall():
+        replica.store.db.execute("UPDATE apart_leaf SET is_judged = 1 WHERE number = ?", (number,))
+        try:
+            leaves.append(decode_leaf(data))
+        except RecordError:
+            unreadable += 1
+    writing = _Rewriting(replica, log, leaves, now_ms)
+    for leaf in leaves:
+        writing.write(leaf)
+    return len(writing.made), writing.refused + unreadable
+
+
 def pass_up(replica: Replica, log: Log, start: int) -> None:
     """Send on upwards what was written here and came back in a log downwards alone.
 

@@ -126,6 +126,9 @@ class Inbound:
         is_above = is_within(here, peer.code) and here != peer.code
         if not is_above or purpose != UP or owner_id == peer.peer_id:
             return False
+        if any(not one.is_from_above for one in self._intake.revocations.of(owner_id, here)):
+            # A key that ours succeeded; what came to it behind that is evidence here, too.
+            return True
         owner = self._store.peer(owner_id)
         is_below = owner is None or (is_within(owner.code, here) and owner.code != here)
         return is_below and self._subject.tier is not Tier.COMMUNE

@@ -52,6 +52,11 @@ class Known:
     signer_code: str
     signer_name: str
 
+    @property
+    def is_from_above(self) -> bool:
+        """Tell whether somebody above said it; else the key that took the place of the revoked."""
+        return self.signer_code != self.revocation.code
+
     def sentence(self) -> str:
         """Return what was said, for people."""
         said = self.revocation
@@ -386,12 +391,26 @@ def known_of(db: Connection) -> list[Known]:
 
 def by_node(known: list[Known]) -> dict[tuple[bytes, str], list[Known]]:
     """Return the statements in effect by the node that they are about: (peer id, code)."""
-    by_centre = {(k.revocation.key, k.revocation.code) for k in known if k.signer_code == ROOT_CODE}
+    by_centre = {_about(one) for one in known if one.signer_code == ROOT_CODE}
+    above = [
+        one
+        for one in known
+        if one.is_from_above
+        and (one.signer_code == ROOT_CODE or (one.signer, one.signer_code) not in by_centre)
+    ]
+    ended = {_about(one) for one in above}
+    # Of its own office only a key that nobody above revoked may speak.
+    own = [
+        one for one in known if not one.is_from_above and (one.signer, one.signer_code) not in ended
+    ]
     found: dict[tuple[bytes, str], list[Known]] = {}
-    for one in sorted(known, key=lambda k: k.id):
-        if one.signer_code == ROOT_CODE or (one.signer, one.signer_code) not in by_centre:
-            found.setdefault((one.revocation.key, one.revocation.code), []).append(one)
+    for one in sorted([*above, *own], key=lambda k: k.id):
+        found.setdefault(_about(one), []).append(one)
     return found
+
+
+def _about(known: Known) -> tuple[bytes, str]:
+    return known.revocation.key, known.revocation.code
 
 
 def _voided_by(leaf: Leaf) -> set[DocumentId]:

@@ -51,17 +51,18 @@ def revoke(
             f"{code} does not stand below this node",
             "Only a node above may revoke: the province its communes, the centre all.",
         )
-    known = _say(replica, key, code, _marks(replica, sizes), reason, now_ms)
+    known = say_revoked(replica, key, code, marks_at(replica, sizes), reason, now_ms)
     if replica.subject.code == ROOT_CODE:
         for other in _said_by(replica, key, sizes):
             said = other.revocation
-            _say(replica, said.key, said.code, said.marks, said.reason, now_ms)
+            say_revoked(replica, said.key, said.code, said.marks, said.reason, now_ms)
     return known
 
 
-def _say(
+def say_revoked(
     replica: Replica, key: bytes, code: str, marks: tuple[Mark, ...], reason: str, now_ms: int
 ) -> Known:
+    """Say that a key is revoked, in a leaf of ours, and go by it."""
     said = Revocation(key=key, code=code, marks=marks, reason=reason, at_ms=now_ms)
     data = sign_revocation(replica.key, replica.chain, said).encode()
     body = RevocationLeaf(statement=data).encode()
@@ -70,7 +71,12 @@ def _say(
     return revocations.known()[revocations.learn(data, now_ms)]
 
 
-def _marks(replica: Replica, sizes: Mapping[bytes, int]) -> tuple[Mark, ...]:
+def marks_at(replica: Replica, sizes: Mapping[bytes, int]) -> tuple[Mark, ...]:
+    """Return the marks at these sizes, by log id.
+
+    Raises:
+        LogError: fewer leaves are here.
+    """
     marks = []
     for log_id, size in sorted(sizes.items()):
         log = replica.store.find_log(log_id)

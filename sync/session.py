@@ -269,8 +269,17 @@ class Session:
             self._signers = _signers(self._replica, self.peer)
         if self._replica.epoch != self._epoch:
             return Problem(code="epoch_opened", detail="this node goes on in a new epoch")
+        revocations = self._replica.intake.revocations
+        former = revocations.of(self.peer.succeeds, self.peer.code)
+        has_taken_over = any(known.signer == self.peer.peer_id for known in former)
+        for known in () if has_taken_over else former:
+            # Where a key was taken from an office, its spare may have been taken along.
+            if known.is_from_above:
+                return Problem(
+                    code="key_revoked", detail=f"{known.sentence()}. {_WAYS_OUT['key_revoked']}"
+                )
         for number, signer in enumerate(self._signers):
-            for known in self._replica.intake.revocations.of(signer.peer_id, signer.code):
+            for known in revocations.of(signer.peer_id, signer.code):
                 code = "key_revoked" if self._kinship == "child" else "parent_revoked"
                 code = "issuer_revoked" if number else code
                 return Problem(code=code, detail=f"{known.sentence()}. {_WAYS_OUT[code]}")

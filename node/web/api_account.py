@@ -21,11 +21,12 @@ from node.accounts import (
     open_sessions,
     wait_ms,
 )
+from node.devices import Device, find_device
 from node.permissions import allowed_operations
 from node.trail import note
 from node.web.account_answers import EndedSessions, SessionLine, SessionList
 from node.web.answers import Done, Me, NewPassword, SignIn
-from node.web.calls import Call
+from node.web.calls import Call, needs_pairing
 from node.web.cookies import device_cookie, forget_session, keep_sign_in
 from node.web.errors import WebError
 
@@ -85,6 +86,7 @@ async def sign_in(call: Call) -> web.StreamResponse:
         account = find_account(db, user)
         return pause_ms, account if account and account.is_active else None
 
+    await check_device(call)
     is_known = await office.read(lambda reader: find_known(reader, user, secret)) is not None
     async with call.request.app[PASSWORD_CHECKS].turn(is_known=is_known):
         pause_ms, account = await office.write(attempt)
@@ -110,7 +112,7 @@ async def open_session(call: Call, user: str, action: str) -> web.StreamResponse
     """Start a session for somebody who proved who that is, and give the browser its cookies.
 
     Raises:
-        WebError: the account was closed meanwhile.
+        WebError: the account was closed meanwhile, or the device may not be used.
     """
     office = call.office
     db, secret = office.accounts.db, device_cookie(call.request, office.code)
@@ -120,6 +122,7 @@ async def open_session(call: Call, user: str, action: str) -> web.StreamResponse
         account = find_account(db, user)
         if account is None or not account.is_active:
             raise _refused()
+        _check_paired(call, find_device(db, secret))
         new = office.accounts.sign_in(user, secret, browser, now_ms)
         me = find_sign_in(db, new.token, now_ms)
         assert me is not None
@@ -130,6 +133,26 @@ async def open_session(call: Call, user: str, action: str) -> web.StreamResponse
     response = web.json_response(text=_me(call, me).model_dump_json())
     keep_sign_in(response, call.request, office.code, me.token, device_secret)
     return response
+
+
+async def check_device(call: Call) -> None:
+    """Let people in from the LAN only at devices that the technician has confirmed.
+
+    Raises:
+        WebError: this one is not.
+    """
+    secret = device_cookie(call.request, call.office.code)
+    _check_paired(call, await call.office.read(lambda db: find_device(db, secret)))
+
+
+def _check_paired(call: Call, device: Device | None) -> None:
+    if needs_pairing(call.request, call.office) and not (device and device.is_paired):
+        raise WebError(
+            "device_not_paired",
+            403,
+            "This device is not paired with this node.",
+            "Ask the technician to pair it, or sign in at the node itself.",
+        )
 
 
 async def sign_out(call: Call) -> web.StreamResponse:
@@ -256,7 +279,7 @@ def _me(call: Call, signed_in: SignedIn) -> Me:
         role=signed_in.role.value,
         language=call.language.code,
         csrf=signed_in.csrf,
-        operations=list(allowed_operations(signed_in.role)),
+        operations=list(allowed_operations(signed_in.role, signed_in.scope)),
         tier=office.tier.value,
         code=office.code,
         office=office.name,

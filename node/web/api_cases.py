@@ -8,7 +8,6 @@ from typing import Final
 from node.cases.guards import allowed_events
 from node.cases.machine import CLOSING_REASONS
 from node.cases.standing import Branch, CaseStanding
-from node.permissions import may
 from node.queries.cases import CaseFilter, list_cases
 from node.queries.documents import document_fields, same_papers
 from node.queries.facts import CasePage, Today
@@ -73,11 +72,11 @@ class _Live:
 
 async def read_case(call: Call) -> CaseAnswer:
     """Return a case with all that is known about it here; the look is noted in the audit trail."""
-    case, office, role = call.part("id"), call.office, call.me.role
+    case, office, me = call.part("id"), call.office, call.me
     place = place_of(office)
 
     def look(now_ms: int) -> _Live:
-        note_view(office.accounts.db, call.me, now_ms, "case.read", case)
+        note_view(office.accounts.db, me, now_ms, "case.read", case)
         return _Live(office.desk.standing(case), office.desk.heads(case))
 
     try:
@@ -98,7 +97,9 @@ async def read_case(call: Call) -> CaseAnswer:
     sealed = file.line.case_type == CaseType.DENUNCIATION
     return CaseAnswer(
         file=file,
-        allowed_events=allowed_events(standing, role, office.tier),
+        allowed_events=(
+            allowed_events(standing, me.role, office.tier) if me.may("case.act") else []
+        ),
         branches=[_branch(branch) for branch in standing.in_conflict],
         tips=list(standing.tips),
         heads=live.heads,
@@ -107,10 +108,10 @@ async def read_case(call: Call) -> CaseAnswer:
         offices=[OfficeName(code=code, name=name) for code, name in sorted(names.items())],
         online=online_reception(file.line.case_type, place.today),
         representatives=representatives(file.group_count, place.today),
-        can_edit=may(role, "document.edit"),
-        can_attach=may(role, "attachment.add") and not sealed,
-        can_direct=may(role, "directive.issue"),
-        can_reveal=may(role, "person.identity"),
+        can_edit=me.may("document.edit"),
+        can_attach=me.may("attachment.add") and not sealed,
+        can_direct=me.may("directive.issue"),
+        can_reveal=me.may("person.identity"),
         same_papers=same,
     )
 

@@ -1,7 +1,6 @@
 """Requests of people about their own data: taken down, listed, answered."""
 
 from node.errors import RequestError
-from node.permissions import may
 from node.queries.data_requests import data_requests
 from node.queries.facts import DataRequestList
 from node.requests import PersonAction
@@ -27,7 +26,7 @@ async def act(call: Call) -> Events:
     if not isinstance(event, DataRequested | DataAnswered):
         raise RequestError("event_foreign", "This is no request about personal data.", field="type")
     needed = "data_request.answer" if isinstance(event, DataAnswered) else "data_request.take"
-    if not may(call.me.role, needed):
+    if not call.me.may(needed):
         raise WebError("not_permitted", 403, "Your role may not do this.")
 
     def work(now_ms: int) -> Events:

@@ -13,7 +13,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from node.accounts import find_sign_in
-from node.permissions import may
+from node.connections import Held
+from node.queries.devices import devices_digest
 from node.queries.sync_state import (
     changed_ms,
     news_digest,
@@ -24,13 +25,18 @@ from node.queries.sync_state import (
 from node.queries.technician import technician
 from node.trail import note
 from node.web.answers import (
+    CertificateAnswer,
     CutLink,
+    Done,
     Health,
     LinkAnswer,
+    MakeToken,
     RevokedNode,
     RevokeNode,
     SendFiles,
     TechnicianAnswer,
+    TokenAnswer,
+    TokenLine,
 )
 from node.web.calls import Call
 from node.web.errors import WebError
@@ -43,16 +49,19 @@ _BEAT_S: Final = 20.0
 _GATHER_S: Final = 0.3
 # Each open page has one; whoever has more open does not look at them.
 STREAMS_A_PERSON_MAX: Final = 20
+# Of a key, as two people compare by voice: 128 bits.
+_KEY_DIGITS: Final = 32
 # By who reads them.
 STREAMS: Final[web.AppKey[dict[asyncio.Task[object], str]]] = web.AppKey("streams")
 
 
 class NewsFilter(BaseModel):
-    """Which document the page shows, if any."""
+    """Which document the page shows, if any, and whether it shows the devices."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     document: str = Field(default="", pattern=r"^([0-9a-f-]{36})?$")
+    devices: bool = False
 
 
 async def read_link(call: Call) -> LinkAnswer:
@@ -120,11 +129,69 @@ async def read_technician(call: Call) -> TechnicianAnswer:
     return TechnicianAnswer(
         node=found,
         link=await read_link(call),
+        certificate=_certificate(office),
+        tokens=_tokens(office),
         version=version("tiepdan"),
         python=platform.python_version(),
         sqlite=sqlite3.sqlite_version,
         disk_free_bytes=free,
     )
+
+
+def _certificate(office: Office) -> CertificateAnswer:
+    enrolment = office.enrolment
+    code, sentence = enrolment.renewal.error or ("", "")
+    return CertificateAnswer(
+        state=enrolment.state,
+        ends_ms=enrolment.ends_ms,
+        has_spare=enrolment.has_spare,
+        key=enrolment.key[:_KEY_DIGITS],
+        renews_itself=enrolment.renews_itself,
+        tried_ms=enrolment.renewal.tried_ms,
+        error_code=code,
+        error=sentence,
+    )
+
+
+def _tokens(office: Office) -> list[TokenLine]:
+    now_ms = office.clock.now_ms()
+    return [
+        TokenLine(
+            code=made.code,
+            state=made.state(now_ms),
+            expires_ms=made.expires_ms,
+            used_by=made.used_by[:_KEY_DIGITS],
+            refused=made.refused,
+            refused_ms=made.refused_ms,
+        )
+        for made in office.enrolment.tokens()
+    ]
+
+
+async def make_token(call: Call) -> TokenAnswer:
+    """Make a one-time token for a commune; it is not kept, so a repeated request makes another."""
+    asked, office, me = call.take(MakeToken), call.office, call.me
+
+    def work(now_ms: int) -> TokenAnswer:
+        line, expires_ms = office.enrolment.make_token(
+            asked.code, hours=asked.hours, is_again=asked.is_again
+        )
+        note(office.accounts.db, me, now_ms, "token.make", detail=asked.code)
+        return TokenAnswer(code=asked.code, line=line, expires_ms=expires_ms)
+
+    return await office.write(work)
+
+
+async def withdraw_token(call: Call) -> Done:
+    """Make the token of a place worthless."""
+    office, me, code = call.office, call.me, call.part("code")
+
+    def work(now_ms: int) -> Done:
+        office.enrolment.withdraw(code)
+        note(office.accounts.db, me, now_ms, "token.withdraw", detail=code)
+        return Done()
+
+    return await office.write(work)
 
 
 async def revoke(call: Call) -> RevokedNode:
@@ -145,7 +212,13 @@ async def health(call: Call) -> Health:
     """Answer from the database, so that a monitor sees more than an open port."""
     await call.office.read(lambda db: db.execute("SELECT 1").fetchone())
     office = call.office
-    return Health(code=office.code, tier=office.tier.value, version=version("tiepdan"))
+    return Health(
+        code=office.code,
+        tier=office.tier.value,
+        version=version("tiepdan"),
+        certificate=office.enrolment.state,
+        certificate_ends_ms=office.enrolment.ends_ms,
+    )
 
 
 async def stream_news(call: Call) -> web.StreamResponse:
@@ -170,7 +243,8 @@ async def stream_news(call: Call) -> web.StreamResponse:
     assert task is not None
     streams[task] = user
     try:
-        await _send_news(call, response)
+        with call.office.connections.hold(call.me.device) as held:
+            await _send_until_revoked(call, response, held)
     except ConnectionError:
         return response
     finally:
@@ -178,14 +252,28 @@ async def stream_news(call: Call) -> web.StreamResponse:
     return response
 
 
+async def _send_until_revoked(call: Call, response: web.StreamResponse, held: Held) -> None:
+    try:
+        await _send_news(call, response)
+    except asyncio.CancelledError:
+        if not held.is_revoked:
+            raise
+        held.task.uncancel()
+        await _say_goodbye(response)
+
+
+async def _say_goodbye(response: web.StreamResponse) -> None:
+    await response.write(b"event: signed-out\ndata: {}\n\n")
+
+
 async def _send_news(call: Call, response: web.StreamResponse) -> None:
-    office, document = call.office, call.ask(NewsFilter).document
+    office = call.office
     number, last = -1, ""
     while True:
         seen = office.changes.number
-        text = await office.read(partial(_news, call, document, office.clock.now_ms()))
+        text = await office.read(partial(_news, call, office.clock.now_ms()))
         if text is None:
-            await response.write(b"event: signed-out\ndata: {}\n\n")
+            await _say_goodbye(response)
             return
         if text != last:
             await response.write(f"event: status\ndata: {text}\n\n".encode())
@@ -197,12 +285,12 @@ async def _send_news(call: Call, response: web.StreamResponse) -> None:
             await office.clock.sleep(_GATHER_S)
 
 
-def _news(call: Call, document: str, now_ms: int, db: sqlite3.Connection) -> str | None:
+def _news(call: Call, now_ms: int, db: sqlite3.Connection) -> str | None:
     """Return what to send, or None when the session has ended.
 
     `bar` and `badge` are pieces of the page, in the reader's language, as the page itself has them.
     """
-    office, app = call.office, call.request.app
+    office, app, wanted = call.office, call.request.app, call.ask(NewsFilter)
     if find_sign_in(db, call.me.token, now_ms) is None:
         return None
     link = link_answer(office, db)
@@ -210,15 +298,15 @@ def _news(call: Call, document: str, now_ms: int, db: sqlite3.Connection) -> str
         "tier": office.tier.value,
         "link": link,
         "is_demo": office.config.is_demo,
-        "may_send_files": may(call.me.role, "link.files"),
+        "may_send_files": call.me.may("link.files"),
     }
     news = {
-        "digest": news_digest(db),
+        "digest": page_digest(office, db, shows_devices=wanted.devices),
         "link": link.model_dump(mode="json"),
         "bar": render(app, "link_bar.html", call.language, shared),
         "document": None,
     }
-    if document:
+    if document := wanted.document:
         state = sync_states(db, office.tier, [document])[document]
         news["document"] = {
             "level": state.level,
@@ -226,6 +314,15 @@ def _news(call: Call, document: str, now_ms: int, db: sqlite3.Connection) -> str
             "badge": render(app, "sync_badge.html", call.language, {**shared, "state": state}),
         }
     return json.dumps(news, ensure_ascii=False)
+
+
+def page_digest(office: Office, db: sqlite3.Connection, *, shows_devices: bool) -> str:
+    """Return a text that differs whenever what a page shows is not the same as before."""
+    digest = news_digest(db)
+    if shows_devices:
+        number = office.lan.discovery.number if office.lan else 0
+        digest += f"-{devices_digest(db)}.{number}"
+    return digest
 
 
 async def end_streams(app: web.Application) -> None:

@@ -29,7 +29,7 @@ from node.web.account_answers import (
     PasskeySignIn,
 )
 from node.web.answers import Done
-from node.web.api_account import check_own_password, open_session
+from node.web.api_account import check_device, check_own_password, open_session
 from node.web.calls import Call
 from node.web.errors import WebError
 
@@ -98,6 +98,7 @@ async def read_sign_in_options(call: Call) -> PasskeyOptions:
 async def sign_in(call: Call) -> web.StreamResponse:
     """Check the answer of a passkey and start a session; all refusals look the same."""
     asked, office, site = call.take(PasskeySignIn), call.office, _site(call)
+    await check_device(call)
     challenge = challenge_in(asked.credential)
     call.request.app[CHALLENGES].take(_SIGN_IN, challenge, office.clock.now_ms())
     db = office.accounts.db

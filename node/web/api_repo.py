@@ -14,6 +14,7 @@ from typing import Final
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from node.accounts import SignedIn, find_sign_in, find_ticket
+from node.connections import Held
 from node.repo import Note
 from node.trail import note
 from node.web.answers import RepoTicket
@@ -78,7 +79,8 @@ async def serve_repo(request: web.Request) -> web.StreamResponse:
     await socket.prepare(request)
     connections[task] = me.user
     try:
-        await _Connection(office, me, find, socket).run()
+        with office.connections.hold(me.device) as held:
+            await _Connection(office, me, find, socket, held).run()
     finally:
         del connections[task]
     return socket
@@ -108,11 +110,17 @@ class _Connection:
     """One client."""
 
     def __init__(
-        self, office: Office, me: SignedIn, find: _Find, socket: web.WebSocketResponse
+        self,
+        office: Office,
+        me: SignedIn,
+        find: _Find,
+        socket: web.WebSocketResponse,
+        held: Held,
     ) -> None:
         self._office = office
         self._me = me
         self._find = find
+        self._held = held
         self._socket = socket
         # Answers leave in the order in which they were made.
         self._turn = asyncio.Lock()
@@ -121,12 +129,20 @@ class _Connection:
         """Read and write until the connection ends."""
         session = await self._office.repo.open(self._me)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                teller = tasks.create_task(self._tell(session))
-                await self._listen(session)
-                teller.cancel()
+            await self._serve(session)
+        except asyncio.CancelledError:
+            if not self._held.is_revoked:
+                raise
+            self._held.task.uncancel()
+            await self._end(WSCloseCode.POLICY_VIOLATION, "device revoked")
         finally:
             await self._office.repo.close(session)
+
+    async def _serve(self, session: RepoSession) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            teller = tasks.create_task(self._tell(session))
+            await self._listen(session)
+            teller.cancel()
 
     async def _listen(self, session: RepoSession) -> None:
         try:

@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from node.accounts import SignedIn
-from node.permissions import may
+from node.permissions import may, may_at
 from node.web.errors import WebError
 from node.web.languages import Language
 from node.web.office import Office
@@ -100,6 +100,14 @@ class Call:
         return await self.office.write(once)
 
 
+def needs_pairing(request: web.Request, office: Office) -> bool:
+    """Tell whether people may be signed in over this connection at paired devices only.
+
+    HTTPS is served on the LAN, plain HTTP to this machine alone.
+    """
+    return request.secure and office.config.lan_needs_pairing
+
+
 async def write_if_possible(office: Office, work: Callable[[int], None]) -> None:
     """Write what is good to have; a full disk is no reason to hide what is stored."""
     try:
@@ -126,6 +134,13 @@ def require(signed_in: SignedIn | None, operation: str) -> SignedIn:
             403,
             "Choose a password of your own first.",
             "Somebody else made the one you signed in with.",
+        )
+    if not may_at(signed_in.scope, operation):
+        raise WebError(
+            "device_scope",
+            403,
+            "This device is for looking things up only.",
+            "Use another device, or ask the technician to pair this one for work.",
         )
     if not may(signed_in.role, operation):
         raise WebError(

@@ -28,19 +28,15 @@ def keep_sign_in(
     response: web.StreamResponse, request: web.Request, code: str, token: str, device_secret: str
 ) -> None:
     """Give the browser its session and its device."""
-    for name, value, age_s in (
-        (_name("session", code), token, SIGN_IN_AGE_MS_MAX // 1000),
-        (_name("device", code), device_secret, _DEVICE_DAYS * 86_400),
-    ):
-        response.set_cookie(
-            name,
-            value,
-            max_age=age_s,
-            path="/",
-            httponly=True,
-            samesite="Strict",
-            secure=request.secure,
-        )
+    _keep(response, request, _name("session", code), token, SIGN_IN_AGE_MS_MAX // 1000)
+    keep_device(response, request, code, device_secret)
+
+
+def keep_device(
+    response: web.StreamResponse, request: web.Request, code: str, device_secret: str
+) -> None:
+    """Give the browser its device."""
+    _keep(response, request, _name("device", code), device_secret, _DEVICE_DAYS * 86_400)
 
 
 def forget_session(response: web.StreamResponse, code: str) -> None:
@@ -52,6 +48,20 @@ def keep_language(response: web.StreamResponse, language: str) -> None:
     """Remember the language of this browser."""
     response.set_cookie(
         LANGUAGE, language, max_age=_DEVICE_DAYS * 86_400, path="/", httponly=True, samesite="Lax"
+    )
+
+
+def _keep(
+    response: web.StreamResponse, request: web.Request, name: str, value: str, age_s: int
+) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=age_s,
+        path="/",
+        httponly=True,
+        samesite="Strict",
+        secure=request.secure,
     )
 
 

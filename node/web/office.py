@@ -8,7 +8,10 @@ from typing import Protocol, TypeVar
 from node.accounts import Accounts
 from node.clock import Clock
 from node.config import Config
+from node.connections import Connections
 from node.desk import Desk
+from node.enrolment import Enrolment
+from node.lan import Lan
 from node.link import LinkStatus
 from node.office_keys import OfficeKeyState
 from node.pack_jobs import PackJobs
@@ -34,6 +37,9 @@ class Office(Protocol):
         incoming_folder: on the same disk as the blobs, for uploads that have not finished.
         changes: counts commits and changes of the link.
         packs: made and taken in one at a time.
+        connections: what is open for each device just now.
+        lan: what the LAN sees of this node; None where it serves this machine only.
+        enrolment: this node's certificate, and tokens for those below.
     """
 
     tier: Tier
@@ -48,6 +54,9 @@ class Office(Protocol):
     changes: ChangeCounter
     packs: PackJobs
     repo: RepoDesk
+    connections: Connections
+    lan: Lan | None
+    enrolment: Enrolment
 
     @property
     def link(self) -> LinkStatus:

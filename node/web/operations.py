@@ -48,6 +48,7 @@ from node.web.answers import (
     LinkAnswer,
     Made,
     MakePack,
+    MakeToken,
     PacksAnswer,
     ReferenceAnswer,
     RepoTicket,
@@ -55,13 +56,13 @@ from node.web.answers import (
     RevokeNode,
     SendFiles,
     TechnicianAnswer,
+    TokenAnswer,
     VisitMade,
 )
 from node.web.operation import Operation
+from node.web.operations_devices import DEVICE_OPERATIONS
 
 PREFIX: Final = "/api/v1"
-
-
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *ACCOUNT_OPERATIONS,
     Operation(
@@ -397,6 +398,25 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         answer=TechnicianAnswer,
     ),
     Operation(
+        id="make_token",
+        method="POST",
+        path="/tokens",
+        permission="node.enrol",
+        summary="Make a one-time token with which a commune enrols over the network",
+        handler=api_node.make_token,
+        body=MakeToken,
+        answer=TokenAnswer,
+    ),
+    Operation(
+        id="withdraw_token",
+        method="DELETE",
+        path="/tokens/{code}",
+        permission="node.enrol",
+        summary="Make the token of a commune worthless",
+        handler=api_node.withdraw_token,
+        answer=Done,
+    ),
+    Operation(
         id="revoke_node",
         method="POST",
         path="/revocations",
@@ -415,4 +435,5 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=api_node.health,
         answer=Health,
     ),
+    *DEVICE_OPERATIONS,
 )

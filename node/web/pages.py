@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 from aiohttp import web
 from pydantic import BaseModel
 
-from node.permissions import may
 from node.queries.cases import CaseFilter
 from node.queries.facts import Office as OfficeName
 from node.queries.offices import office_names, offices_below
@@ -16,8 +15,9 @@ from node.queries.sync_state import news_digest
 from node.web.api_account import read_sessions
 from node.web.api_cases import read_case, read_cases, read_document, read_today
 from node.web.api_data_requests import read_data_requests
+from node.web.api_devices import lan_of, read_devices, site_answer
 from node.web.api_directives import read_directive, read_directives
-from node.web.api_node import link_answer, read_technician
+from node.web.api_node import link_answer, page_digest, read_technician
 from node.web.api_office_key import read_office_key
 from node.web.api_packs import read_packs
 from node.web.api_passkeys import read_passkeys
@@ -35,6 +35,7 @@ from schemas.codes import (
     CaseState,
     CaseType,
     Channel,
+    DeviceScope,
     DocumentKind,
     IdentityMode,
     IdentityType,
@@ -57,11 +58,9 @@ class Page:
 
 
 async def _home(call: Call) -> web.StreamResponse:
-    if not may(call.me.role, "today.read"):
-        raise web.HTTPSeeOther(
-            "/technician" if may(call.me.role, "technician.read") else "/account"
-        )
-    drafts = (await read_drafts(call)).drafts if may(call.me.role, "draft.keep") else []
+    if not call.me.may("today.read"):
+        raise web.HTTPSeeOther("/technician" if call.me.may("technician.read") else "/account")
+    drafts = (await read_drafts(call)).drafts if call.me.may("draft.keep") else []
     return await _page(call, "home.html", today_facts=await read_today(call), drafts=drafts)
 
 
@@ -152,13 +151,18 @@ async def _technician(call: Call) -> web.StreamResponse:
     return await _page(call, "technician.html", answer=answer, office_names=names, peer_names=peers)
 
 
+async def _devices(call: Call) -> web.StreamResponse:
+    answer = await read_devices(call)
+    return await _page(call, "devices.html", answer=answer, scopes=list(DeviceScope))
+
+
 async def _packs(call: Call) -> web.StreamResponse:
     return await _page(call, "packs.html", answer=await read_packs(call))
 
 
 async def _account(call: Call) -> web.StreamResponse:
     sessions = [] if call.me.must_change else (await read_sessions(call)).sessions
-    may_unlock = may(call.me.role, "office_key.unlock") and not call.me.must_change
+    may_unlock = call.me.may("office_key.unlock") and not call.me.must_change
     office_key = await read_office_key(call) if may_unlock else None
     passkeys = [] if call.me.must_change else (await read_passkeys(call)).passkeys
     shown = {"sessions": sessions, "passkeys": passkeys, "office_key": office_key}
@@ -216,6 +220,7 @@ PAGES: Final = (
     Page("/directives", "directive.list", _directives),
     Page("/directives/{id}", "directive.list", _directive),
     Page("/packs", "pack.carry", _packs),
+    Page("/devices", "device.list", _devices),
     Page("/technician", "technician.read", _technician),
     Page("/account", "account.me", _account),
     Page("/accounts", "account.manage", _accounts),
@@ -232,7 +237,7 @@ async def _page(call: Call, template: str, **values: Any) -> web.Response:
     shared = {
         "link": link,
         "digest": call.request[_DIGEST],
-        "may_send_files": may(call.me.role, "link.files"),
+        "may_send_files": call.me.may("link.files"),
     }
     return page(call, template, **shared, **values)
 
@@ -243,6 +248,8 @@ def add_pages(app: web.Application) -> None:
     for entry in PAGES:
         app.router.add_get(entry.path, _served(entry))
     app.router.add_get("/sign-in", _sign_in)
+    app.router.add_get("/site", _site)
+    app.router.add_get("/pair", _pair)
     app.router.add_get("/language/{code}", _choose_language)
 
 
@@ -255,7 +262,10 @@ def _served(entry: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse
         given = {name: value for name, value in request.query.items() if value}
         office = request.app[OFFICE]
         # Taken before what the page shows, so that nothing in between goes unnoticed.
-        request[_DIGEST] = await office.read(news_digest)
+        shows = entry.permission == "device.list"
+        request[_DIGEST] = await office.read(
+            lambda db: page_digest(office, db, shows_devices=shows)
+        )
         call = Call(
             office=office,
             request=request,
@@ -284,9 +294,27 @@ async def _sign_in(request: web.Request) -> web.StreamResponse:
             "tier": office.tier.value,
             "link": link,
             "is_demo": False,
+            "is_lan": request.secure,
             "may_send_files": False,
         },
     )
+    return web.Response(text=text, content_type="text/html", charset="utf-8")
+
+
+async def _site(request: web.Request) -> web.StreamResponse:
+    return _open_page(request, "site.html")
+
+
+async def _pair(request: web.Request) -> web.StreamResponse:
+    return _open_page(request, "pair.html")
+
+
+def _open_page(request: web.Request, template: str) -> web.Response:
+    """Return a page for a device at which nobody can sign in yet."""
+    office = request.app[OFFICE]
+    site = site_answer(office, lan_of(office))
+    values = {"office": office, "site": site}
+    text = render(request.app, template, request[READS], values)
     return web.Response(text=text, content_type="text/html", charset="utf-8")
 
 

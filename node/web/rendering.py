@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from node.clock import PLACE
 from node.law import load_law
-from node.permissions import may
 from node.web.calls import Call
 from node.web.languages import Language
 from schemas.law.rules import DeadlineRule
@@ -29,6 +28,7 @@ _MENU: Final = (
     ("/data-requests", "data_request.list"),
     ("/accounts", "account.manage"),
     ("/audit", "audit.read"),
+    ("/devices", "device.list"),
     ("/technician", "technician.read"),
 )
 
@@ -47,6 +47,8 @@ def environment() -> jinja2.Environment:
     templates.filters["lead"] = lead
     templates.filters["number"] = number
     templates.filters["size"] = size
+    templates.filters["pairs"] = pairs
+    templates.filters["groups"] = groups
     templates.filters["short"] = lambda text, count=12: text[:count]
     templates.globals["rule_of"] = rule_of
     return templates
@@ -69,18 +71,18 @@ def render(
 
 def page(call: Call, template: str, **values: object) -> web.Response:
     """Return a whole page for somebody who is signed in."""
-    office, role = call.office, call.me.role
+    office, me = call.office, call.me
     shared = {
-        "me": call.me,
+        "me": me,
         "office": office,
         "is_demo": office.config.is_demo,
         "tier": office.tier.value,
-        "menu": [path for path, needed in _MENU if may(role, needed) and not call.me.must_change],
+        "menu": [path for path, needed in _MENU if me.may(needed) and not me.must_change],
         "path": call.request.path,
         "here": call.request.rel_url.raw_path_qs,
         "now_ms": office.clock.now_ms(),
         "today": office.clock.today().isoformat(),
-        "may": lambda operation: may(role, operation),
+        "may": me.may,
     }
     text = render(call.request.app, template, call.language, {**shared, **values})
     return web.Response(text=text, content_type="text/html", charset="utf-8")
@@ -106,9 +108,19 @@ def moment(at_ms: int | None) -> str:
         return "?"
 
 
+def groups(digits: str) -> str:
+    """Return digits in groups of four, fit to be read out."""
+    return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+
+
 def lead(text: str) -> str:
     """Return a name as it stands inside a sentence: UBND stays as it is, and so do proper names."""
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def pairs(digits: str) -> str:
+    """Return hex digits as systems show a fingerprint: byte by byte, in capital letters."""
+    return " ".join(digits[at : at + 2].upper() for at in range(0, len(digits), 2))
 
 
 @jinja2.pass_context

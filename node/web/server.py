@@ -18,7 +18,16 @@ from node.web.api_account import PASSWORD_CHECKS, PasswordChecks
 from node.web.api_node import STREAMS, end_streams
 from node.web.api_passkeys import CHALLENGES
 from node.web.api_repo import CONNECTIONS, PATH, end_connections, serve_repo
-from node.web.calls import OFFICE, READS, SIGNED_IN, Call, parse_json, require, write_if_possible
+from node.web.calls import (
+    OFFICE,
+    READS,
+    SIGNED_IN,
+    Call,
+    needs_pairing,
+    parse_json,
+    require,
+    write_if_possible,
+)
 from node.web.cookies import LANGUAGE, session_cookie
 from node.web.errors import WebError
 from node.web.languages import Language, choose
@@ -223,9 +232,9 @@ async def _load_session(request: web.Request, office: Office, language: Language
         return
     now_ms = office.clock.now_ms()
     signed_in = await office.read(lambda db: find_sign_in(db, token, now_ms))
-    request[SIGNED_IN] = signed_in
-    if signed_in is None:
+    if signed_in is None or (needs_pairing(request, office) and not signed_in.is_paired):
         return
+    request[SIGNED_IN] = signed_in
     if LANGUAGE not in request.cookies:
         request[READS] = choose(signed_in.language, language.code)
     if signed_in.needs_touch:

@@ -76,7 +76,7 @@ async def _measure(folder: Path, place: Place, rng: random.Random, rounds: int) 
     keep_what_is_loaded()
     try:
         async with asyncio.TaskGroup() as group:
-            folding = group.create_task(node.keep_folded())
+            folding = group.create_task(node.housekeeping.keep_folded())
             times = await _times(_Counter(node, place, rng), rounds)
             folding.cancel()
             return times

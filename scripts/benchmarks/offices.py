@@ -10,7 +10,7 @@ import cbor2
 
 from crypto.certificates import chain_from_pem, chain_to_der
 from node.config import Config
-from node.folder import NODE_LIFETIME_DAYS, init_folder, install_chain, sign_request
+from node.folder import init_folder, install_chain, sign_request
 from node.samples.texts import Place, find_place
 from node.station import Station, open_station
 from schemas.codes import Role, Tier
@@ -22,6 +22,7 @@ from sync.store import Peer
 CENTRE: Final = find_place("centre")
 PROVINCE: Final = find_place("nghe-an")
 _ENROLLED_BEFORE_MS: Final = 300 * 86_400_000
+_LIFETIME_DAYS: Final = 365
 
 
 def enrol(folder: Path, place: Place, parent: Path | None, now_ms: int, config: Config) -> None:
@@ -36,7 +37,7 @@ def enrol(folder: Path, place: Place, parent: Path | None, now_ms: int, config: 
         now_ms=enrolled_ms,
     )
     if request is not None and parent is not None:
-        signed = sign_request(parent, request.read_bytes(), enrolled_ms, NODE_LIFETIME_DAYS)
+        signed = sign_request(parent, request.read_bytes(), enrolled_ms, _LIFETIME_DAYS)
         *chain, root = chain_from_pem(signed)
         install_chain(folder, chain, root)
 

@@ -19,7 +19,6 @@ from cryptography.x509.oid import NameOID
 from crypto.certificates import (
     BACKDATE_MS,
     NAME_CHARS_MAX,
-    OFFICE_KEY_OID,
     chain_to_pem,
     check_peer,
     issue,
@@ -32,6 +31,7 @@ from crypto.certificates import (
     verify_chain,
 )
 from crypto.errors import CertificateError
+from crypto.extensions import OFFICE_KEY_OID
 from crypto.identity import NodeKey
 from schemas.codes import Tier
 

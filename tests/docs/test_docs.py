@@ -5,11 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from crypto.certificates import OFFICE_KEY_OID
+from crypto.extensions import OFFICE_KEY_OID, SUCCEEDS_OID
+from node.asking import ANSWER_BYTES_MAX
 from node.cli import _parser
 from node.config import Config
 from node.dialling import _TURN_S_MAX
+from node.enrolling import ENROL_PATH
+from node.gate import _AT_ONCE, _EVERY_S, BODY_BYTES_MAX
+from node.issuing import lifetime_days
+from node.renewing import RENEW_PATH
 from node.slots import DIAL_EVERY_S, DIALS_AT_ONCE, START_S, STARTING_MAX
+from node.tokens import FAILURES_MAX
+from schemas.codes import Tier
 from schemas.limits import (
     CHUNK_BYTES,
     CHUNK_NAME_BYTES,
@@ -78,6 +85,21 @@ def test_the_protocol_names_the_limits_in_force() -> None:
     assert f"{POLL_MS // 60_000} minutes" in PROTOCOL
     assert f"multiples of {HEAD_STEP:,} leaves" in PROTOCOL
     assert OFFICE_KEY_OID.dotted_string in PROTOCOL
+    assert SUCCEEDS_OID.dotted_string in PROTOCOL
+
+
+def test_the_protocol_names_what_enrolment_goes_by() -> None:
+    text = " ".join(PROTOCOL.split())
+    assert f"of at most {BODY_BYTES_MAX >> 10} KiB, answered" in text
+    assert f"JSON of at most {ANSWER_BYTES_MAX >> 10} KiB" in text
+    assert f"takes {_AT_ONCE} requests of each kind at once from an address" in text
+    assert f"then one in {_EVERY_S:g} s" in text
+    assert FAILURES_MAX == 5
+    assert "after five wrong proofs" in text
+    assert f"POST `{ENROL_PATH}`" in text
+    assert f"POST `{RENEW_PATH}`" in text
+    days = lifetime_days(Tier.COMMUNE), lifetime_days(Tier.PROVINCE)
+    assert f"communes {days[0]} days and others {days[1]}" in text
 
 
 def test_the_protocol_names_the_start_slots_in_force() -> None:

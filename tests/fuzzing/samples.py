@@ -10,10 +10,16 @@ from typing import Final
 import cbor2
 
 from crypto.certificates import chain_to_pem, make_request, request_to_pem
+from crypto.enrolment import Token
+from crypto.identity import PeerId
 from crypto.note import render_proof
+from crypto.p256 import SECRET_BYTES, p256_key
 from crypto.password import hash_password
 from crypto.seal import seal
 from crypto.sealed_stream import StreamSealer
+from crypto.shares import Share
+from crypto.site import certificate_der, fingerprint, make_site
+from node.enrolling import EnrolRequest
 from schemas.codes import Tier
 from schemas.events import Noted
 from schemas.ids import DocumentId
@@ -51,10 +57,12 @@ def samples() -> dict[str, tuple[bytes, ...]]:
         **_records(leaves),
         **_sealed(messages),
         **_certificates(),
+        **_enrolment(),
         "messages": tuple(messages),
         **_of_programs(),
         "frame": frames,
         "record file": (record,),
+        **_lan(),
         "configuration": (_CONFIG.encode(),),
         "password": (hash_password("một hai ba", bytes(16)).encode(),),
     }
@@ -80,6 +88,18 @@ def _of_programs() -> dict[str, tuple[bytes, ...]]:
     return {
         "repo message": (cbor2.dumps(join), asking),
         "sync message": (asked, said, *([plain.encode()] if plain else [])),
+    }
+
+
+def _lan() -> dict[str, tuple[bytes, ...]]:
+    key = p256_key(bytes(SECRET_BYTES))
+    site = make_site(key, "Xã Mỹ Lý", COMMUNE, 1_790_000_000_000)
+    said = fingerprint(site).hex() + "ab" * 16
+    texts = (f"id={'cd' * 32}", f"fp={'ef' * 32}", "tier=commune", f"code={COMMUNE}", "v=0.1.0")
+    return {
+        "site certificate": (certificate_der(site),),
+        "pairing link": (f"https://tiepdan-40-17083.local:8444/pair#{said}".encode(),),
+        "sighting": ("\n".join(("tiepdan-40-17083", *texts)).encode(),),
     }
 
 
@@ -145,6 +165,21 @@ def _certificates() -> dict[str, tuple[bytes, ...]]:
         "request file": (request_to_pem(request),),
         "note": (note.encode(),),
         "proof": (render_proof(3, [bytes(32), bytes(range(32))], note).encode(),),
+    }
+
+
+def _enrolment() -> dict[str, tuple[bytes, ...]]:
+    token = Token(
+        code=COMMUNE, address="10.0.0.1:8443", pin=bytes(10), secret=bytes(10), expires_h=500_000
+    )
+    request = make_request(place(COMMUNE).key, Tier.COMMUNE, COMMUNE, "Mỹ Lý")
+    asked = EnrolRequest(token="00" * 8, request=request_to_pem(request).decode(), proof="00" * 32)
+    # As a holder's file has it, but with nothing inside: sealing takes long by design.
+    share = Share(number=1, holder="Một", root=PeerId(bytes(32)), salt=bytes(16), sealed=bytes(48))
+    return {
+        "token": (token.text().encode(),),
+        "root share": (share.encode(),),
+        "enrolment": (asked.model_dump_json().encode(),),
     }
 
 

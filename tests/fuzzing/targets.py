@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import ValidationError
+
 from crypto.certificates import (
     chain_from_der,
     chain_from_pem,
@@ -15,13 +17,19 @@ from crypto.certificates import (
     subject_of,
     subject_of_request,
 )
+from crypto.enrolment import parse_token
 from crypto.errors import CertificateError, CryptoError, PasswordError, SealError
 from crypto.note import parse_note, parse_proof
 from crypto.password import verify_password
 from crypto.seal import from_text, open_sealed, recipients_of
 from crypto.sealed_stream import PREFIX_BYTES, StreamOpener, head_bytes, read_head
+from crypto.shares import decode_share
+from crypto.site import check_site, read_certificate_der
 from node.config import parse_config
-from node.errors import ConfigError
+from node.enrolling import EnrolRequest
+from node.errors import ConfigError, RequestError
+from node.paired_device import read_link
+from node.sightings import NODE_TYPE, sighting_of
 from node.web.calls import parse_json
 from node.web.errors import WebError
 from schemas.errors import MessageError, RecordError
@@ -108,6 +116,12 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
+def _sighting(data: bytes) -> object:
+    name, *texts = data.split(b"\n")
+    properties = {key: value for key, _, value in (text.partition(b"=") for text in texts)}
+    return sighting_of(NODE_TYPE, _text(name), "x.local.", ["10.0.0.9"], 8444, dict(properties))
+
+
 TARGETS: Final = {
     "leaf": Target(decode_leaf, (RecordError,)),
     "writer": Target(decode_writer, (RecordError,)),
@@ -130,10 +144,18 @@ TARGETS: Final = {
     "request file": Target(
         lambda data: subject_of_request(request_from_pem(data)), (CertificateError,)
     ),
+    "token": Target(lambda data: parse_token(_text(data)), (CryptoError,)),
+    "root share": Target(decode_share, (CryptoError,)),
+    "enrolment": Target(EnrolRequest.model_validate_json, (ValidationError,)),
     "note": Target(lambda data: parse_note(_text(data)), (CryptoError,)),
     "proof": Target(lambda data: parse_proof(_text(data)), (CryptoError,)),
     "record file": Target(_record_file, (RecordFileError,)),
     "configuration": Target(lambda data: parse_config(_text(data)), (ConfigError,)),
     "password": Target(lambda data: verify_password("một hai ba", _text(data)), (PasswordError,)),
     "form": Target(parse_json, (WebError,)),
+    "site certificate": Target(
+        lambda data: check_site(read_certificate_der(data)), (CertificateError,)
+    ),
+    "pairing link": Target(lambda data: read_link(_text(data)), (RequestError,)),
+    "sighting": Target(_sighting, ()),
 }

@@ -26,6 +26,7 @@ from tests.independent.document_reader import Entry, read_document
 
 ED25519 = bytes.fromhex("300506032b6570")
 OFFICE_KEY = x509.ObjectIdentifier("1.3.6.1.4.1.32473.1.1")
+SUCCEEDS = x509.ObjectIdentifier("1.3.6.1.4.1.32473.1.2")
 SUBJECT = [NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME, NameOID.SERIAL_NUMBER]
 STANDARD = (
     x509.BasicConstraints,
@@ -143,6 +144,7 @@ class Place:
     name: str
     key: bytes
     subject: x509.Name
+    succeeds: bytes = b""
 
     def verify(self, signature: bytes, message: bytes) -> None:
         Ed25519PublicKey.from_public_bytes(self.key).verify(signature, message)
@@ -197,7 +199,14 @@ def read_place(der: bytes) -> Place:
     need(known, "extension that is critical and unknown")
     key = certificate.public_key()
     need(isinstance(key, Ed25519PublicKey), "key is not Ed25519")
-    return Place(tier, code, name, getattr(key, "public_bytes_raw", bytes)(), certificate.subject)
+    public = getattr(key, "public_bytes_raw", bytes)()
+    succeeds = b""
+    for each in extensions:
+        if each.oid == SUCCEEDS:
+            succeeds = getattr(each.value, "value", b"")[2:]
+            is_good = not each.critical and each.value.value[:2] == b"\x04\x20"
+            need(is_good and len(succeeds) == 32 and tier == "commune", "successor of a key")
+    return Place(tier, code, name, public, certificate.subject, succeeds)
 
 
 def is_hidden(letter: str) -> bool:

@@ -68,7 +68,8 @@ def read_words(statements: bytes, root: Place) -> list[Word]:
         signer.verify(signature, b"tiepdan revocation v1\n" + said)
         key, code, marks, _, _ = cbor(said)
         is_above = code != "0" and (signer.code == "0" or code.startswith(signer.code + "."))
-        need(is_above, "the signer of a revocation does not stand above")
+        is_successor = signer.code == code and signer.succeeds == key
+        need(is_above or is_successor, "the signer of a revocation does not stand above")
         logs = [log for log, _, _ in marks]
         need(logs == sorted(set(logs)), "logs are not named once, in order")
         words.append(
@@ -85,11 +86,15 @@ def read_words(statements: bytes, root: Place) -> list[Word]:
 def counting(words: list[Word]) -> list[Word]:
     """Return the words in effect."""
     by_centre = {word.node for word in words if word.signer.code == "0"}
-    return [
+    above = [
         word
         for word in words
-        if word.signer.code == "0" or (word.signer.key, word.signer.code) not in by_centre
+        if word.signer.code != word.node[1]
+        and (word.signer.code == "0" or (word.signer.key, word.signer.code) not in by_centre)
     ]
+    ended = {word.node for word in above}
+    own = [word for word in words if word.signer.code == word.node[1]]
+    return above + [w for w in own if (w.signer.key, w.signer.code) not in ended]
 
 
 def judge_log(log: Any, root: Place, places: dict[str, Place], words: list[Word]) -> None:

@@ -102,7 +102,7 @@ def test_the_clock_goes_on_as_they_say() -> None:
 def test_a_good_chain_names_its_node(each: Any) -> None:
     found = read_chain(raw(each["chain"]), ROOT)
     assert (found.tier, found.code, found.name) == (each["tier"], each["code"], each["name"])
-    assert found.key == raw(each["peer_id"])
+    assert (found.key, found.succeeds) == (raw(each["peer_id"]), raw(each["succeeds"]))
 
 
 @pytest.mark.parametrize("each", vectors("certificates")["refused"], ids=lambda each: each["what"])

@@ -64,7 +64,9 @@ def make_below(
     )
     assert request is not None
     at_ms = Clock().now_ms() if signed_at_ms is None else signed_at_ms
-    *chain, root = chain_from_pem(sign_request(parent, request.read_bytes(), at_ms, days))
+    *chain, root = chain_from_pem(
+        sign_request(parent, request.read_bytes(), at_ms, days, again=True)
+    )
     install_chain(folder, chain, root)
 
 
@@ -163,13 +165,14 @@ def visit(title: str) -> RegisterVisit:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Running]:
-    """Run a node's links for the length of a block."""
+async def running(folder: Path, *, renews: bool = False) -> AsyncIterator[Running]:
+    """Run a node's links for the length of a block, and have its certificate renewed if asked."""
     rng = random.Random(1)
     node = Node(open_station(folder, rng), Clock(), rng)
     listener = None
     port = 0
     downlink = Downlink(node._station.folder, node, node.clock)
+    node.showing.append(downlink.show_anew)
     if node.config.sync_host:
         listener = await downlink.listen()
         port = listener.port
@@ -178,6 +181,8 @@ async def running(folder: Path) -> AsyncIterator[Running]:
             tasks = [group.create_task(downlink.run())]
             if node.uplink:
                 tasks.append(group.create_task(node.uplink.run()))
+            if renews:
+                tasks.append(group.create_task(node.renewal.run()))
             try:
                 yield Running(node, port)
             finally:

@@ -69,6 +69,7 @@ law = load_law()
 EXPECTED: dict[str, set[str]] = {
     "tier": values(codes.Tier),
     "document_kind": values(codes.DocumentKind),
+    "device_scope": values(codes.DeviceScope),
     "case_type": values(codes.CaseType),
     "role": values(codes.Role),
     "party_role": values(codes.PartyRole),
@@ -124,7 +125,7 @@ def test_every_code_has_its_label_and_no_label_is_left_over(section: str) -> Non
 def test_every_list_of_codes_has_its_section() -> None:
     lists: list[Any] = [item for item in vars(codes).values() if isinstance(item, type)]
     enums = [item for item in lists if issubclass(item, StrEnum) and item is not StrEnum]
-    assert len(enums) == 14
+    assert len(enums) == 15
     assert all(values(item) in EXPECTED.values() for item in enums)
     assert set(LABELS) == set(EXPECTED) | {"error_hint", "step", "trouble"}
 

@@ -236,3 +236,16 @@ def test_the_list_of_cases_is_read_and_never_written(tmp_path: Path) -> None:
                 assert "[document_read_only]" in await refusal(raw)
 
     asyncio.run(story())
+
+
+def test_the_connection_ends_when_its_device_is_revoked(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with open_office(tmp_path) as office:
+            technician = await office.browser("ky")
+            async with connected(office) as raw:
+                [(device,)] = await office.rows("SELECT device FROM sign_in WHERE user = 'lan'")
+                reply = await technician.post(f"/devices/{bytes(device).hex()}/revoked")
+                assert reply.status == 200, reply.text
+                assert await raw.hear() == aiohttp.WSCloseCode.POLICY_VIOLATION
+
+    asyncio.run(story())

@@ -2,12 +2,14 @@
 
 from typing import Any, Final
 
+from crypto.certificates import issue, make_request
+from crypto.identity import NodeKey
 from crypto.revocation import sign_revocation
 from schemas.record import LeafType
 from schemas.revocation import Mark, Revocation, RevocationLeaf, Statement
 from sync.revocations import Known
 from sync.revoking import countersigned, revoke
-from tests.sync.builders import NOW_MS, LogBuilder, Node, Place
+from tests.sync.builders import NOW_MS, LogBuilder, Node, Place, place
 
 REASON: Final = "Máy bị mất trộm"
 
@@ -19,6 +21,15 @@ def revoke_at(node: Node, target: Place, size: int | None = None, reason: str = 
         sizes[next(reversed(sizes))] = size
     with node.transaction():
         return revoke(node.replica, target.key.peer_id, target.subject.code, sizes, reason, NOW_MS)
+
+
+def spare_of(former: Place, seed: bytes) -> Place:
+    """Return the office under a key that was certified to succeed its present one."""
+    key, who = NodeKey.from_seed(seed.ljust(32)[:32]), former.subject
+    issuer = place(who.code.rpartition(".")[0])
+    request = make_request(key, who.tier, who.code, who.name, who.peer_id)
+    own = issue(issuer.chain[0], issuer.key, request, NOW_MS, 365)
+    return Place(key, (own, *issuer.chain))
 
 
 def mark_of(builder: LogBuilder, size: int) -> Mark:

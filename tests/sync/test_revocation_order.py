@@ -33,7 +33,7 @@ from tests.sync.builders import (
     tables,
     writer_of,
 )
-from tests.sync.revoked import hear, mark_of, said_of, statement_by, take_in
+from tests.sync.revoked import hear, mark_of, said_of, spare_of, statement_by, take_in
 
 _DOCUMENTS: Final = (DocumentId(bytes(range(16))), DocumentId(bytes(range(1, 17))))
 _NAMES: Final = ("revocation", *DERIVED, "quarantined_change", "void_change")
@@ -60,13 +60,16 @@ def story(rng: random.Random) -> dict[str, LogBuilder]:
 
 
 def statements(rng: random.Random, made: dict[str, LogBuilder]) -> list[Statement]:
-    """Return one to three statements about the first commune, of the province and the centre."""
-    found = []
+    """Return one to three statements about the first commune, and some about who said so."""
+    found, spare = [], spare_of(place(COMMUNE), b"spare")
     for number in range(rng.randint(1, 3)):
         size = rng.randint(0, len(made[COMMUNE].leaves))
         marks = [mark_of(made[COMMUNE], size)] if size else []
         said = said_of(place(COMMUNE), *marks, reason=f"{number}")
-        found.append(statement_by(place(rng.choice((PROVINCE, CENTRE))), said))
+        signer = rng.choice((place(PROVINCE), place(CENTRE), spare))
+        found.append(statement_by(signer, said))
+    if rng.random() < 0.3:
+        found.append(statement_by(place(rng.choice((PROVINCE, CENTRE))), said_of(spare)))
     if rng.random() < 0.3:
         found.append(statement_by(place(CENTRE), said_of(place(PROVINCE))))
     return found

@@ -7,11 +7,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from crypto.certificates import OFFICE_KEY_OID, chain_from_der, issue, make_request, verify_chain
+from crypto.certificates import chain_from_der, issue, make_request, verify_chain
 from crypto.errors import CryptoError
+from crypto.extensions import OFFICE_KEY_OID, SUCCEEDS_OID
 from crypto.identity import NodeKey
 from schemas.codes import Tier
 from tests.sync.builders import CENTRE, COMMUNE, NOW_MS, PROVINCE, place, root, root_key
+from tests.sync.revoked import spare_of
 from tests.vectoring.layout import Earlier
 
 FOREIGN = NodeKey.from_seed(b"a key that nobody certified".ljust(32))
@@ -94,6 +96,11 @@ def refused() -> Iterator[tuple[str, list[bytes]]]:
     moved = forged(own, FOREIGN, issuer=other.subject)
     yield "a commune of another province", [moved, other.public_bytes(Encoding.DER)]
     yield "issued by a commune", [forged(own, commune.key, issuer=own.subject), *commune.der]
+    spare = [(x509.UnrecognizedExtension(SUCCEEDS_OID, b"\x04\x20" + b"k" * 32), False)]
+    yield (
+        "a province that succeeds a key",
+        [forged(place(PROVINCE).chain[0], root_key(), add=spare)],
+    )
     for what, how in WRONG.items():
         yield what, [forged(own, key, **how), above]
 
@@ -111,6 +118,12 @@ WRONG: dict[str, dict[str, Any]] = {
     },
     "an unknown extension is critical": {
         "add": [(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), True)]
+    },
+    "the key that it succeeds is too short": {
+        "add": [(x509.UnrecognizedExtension(SUCCEEDS_OID, b"\x04\x1f" + b"k" * 31), False)]
+    },
+    "the key that it succeeds is critical": {
+        "add": [(x509.UnrecognizedExtension(SUCCEEDS_OID, b"\x04\x20" + b"k" * 32), True)]
     },
     "no CA": {"add": [(x509.BasicConstraints(ca=False, path_length=None), True)]},
     "another path length": {"add": [(x509.BasicConstraints(ca=True, path_length=1), True)]},
@@ -142,7 +155,8 @@ def certificates(_: Earlier) -> Any:
     """Return good chains with whom they name, and others."""
     own = place(COMMUNE)
     extra = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0")
-    good = [place(code).der for code in (CENTRE, PROVINCE, COMMUNE)]
+    good = [spare_of(own, b"spare").der]
+    good += [place(code).der for code in (CENTRE, PROVINCE, COMMUNE)]
     good.append([forged(own.chain[0], place(PROVINCE).key, add=[(extra, False)]), own.der[1]])
     subjects = [verify_chain(chain_from_der(chain), root(), None) for chain in good]
     return {
@@ -153,6 +167,7 @@ def certificates(_: Earlier) -> Any:
                 "name": subject.name,
                 "office_key": subject.office_public,
                 "peer_id": subject.peer_id,
+                "succeeds": subject.succeeds,
                 "tier": subject.tier.value,
             }
             for chain, subject in zip(good, subjects, strict=True)

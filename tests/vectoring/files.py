@@ -9,6 +9,7 @@ from tests.vectoring.ids import ids, keys
 from tests.vectoring.layout import Earlier, lay_out
 from tests.vectoring.leaves import changes_refused, changes_taken, documents, leaves
 from tests.vectoring.messages import messages
+from tests.vectoring.pairing import pairing
 from tests.vectoring.revocations import revocations
 from tests.vectoring.sealing import packs, sealed
 from tests.vectoring.sessions import sessions
@@ -33,6 +34,7 @@ FILES: Final[dict[str, Callable[[Earlier], Any]]] = {
     "packs.json": packs,
     "sessions.json": sessions,
     "revocations.json": revocations,
+    "pairing.json": pairing,
 }
 
 

@@ -7,8 +7,18 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from schemas.revocation import Revocation, RevocationLeaf, Statement
 from sync.revocations import by_node, verified
-from tests.sync.builders import CENTRE, COMMUNE, NEIGHBOUR, PROVINCE, logs, new_node, place, root
-from tests.sync.revoked import mark_of, said_of, statement_by
+from tests.sync.builders import (
+    CENTRE,
+    COMMUNE,
+    NEIGHBOUR,
+    PROVINCE,
+    Place,
+    logs,
+    new_node,
+    place,
+    root,
+)
+from tests.sync.revoked import mark_of, said_of, spare_of, statement_by
 from tests.vectoring.layout import Earlier
 from tests.vectoring.leaves import NOWHERE
 
@@ -22,6 +32,7 @@ def revocations(_: Earlier) -> Any:
         "by the centre": statement_by(place(CENTRE), said_of(place(COMMUNE), mark_of(log, 1))),
         "nothing counts": statement_by(place(PROVINCE), said_of(place(NEIGHBOUR))),
         "of the province": statement_by(place(CENTRE), said_of(place(PROVINCE))),
+        "by the spare key": statement_by(spare_of(place(COMMUNE), b"spare"), marked),
     }
     return {
         "good": [_good(name, statement) for name, statement in good.items()],
@@ -46,6 +57,8 @@ def _bad(said: Revocation) -> list[tuple[str, Statement]]:
     return [
         ("signed by a neighbour", statement_by(place(NEIGHBOUR), said)),
         ("signed by itself", statement_by(place(COMMUNE), said)),
+        ("signed by the spare key of another", statement_by(_other_spare(), said)),
+        ("signed by a spare key of the same code", statement_by(_next_spare(), said)),
         ("of another province", statement_by(place("44"), said)),
         ("of the centre", statement_by(place(PROVINCE), said_of(place(CENTRE)))),
         ("other content", replace(true, said=replace(said, at_ms=0).encode())),
@@ -53,6 +66,14 @@ def _bad(said: Revocation) -> list[tuple[str, Statement]]:
         ("other chain", replace(true, chain=tuple(place(CENTRE).der))),
         ("a log twice", statement_by(place(PROVINCE), replace(said, marks=(mark, mark)))),
     ]
+
+
+def _other_spare() -> Place:
+    return spare_of(place(NEIGHBOUR), b"spare")
+
+
+def _next_spare() -> Place:
+    return spare_of(spare_of(place(COMMUNE), b"spare"), b"next")
 
 
 def _in_effect(statements: list[Statement]) -> list[str]:

@@ -111,6 +111,10 @@ class Browser:
         form.add_field("file", io.BytesIO(content), filename=name, content_type="application/pdf")
         return await self.ask("POST", f"/api/v1/documents/{document}/attachments", form)
 
+    def cookies(self) -> str:
+        """Return the cookies as a header says them."""
+        return "; ".join(f"{c.key}={c.value}" for c in self._client.session.cookie_jar)
+
     async def close(self) -> None:
         """Close the browser, not the server."""
         await self._client.session.close()

@@ -17,11 +17,11 @@ from node.accounts import (
     Accounts,
     NewSignIn,
     find_account,
-    find_device,
     find_known,
     find_sign_in,
     wait_ms,
 )
+from node.devices import find_device
 from node.views import migrations
 from schemas.codes import Role
 from sync.database import open_database
@@ -62,7 +62,13 @@ def test_a_token_tells_who_is_signed_in_and_where(accounts: Accounts) -> None:
     found = find_sign_in(accounts.db, new.token, NOW_MS + 1)
     assert found is not None
     assert (found.user, found.role, found.csrf) == ("lan", Role.RECEPTION_OFFICER, new.csrf)
-    assert found.device == find_device(accounts.db, new.device_secret)
+    assert found.device == known(accounts, new.device_secret)
+
+
+def known(accounts: Accounts, secret: str) -> bytes:
+    device = find_device(accounts.db, secret)
+    assert device is not None
+    return device.device
 
 
 def test_no_secret_stands_in_the_database(accounts: Accounts) -> None:
@@ -145,7 +151,7 @@ def test_guessing_from_elsewhere_never_locks_out_a_known_browser(accounts: Accou
     for _ in range(50):
         accounts.note_failure("lan", None, NOW_MS)
     assert wait_ms(accounts.db, "lan", None, NOW_MS + 1) > 0
-    assert wait_ms(accounts.db, "lan", find_device(accounts.db, secret), NOW_MS + 1) == 0
+    assert wait_ms(accounts.db, "lan", known(accounts, secret), NOW_MS + 1) == 0
 
 
 def test_failures_of_one_name_do_not_slow_another(accounts: Accounts) -> None:
@@ -156,7 +162,7 @@ def test_failures_of_one_name_do_not_slow_another(accounts: Accounts) -> None:
 
 def test_success_forgets_the_failures_of_that_browser(accounts: Accounts) -> None:
     device_secret = sign_in(accounts).device_secret
-    device = find_device(accounts.db, device_secret)
+    device = known(accounts, device_secret)
     for _ in range(6):
         accounts.note_failure("lan", device, NOW_MS)
         accounts.note_failure("lan", None, NOW_MS)

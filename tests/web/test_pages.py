@@ -61,7 +61,16 @@ async def fill(office: OpenOffice) -> list[str]:
 
 
 def addresses(cases: list[str]) -> list[str]:
-    fixed = ["/", "/visits/new", "/visits", "/cases", "/directives", "/packs", "/technician"]
+    fixed = [
+        "/",
+        "/visits/new",
+        "/visits",
+        "/cases",
+        "/directives",
+        "/packs",
+        "/devices",
+        "/technician",
+    ]
     searched = ["/cases?only=soon&text=cau&order=due", "/cases?state=closed", "/cases?only=overdue"]
     return [
         *fixed,

@@ -98,6 +98,21 @@ OPERATION_ROLES: Final[Mapping[str, frozenset[str]]] = {
     "stream_news": ALL,
     "read_technician": MACHINE | {"auditor"},
     "revoke_node": MACHINE,
+    "make_token": MACHINE,
+    "withdraw_token": MACHINE,
+    "read_site": NOBODY_SIGNED_IN,
+    "download_site": NOBODY_SIGNED_IN,
+    "list_devices": MACHINE | {"auditor"},
+    "revoke_device": MACHINE,
+    "begin_pairing": MACHINE,
+    "read_pairing": MACHINE,
+    "confirm_pairing": MACHINE,
+    "refuse_pairing": MACHINE,
+    "greet_device": NOBODY_SIGNED_IN,
+    "prove_pairing": NOBODY_SIGNED_IN,
+    "read_outcome": NOBODY_SIGNED_IN,
+    "make_challenge": NOBODY_SIGNED_IN,
+    "admit_device": NOBODY_SIGNED_IN,
 }
 PAGE_ROLES: Final[Mapping[str, frozenset[str]]] = {
     "/": ALL,
@@ -109,6 +124,7 @@ PAGE_ROLES: Final[Mapping[str, frozenset[str]]] = {
     "/directives/{id}": READING,
     "/packs": CARRYING,
     "/data-requests": CLERKS | HEADS | {"auditor"},
+    "/devices": MACHINE | {"auditor"},
     "/technician": MACHINE | {"auditor"},
     "/account": ALL,
     "/accounts": HIRING,
@@ -117,7 +133,10 @@ PAGE_ROLES: Final[Mapping[str, frozenset[str]]] = {
 }
 # Pages that anybody may open, and what is no page. The socket asks who it is by itself.
 OPEN_PATHS: Final = frozenset(
-    {"/sign-in", "/language/{code}", "/static/", f"{PREFIX}/openapi.json", f"{PREFIX}/repo"}
+    {
+        *("/sign-in", "/language/{code}", "/static/", "/site", "/pair"),
+        *(f"{PREFIX}/openapi.json", f"{PREFIX}/repo"),
+    }
 )
 PARTS: Final = {
     "{id}": mint(9),

@@ -3,6 +3,7 @@
 import { documentId } from "./api.js";
 import { t } from "./texts.js";
 
+const shows = document.querySelector('meta[name="shows"]')?.content;
 let source = null;
 let digest = document.querySelector('meta[name="digest"]')?.content;
 let badge = "";
@@ -87,7 +88,7 @@ function onLost() {
 
 function listen() {
   if (source || document.visibilityState === "hidden") return;
-  source = new EventSource(`/api/v1/news?document=${documentId}`);
+  source = new EventSource(`/api/v1/news?document=${documentId}${shows === "devices" ? "&devices=true" : ""}`);
   source.addEventListener("status", onStatus);
   source.addEventListener("signed-out", () => {
     source.close();

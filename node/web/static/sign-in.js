@@ -1,4 +1,5 @@
 import { send } from "./api.js";
+import { proveDevice } from "./device.js";
 import { busy, check } from "./forms.js";
 import { canUse, signInWithPasskey } from "./passkeys.js";
 import { t } from "./texts.js";
@@ -10,6 +11,8 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (!check(form)) return;
   busy(form, async () => {
+    // A device that is not paired, or not any more, is told so by the answer to the sign-in.
+    if (location.protocol === "https:") await proveDevice().catch((problem) => { if (!problem.code) throw problem; });
     await send("POST", "/sign-in", { user: form.user.value, password: form.password.value });
     location.assign(form.dataset.next);
   });

@@ -1,4 +1,4 @@
-// The technician's page: revoking the key of a node below.
+// The technician's page: tokens for communes, revoking the key of a node below.
 
 import { send } from "./api.js";
 import { busy, check, closeDialog, openTemplate, say, valuesOf } from "./forms.js";
@@ -22,4 +22,33 @@ document.getElementById("main").addEventListener("click", (event) => {
       await refresh();
     });
   });
+});
+
+document.getElementById("main").addEventListener("click", (event) => {
+  if (!event.target.closest("button[data-make-token]")) return;
+  const form = openTemplate("token-form");
+  form.addEventListener("submit", (submitted) => {
+    submitted.preventDefault();
+    if (!check(form)) return;
+    busy(form, async () => {
+      const made = await send("POST", "/tokens", valuesOf(form));
+      closeDialog();
+      openTemplate("token-shown");
+      document.querySelector("#dialog [data-line]").textContent = made.line;
+      await refresh();
+    });
+  });
+});
+
+document.getElementById("main").addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-withdraw]");
+  if (!button) return;
+  button.disabled = true;
+  try {
+    await send("DELETE", `/tokens/${button.dataset.withdraw}`);
+    say(t("Đã hủy mã."));
+  } catch (problem) {
+    say(problem.text, "wrong");
+  }
+  await refresh();
 });
