@@ -20,6 +20,8 @@ from scripts.attacks.world import OFFICER, World
 OPEN: Final = frozenset(
     {
         ("POST", "/api/v1/sign-in"),
+        ("GET", "/api/v1/sign-in/passkey"),
+        ("POST", "/api/v1/sign-in/passkey"),
         ("GET", "/api/v1/health"),
         ("GET", "/api/v1/openapi.json"),
         ("GET", "/api/v1/site"),

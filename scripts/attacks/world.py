@@ -106,6 +106,7 @@ class World:
             "/people/{id}": f"/people/{self.ids['person']}",
             "/drafts/{id}": f"/drafts/{self.ids['draft']}",
             "{id}": self.ids["case"],
+            "{user}": user_of(OFFICER),
             "{code}": NEIGHBOUR,
             "{name}": "part.tiepdanpack",
             "{filename}": "node.css",
