@@ -302,9 +302,11 @@ class Ledger:
             # What no head covered may be told to its owner again, who does not have it any more;
             # and it is forgotten where what it was put together with turned out to be damaged.
             self._acked[key] = ack.have_seq
-        if self.wire_counts["damaged"]:
-            # Leaves that were damaged, and that no head covers, are forgotten and come again.
-            self._acked[key] = min(self._acked.get(key, 0), self.held(*key))
+        held = self.held(*key)
+        if self.wire_counts["damaged"] or held < self._ever.get(key, 0):
+            # Leaves that were damaged, and that no head covers, are forgotten and come again; so,
+            # on every link, are those that a node countersigned before its disk was put back.
+            self._acked[key] = min(self._acked.get(key, 0), held)
         if ack.have_seq < self._acked.get(key, 0):
             raise BrokenPromise(
                 "ack_back",
@@ -312,7 +314,6 @@ class Ledger:
                 f" {self._name(log_id)} and now {ack.have_seq}",
             )
         self._acked[key] = ack.have_seq
-        held = self.held(*key)
         if ack.have_seq > held:
             stored = node.guard.disk.execute(
                 "SELECT count(*) FROM pending_leaf JOIN log ON number = log"
