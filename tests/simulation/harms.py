@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.codes import Tier
 from sync import audit, damage, epochs, mending, scrub
-from sync.log import UP
 from tests.simulation.nodes import SimulatedNode
 from tests.simulation.restores import restore
 
@@ -98,25 +97,9 @@ def roll_back(world: "World") -> None:
         if world.is_healing:
             return
         for struck_node, disk in disks:
-            if struck_node is node or _has_arrived(world, struck_node):
-                restore(world, struck_node, disk, is_known=True)
+            restore(world, struck_node, disk, is_known=True)
 
     world.after(delay_ms, strike)
-
-
-def _has_arrived(world: "World", node: SimulatedNode) -> bool:
-    """Tell whether the tier two above holds all that a commune wrote.
-
-    Else what went down to its neighbours in the province's name alone is nobody's word any more.
-    """
-    above = world.nodes[world.nodes[node.office.parent].office.parent or node.office.parent]
-    held = dict(
-        above.guard.disk.execute("SELECT log_id, size FROM log WHERE owner = ?", (node.peer_id,))
-    )
-    sizes = node.guard.disk.execute(
-        "SELECT log_id, size FROM log WHERE owner = ? AND purpose = ?", (node.peer_id, UP)
-    )
-    return all(held.get(log_id, 0) >= size for log_id, size in sizes)
 
 
 def scrub_a_little(node: SimulatedNode, clock_ms: int) -> None:
