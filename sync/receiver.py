@@ -127,10 +127,13 @@ class Receiver:
     def _greet(self, log: Log, offer: Offer) -> Incoming:
         if not offer.owner and self._is_fresh:
             self._forget_lost(log, offer.size)
-        if self._is_fresh and log.source is not None and offer.cosigned > log.size:
-            # Our disk was put back: a head over what waits here came before, and comes no more.
+        incoming = Incoming.of(self._store, log)
+        is_behind = self._is_fresh and log.source is not None and offer.cosigned > log.size
+        if is_behind and incoming.arrived.end >= offer.size:
+            # Our disk was put back: the last head came before, and comes again behind leaves alone.
             self._store.drop_pending(log)
-        incoming = self._by_id[log.log_id] = Incoming.of(self._store, log)
+            incoming = Incoming.of(self._store, log)
+        self._by_id[log.log_id] = incoming
         return incoming
 
     def _forget_lost(self, log: Log, size: int) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.codes import Tier
 from sync import audit, damage, epochs, mending, scrub
-from sync.log import UP
 from tests.simulation.nodes import SimulatedNode
 from tests.simulation.restores import restore
 
@@ -89,7 +88,6 @@ def roll_back(world: "World") -> None:
     if any(n.guard.disk.in_transaction for n in struck):
         return
     disks = [(n, n.snapshot()) for n in struck]
-    written = _own_sizes(node)
     world.note(f"{' '.join(n.code for n in struck)} copied")
     # What is written on such a copy in the old epoch, and goes up before a child shows what was
     # lost, can contradict that: by the command alone nothing does.
@@ -98,36 +96,10 @@ def roll_back(world: "World") -> None:
     def strike() -> None:
         if world.is_healing:
             return
-        has_written = _own_sizes(node) != written
         for struck_node, disk in disks:
-            if struck_node is node or (_has_arrived(world, struck_node) and not has_written):
-                restore(world, struck_node, disk, is_known=True)
+            restore(world, struck_node, disk, is_known=True)
 
     world.after(delay_ms, strike)
-
-
-def _own_sizes(node: SimulatedNode) -> list[tuple[bytes, int]]:
-    """Return how much a node wrote itself.
-
-    What it wrote and the one below has no more stands further down in that one's name alone.
-    """
-    sizes = "SELECT log_id, size FROM log WHERE owner = ? ORDER BY log_id"
-    return node.guard.disk.execute(sizes, (node.peer_id,)).fetchall()
-
-
-def _has_arrived(world: "World", node: SimulatedNode) -> bool:
-    """Tell whether the tier two above holds all that a commune wrote.
-
-    Else what went down to its neighbours in the province's name alone is nobody's word any more.
-    """
-    above = world.nodes[world.nodes[node.office.parent].office.parent or node.office.parent]
-    held = dict(
-        above.guard.disk.execute("SELECT log_id, size FROM log WHERE owner = ?", (node.peer_id,))
-    )
-    sizes = node.guard.disk.execute(
-        "SELECT log_id, size FROM log WHERE owner = ? AND purpose = ?", (node.peer_id, UP)
-    )
-    return all(held.get(log_id, 0) >= size for log_id, size in sizes)
 
 
 def scrub_a_little(node: SimulatedNode, clock_ms: int) -> None:

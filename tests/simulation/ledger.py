@@ -22,6 +22,7 @@ from schemas.events import (
 from schemas.ids import DocumentId, EventId, parse_document_id
 from schemas.record import LeafType, decode_leaf
 from schemas.wire import Ack
+from sync.change import parse_change
 from sync.errors import LogError
 from sync.log import UP, Log
 from tests.simulation.nodes import SimulatedNode
@@ -199,6 +200,8 @@ class Ledger:
             truth.is_rolled |= truth.owner == node.code
         # A disk that is put back may have been the last to hold what another lost before.
         standing = {code: self._standing(code) for code in self.unaware}
+        cut_off = {code: self._cut_off(code) - held for code, held in standing.items()}
+        again = [deed for deed in self.deeds if deed.change in cut_off.get(deed.code, ())]
         self.deeds = [
             replace(deed, is_acknowledged=deed.is_acknowledged and deed.change in held)
             if (held := standing.get(deed.code)) is not None
@@ -207,6 +210,8 @@ class Ledger:
         ]
         self.perhaps += [deed for deed in self.rewritten if deed.code == node.code]
         self.rewritten = [deed for deed in self.rewritten if deed.code != node.code]
+        self.rewritten += [deed for deed in again if deed.is_acknowledged]
+        self.perhaps += [deed for deed in again if not deed.is_acknowledged]
 
     def _standing(self, code: str) -> set[bytes]:
         """Return the changes in logs of a node, on whatever disk."""
@@ -220,6 +225,19 @@ class Ledger:
                 (owner,),
             )
         }
+
+    def _cut_off(self, code: str) -> set[bytes]:
+        """Return the changes that a node cut off its own logs, to write them again if need be."""
+        owner = next(node for node in self._nodes.values() if node.code == code)
+        leaves = (
+            decode_leaf(row[0])
+            for row in owner.guard.disk.execute(
+                "SELECT a.data FROM apart_leaf a JOIN log l ON l.number = a.log"
+                " WHERE l.owner = ? AND l.purpose = ? AND is_judged = 0",
+                (owner.peer_id, UP),
+            )
+        )
+        return {parse_change(leaf.body).hash for leaf in leaves if leaf.type == LeafType.CHANGE}
 
     def settle(self) -> None:
         """Take what the tier above holds of logs that were rolled back as the truth."""
@@ -302,9 +320,11 @@ class Ledger:
             # What no head covered may be told to its owner again, who does not have it any more;
             # and it is forgotten where what it was put together with turned out to be damaged.
             self._acked[key] = ack.have_seq
-        if self.wire_counts["damaged"]:
-            # Leaves that were damaged, and that no head covers, are forgotten and come again.
-            self._acked[key] = min(self._acked.get(key, 0), self.held(*key))
+        held = self.held(*key)
+        if self.wire_counts["damaged"] or held < self._ever.get(key, 0):
+            # Leaves that were damaged, and that no head covers, are forgotten and come again; so,
+            # on every link, are those that a node countersigned before its disk was put back.
+            self._acked[key] = min(self._acked.get(key, 0), held)
         if ack.have_seq < self._acked.get(key, 0):
             raise BrokenPromise(
                 "ack_back",
@@ -312,7 +332,6 @@ class Ledger:
                 f" {self._name(log_id)} and now {ack.have_seq}",
             )
         self._acked[key] = ack.have_seq
-        held = self.held(*key)
         if ack.have_seq > held:
             stored = node.guard.disk.execute(
                 "SELECT count(*) FROM pending_leaf JOIN log ON number = log"

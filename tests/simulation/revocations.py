@@ -97,15 +97,17 @@ class Verdict:
     late: frozenset[bytes]
 
 
-def judge(nodes: Nodes, ledger: Ledger) -> Verdict:
-    """Work out what counts from logs and statements."""
+def judge(nodes: Nodes, ledger: Ledger, judging: str = CENTRE) -> Verdict:
+    """Work out what counts at a node from logs and the statements it has, but for its own logs."""
     codes = {node.peer_id: code for code, node in nodes.items()}
     marks: dict[str, dict[bytes, int]] = {}
     logs = {log_id: truth for log_id, truth in ledger.logs.items() if truth.purpose == UP}
-    for (data,) in nodes[CENTRE].guard.disk.execute("SELECT data FROM revocation"):
+    for (data,) in nodes[judging].guard.disk.execute("SELECT data FROM revocation"):
         key, _, said, *_ = cbor2.loads(cbor2.loads(data)[0])
         named = {log_id: seq + 1 for log_id, seq, _ in said}
         code = codes[key]
+        if code == judging:
+            continue
         own = [log_id for log_id, truth in logs.items() if truth.owner == code]
         earlier = marks.get(code, {})
         marks[code] = {
@@ -176,7 +178,7 @@ def check_revoked(
     _check_blobs(others, pictures, ledger, verdict)
     # What others hold of it, and its own disk does not any more, is not given back to it.
     for code in verdict.marks.keys() - ledger.unaware.keys():
-        _check_own(nodes[code], ledger)
+        _check_own(nodes[code], nodes, ledger)
 
 
 def _check_leaves(node: SimulatedNode, verdict: Verdict, harmed: Set[tuple[bytes, int]]) -> None:
@@ -310,9 +312,17 @@ def _check_blobs(others: Nodes, pictures: Pictures, ledger: Ledger, verdict: Ver
                 raise BrokenPromise("blob_missing", f"{code} lacks a file of others")
 
 
-def _check_own(node: SimulatedNode, ledger: Ledger) -> None:
-    """Check that a revoked node still has all that was written at it."""
-    own = {bytes(row[0]) for row in node.guard.disk.execute("SELECT hash FROM change")}
+def _check_own(node: SimulatedNode, nodes: Nodes, ledger: Ledger) -> None:
+    """Check that a revoked node still has all that was written at it.
+
+    Of that, what builds on something that another revoked node wrote too late waits there.
+    """
+    disk = node.guard.disk
+    own, waiting = (
+        {bytes(row[0]) for row in disk.execute(f"SELECT hash FROM {table}")}
+        for table in ("change", "waiting_change")
+    )
+    own |= waiting & judge(nodes, ledger, node.code).blocked
     for deed in ledger.deeds:
         if deed.code == node.code and deed.is_acknowledged and deed.change not in own:
             raise BrokenPromise("deed_lost", f"{node.code} lost its own change")

@@ -24,6 +24,7 @@ from tests.sync.builders import (
     new_node,
     noise,
 )
+from tests.sync.test_epochs import copy_of, restored
 from tests.sync.test_thrift import open_cases
 
 # Of TLS, TCP and IP around a message, about.
@@ -181,3 +182,28 @@ def test_what_came_behind_a_gap_before_a_cut_does_not_go_again(
     link = Link(anew, province).run()
     assert ranges(link) == [gap]
     assert province.log(commune.place).head() == commune.log(commune.place).head()
+
+
+@pytest.mark.parametrize("lost", [{4, 5, 6}, {2, 5, 6}])
+def test_a_province_put_back_keeps_what_came_before_each_cut(
+    tmp_path: Path, commune: Node, province: Node, lost: set[int]
+) -> None:
+    commune.open_case(99)
+    Link(commune, province).run()
+    old = copy_of(province, tmp_path)
+    write_long(commune, 6)
+    Link(commune, province).run()
+    restored(old)
+    link = Link(commune, old)
+    link.lose = lambda sender, message: (
+        not sender
+        and (
+            isinstance(message, Head) or (isinstance(message, Frame) and len(ranges(link)) in lost)
+        )
+    )
+    link.run()
+    sent = ranges(link)
+    assert len(sent) == 6
+    link = Link(commune, old).run()
+    assert set(ranges(link)) == {sent[number - 1] for number in lost}
+    assert old.log(commune.place).head() == commune.log(commune.place).head()
