@@ -1,5 +1,6 @@
-import { send } from "./api.js";
+import { send, user } from "./api.js";
 import { busy, check } from "./forms.js";
+import { changePassword } from "./safe.js";
 
 const form = document.getElementById("password");
 
@@ -10,6 +11,7 @@ form.addEventListener("submit", (event) => {
   if (!check(form)) return;
   busy(form, async () => {
     await send("POST", "/me/password", { old: form.old.value, new: form.new.value });
+    await changePassword(user, form.old.value, form.new.value);
     form.reset();
     success.hidden = false;
   });
