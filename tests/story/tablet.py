@@ -15,7 +15,8 @@ _READ_ALL = """async () => {
   const text = (value) => value instanceof ArrayBuffer || ArrayBuffer.isView(value)
     ? [...new Uint8Array(value.buffer || value)].map((b) => String.fromCharCode(b)).join('')
     : value instanceof CryptoKey ? `key extractable=${value.extractable}`
-    : value && typeof value === 'object' ? Object.entries(value).map(([k, v]) => k + '=' + text(v)).join(' ')
+    : value && typeof value === 'object'
+      ? Object.entries(value).map(([k, v]) => k + '=' + text(v)).join(' ')
     : String(value);
   const opening = indexedDB.open('tiepdan-outbox');
   const db = await new Promise((resolve) => { opening.onsuccess = () => resolve(opening.result); });

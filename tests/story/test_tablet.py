@@ -4,7 +4,6 @@ Method: Chromium with a profile that outlives it, a node as a process that is st
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,12 +37,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     for user, name in (("lan", "Nguyễn Thị Lan"), ("mai", "Lô Thị Mai")):
         add_account(commune, user, name, Role.RECEPTION_OFFICER)
     process = NodeProcess(commune)
-    _start(process)
+    start(process)
     yield process
     assert process.stop() == 0
 
 
-def _start(node: NodeProcess) -> None:
+def start(node: NodeProcess) -> None:
+    """Start a node and wait until it answers."""
     node.start()
     # Playwright holds this thread's event loop.
     with ThreadPoolExecutor(1) as thread:
@@ -107,7 +107,7 @@ def test_what_a_tablet_took_without_the_node_arrives_once_under_the_right_person
             assert word not in kept
             assert word.encode().decode("latin-1") not in kept
         assert bytes(range(256)).decode("latin-1") not in kept
-    _start(node)
+    start(node)
     with opened_tablet(playwright, profile) as tablet:
         page = _fresh(tablet, node)
         sign_in(page, node.url, "mai")
