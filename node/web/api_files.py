@@ -16,7 +16,7 @@ from urllib.parse import quote
 from aiohttp import BodyPartReader, web
 from pydantic import BaseModel, ConfigDict
 
-from node.queries.documents import attachment, attachments
+from node.queries.documents import attached_before, attachment
 from node.web.answers import AttachedFile
 from node.web.api_cases import audit_view
 from node.web.calls import Call
@@ -78,11 +78,10 @@ async def attach(call: Call) -> AttachedFile:
             raise disk_error(error) from error
 
         def work(now_ms: int) -> AttachedFile:
-            for held in attachments(office.accounts.db, document):
-                # A tablet that was away longer than answers are kept sends its files again.
-                if (held.sha256, held.name) == (file.sha256.hex(), file.name):
-                    return AttachedFile(**held.model_dump(include=set(AttachedFile.model_fields)))
-            event = office.desk.attach(
+            # A tablet that was away longer than answers are kept sends its files again.
+            event = attached_before(
+                office.accounts.db, document, file.sha256.hex(), file.name
+            ) or office.desk.attach(
                 call.author,
                 document,
                 file.sha256,

@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, Page, Playwright, expect, sync_p
 
 from schemas.codes import Role
 from tests.node.places import make_centre, make_commune, make_province
-from tests.story.processes import NodeProcess, add_account
+from tests.story.processes import PASSWORD, NodeProcess, add_account
 from tests.story.tablet import everything_kept, opened_tablet, sign_in, unlock
 
 pytestmark = pytest.mark.serial
@@ -132,3 +132,71 @@ def _fresh(tablet: BrowserContext, node: NodeProcess) -> Page:
         leave.click()
         page.wait_for_url("**/sign-in")
     return page
+
+
+def test_what_the_node_refuses_stays_with_its_reason_until_it_is_corrected(
+    node: NodeProcess, playwright: Playwright, photo: Path, tmp_path: Path
+) -> None:
+    with opened_tablet(playwright, tmp_path / "profile") as tablet:
+        page = _page(tablet)
+        sign_in(page, node.url, "mai")
+        assert node.stop() == 0
+        page.goto(f"{node.url}/visits/new")
+        _fill(page, "Hờ A Chua", "Số giấy tờ ghi thiếu", photo)
+        page.locator("#people [name=identity_number]").fill("0401")
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#done")).to_be_visible()
+        page.goto(f"{node.url}/visits/new")
+        _fill(page, "Không được lưu", "Không được lưu")
+        page.locator("#petitions").get_by_text("Tố cáo", exact=True).first.click()
+        page.locator("dialog button[value=yes]").click()
+        page.locator("[name=envelope_number]").fill("12/2026")
+        page.locator("[name=sealed_ref]").fill("TC-7Q")
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#outbox h2")).to_have_text("Chỉ có trên thiết bị này: 2")
+        start(node)
+        outbox = page.locator("#outbox")
+        expect(outbox.locator(".sync.refused")).to_have_count(1)
+        expect(outbox.locator(".sync.arrived")).to_have_count(1)
+        expect(outbox.locator("h2")).to_have_text("Chỉ có trên thiết bị này: 1")
+        expect(outbox.locator(".wrong")).not_to_be_empty()
+        outbox.get_by_role("link", name="Sửa").click()
+        page.locator("#visit[data-ready]").wait_for()
+        expect(page.locator(".chooser")).to_contain_text("Đã giữ: anh-chup.jpg")
+        page.locator("#people [name=identity_number]").fill("040190001234")
+        page.keyboard.press("Control+Enter")
+        expect(outbox.locator(".sync.arrived")).to_have_count(2)
+        outbox.locator("li", has_text="Số giấy tờ").get_by_role("link", name="Mở vụ việc").click()
+        expect(page.locator(".files")).to_contain_text("anh-chup.jpg")
+        everything = [
+            (node.folder / name).read_bytes() for name in ("tiepdan.db", "tiepdan.db-wal")
+        ]
+        assert not any("Không được lưu".encode() in content for content in everything)
+
+
+def test_after_a_reset_password_the_earlier_one_opens_what_it_sealed(
+    node: NodeProcess, playwright: Playwright, tmp_path: Path
+) -> None:
+    with opened_tablet(playwright, tmp_path / "profile") as tablet:
+        page = _page(tablet)
+        sign_in(page, node.url, "lan")
+        assert node.stop() == 0
+        page.goto(f"{node.url}/visits/new")
+        _fill(page, "Lầu Bá Tủa", "Trước khi đổi mật khẩu")
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#done")).to_be_visible()
+        page.locator("[data-lock]").click()
+        add_account(node.folder, "lan", "Nguyễn Thị Lan", Role.RECEPTION_OFFICER, "mật khẩu khác")
+        start(node)
+        page = _fresh(tablet, node)
+        page.context.clear_cookies()
+        sign_in(page, node.url, "lan", "mật khẩu khác")
+        outbox = page.locator("#outbox")
+        expect(outbox).to_contain_text("1 lượt tiếp được khóa bằng mật khẩu trước đây")
+        outbox.locator("[name=password]").fill("sai")
+        page.keyboard.press("Enter")
+        expect(outbox.locator(".wrong")).to_be_visible()
+        outbox.locator("[name=password]").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        expect(outbox.locator(".sync.arrived")).to_have_count(1)
+        assert "Trước khi đổi mật khẩu" in _titles(page)

@@ -10,13 +10,12 @@ In the end node and outbox are compared with what was put in.
 import hashlib
 import random
 import sqlite3
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Error, Page, Playwright
+from playwright.sync_api import BrowserContext, Error, Playwright
 
 from schemas.ids import document_text, mint_document_id
 from tests.story.processes import NodeProcess
@@ -34,14 +33,16 @@ WAITING_MIN = 12
 BATCH = 40
 
 _PUT = """async (entries) => {
-  const [{ put }, { current }] = [await import('/static/outbox.js'), await import('/static/safe.js')];
+  const { put } = await import('/static/outbox.js');
+  const { current } = await import('/static/safe.js');
   const who = await current();
   for (const { id, body, text } of entries) {
     await put(who, id, body, [{ place: 0, file: new File([text], `${id}.txt`) }]);
   }
 }"""
 _STATES = """async () => {
-  const [{ list }, { current }] = [await import('/static/outbox.js'), await import('/static/safe.js')];
+  const { list } = await import('/static/outbox.js');
+  const { current } = await import('/static/safe.js');
   return (await list(await current())).entries.map(({ state }) => state);
 }"""
 # Not awaited: it is under way when something is killed.
@@ -154,7 +155,7 @@ def test_100_kills_while_sending_lose_and_double_nothing(
     node: NodeProcess, playwright: Playwright, tmp_path: Path
 ) -> None:
     desk = Desk(node, playwright, tmp_path / "profile")
-    ways: dict[str, Callable[[], None]] = {
+    ways = {
         "wire": desk.kill_wire,
         "page": desk.kill_page,
         "node": desk.kill_node,

@@ -11,6 +11,7 @@ const box = document.getElementById("outbox");
 const isApart = "apart" in document.getElementById("main").dataset;
 let user = "";
 let reason = "";
+let drawn = "";
 
 const STATES = {
   waiting: () => t("Chờ gửi"),
@@ -108,6 +109,7 @@ function unlockForm(text) {
       const opened = await unlock(user, input.value, { isKept: !who });
       if (!opened) throw { code: "password_wrong", text: t("Mật khẩu này không mở được gì trên thiết bị này.") };
       if (who) await adopt(opened, who);
+      input.blur();
       await push();
     });
   });
@@ -120,7 +122,10 @@ async function show() {
   const { entries, locked } = isMine ? await list(who) : { entries: [], locked: await countOf(user) };
   const open = entries.filter((entry) => entry.state !== "arrived");
   box.hidden = !entries.length && !locked;
-  if (box.contains(document.activeElement) && document.activeElement.tagName === "INPUT") return;
+  // Only what changed is drawn anew, and nothing under the hands of somebody who types a password.
+  const facts = JSON.stringify([entries, locked, reason, isMine]);
+  if (facts === drawn || (box.contains(document.activeElement) && document.activeElement.tagName === "INPUT")) return;
+  drawn = facts;
   const parts = [];
   if (entries.length) {
     parts.push(made("h2", { textContent: t("Chỉ có trên thiết bị này: {n}", { n: open.length }) }));
