@@ -89,6 +89,7 @@ def roll_back(world: "World") -> None:
     if any(n.guard.disk.in_transaction for n in struck):
         return
     disks = [(n, n.snapshot()) for n in struck]
+    written = _own_sizes(node)
     world.note(f"{' '.join(n.code for n in struck)} copied")
     # What is written on such a copy in the old epoch, and goes up before a child shows what was
     # lost, can contradict that: by the command alone nothing does.
@@ -97,11 +98,21 @@ def roll_back(world: "World") -> None:
     def strike() -> None:
         if world.is_healing:
             return
+        has_written = _own_sizes(node) != written
         for struck_node, disk in disks:
-            if struck_node is node or _has_arrived(world, struck_node):
+            if struck_node is node or (_has_arrived(world, struck_node) and not has_written):
                 restore(world, struck_node, disk, is_known=True)
 
     world.after(delay_ms, strike)
+
+
+def _own_sizes(node: SimulatedNode) -> list[tuple[bytes, int]]:
+    """Return how much a node wrote itself.
+
+    What it wrote and the one below has no more stands further down in that one's name alone.
+    """
+    sizes = "SELECT log_id, size FROM log WHERE owner = ? ORDER BY log_id"
+    return node.guard.disk.execute(sizes, (node.peer_id,)).fetchall()
 
 
 def _has_arrived(world: "World", node: SimulatedNode) -> bool:
