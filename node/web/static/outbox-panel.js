@@ -128,7 +128,7 @@ async function show() {
   drawn = facts;
   const parts = [];
   if (entries.length) {
-    parts.push(made("h2", { textContent: t("Chỉ có trên thiết bị này: {n}", { n: open.length }) }));
+    parts.push(made("h2", { textContent: open.length ? t("Chỉ có trên thiết bị này: {n}", { n: open.length }) : t("Không còn gì chỉ có trên thiết bị này") }));
     if (open.length && REASONS[reason]) {
       const said = made("p", { className: "hint", textContent: REASONS[reason]() });
       if (reason !== "unreachable") said.append(" ", made("a", { href: "/sign-in?next=/visits/new", textContent: t("Đăng nhập") }));

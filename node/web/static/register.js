@@ -548,5 +548,6 @@ loadDraft().catch((problem) => say(problem.text || String(problem), "wrong")).fi
     (form.querySelector('[name="full_name"]') || form.elements.held_on).focus();
   }
   listLocalDrafts().catch((problem) => say(String(problem), "wrong"));
+  if (entry?.state === "refused" && entry.problem) showProblem(form, entry.problem, elementOf);
   form.dataset.ready = "1";
 });
