@@ -5,12 +5,12 @@ from functools import lru_cache
 from typing import NewType
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from crypto.errors import SignatureError
+from crypto.errors import SealError, SignatureError
 from schemas.ids import DeviceId, LogId
 from schemas.record import Writer
 
@@ -22,17 +22,95 @@ PEER_ID_BYTES = 32
 SIGNATURE_BYTES = 64
 
 
-class NodeKey:
-    """The secret of one node: an Ed25519 key that signs and an X25519 key that opens seals.
+class OfficeKey:
+    """The X25519 key to which values for an office are sealed; the private half may be away.
 
-    Both come from one seed of 32 bytes by HKDF-SHA256 (RFC 5869) with an info string each, so that
-    a key file or a paper copy holds one secret only.
+    Attributes:
+        public: 32 bytes, as in the node's certificate.
     """
 
-    __slots__ = ("office_private", "office_public", "peer_id", "private_key", "seed")
+    __slots__ = ("_private", "public")
 
-    def __init__(self, seed: bytes) -> None:
-        """Derive both keys.
+    def __init__(self, public: bytes) -> None:
+        """Know the public half only; unlock() brings the other."""
+        self.public = bytes(public)
+        self._private: X25519PrivateKey | None = None
+
+    @classmethod
+    def generate(cls) -> "OfficeKey":
+        """Return a new key from the entropy of the system."""
+        return cls.from_private(X25519PrivateKey.generate().private_bytes_raw())
+
+    @classmethod
+    def from_private(cls, private: bytes) -> "OfficeKey":
+        """Return the whole key.
+
+        Raises:
+            ValueError: not 32 bytes.
+        """
+        key = X25519PrivateKey.from_private_bytes(private)
+        office = cls(key.public_key().public_bytes_raw())
+        office._private = key
+        return office
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether sealed values can be opened."""
+        return self._private is not None
+
+    @property
+    def private(self) -> X25519PrivateKey:
+        """The private half.
+
+        Raises:
+            SealError: office_key_locked.
+        """
+        if self._private is None:
+            raise SealError(
+                "office_key_locked",
+                "the key that opens sealed values is locked",
+                "Enter its passphrase at the node's page, or start the node with it.",
+            )
+        return self._private
+
+    def unlock(self, whole: "OfficeKey") -> None:
+        """Take over the private half of the same key.
+
+        Raises:
+            SealError: it is another key, or has none.
+        """
+        if whole.public != self.public:
+            raise SealError("office_key_foreign", "this is the key of another office")
+        self._private = whole.private
+
+    def mark(self, value: bytes) -> bytes:
+        """Return 16 bytes that are equal for equal values and tell nothing without this key.
+
+        Raises:
+            SealError: office_key_locked.
+        """
+        secret = _derive(self.private.private_bytes_raw(), b"tiepdan paper marks v1\n")
+        keyed = hmac.HMAC(secret, hashes.SHA256())
+        keyed.update(value)
+        return keyed.finalize()[:16]
+
+    def __repr__(self) -> str:
+        """Name the key, never its secret."""
+        return f"OfficeKey({self.public[:4].hex()})"
+
+
+class NodeKey:
+    """The secrets of one node: an Ed25519 key that signs and the office key that opens seals.
+
+    The first comes from a seed of 32 bytes by HKDF-SHA256 (RFC 5869). The second stands by itself,
+    as it may be kept elsewhere and the node works without it; if none is given it comes from the
+    seed too.
+    """
+
+    __slots__ = ("office", "peer_id", "private_key", "seed")
+
+    def __init__(self, seed: bytes, office: OfficeKey | None = None) -> None:
+        """Derive the signing key.
 
         Raises:
             ValueError: the seed does not have 32 bytes.
@@ -43,11 +121,28 @@ class NodeKey:
         self.private_key = Ed25519PrivateKey.from_private_bytes(
             _derive(seed, b"tiepdan node signing key v1\n")
         )
-        self.office_private = X25519PrivateKey.from_private_bytes(
+        self.office = office or OfficeKey.from_private(
             _derive(seed, b"tiepdan node office key v1\n")
         )
         self.peer_id = PeerId(self.private_key.public_key().public_bytes_raw())
-        self.office_public = self.office_private.public_key().public_bytes_raw()
+
+    @property
+    def office_public(self) -> bytes:
+        """To what values for this office are sealed."""
+        return self.office.public
+
+    @property
+    def office_private(self) -> X25519PrivateKey:
+        """What opens them.
+
+        Raises:
+            SealError: office_key_locked.
+        """
+        return self.office.private
+
+    def with_office(self, office: OfficeKey) -> "NodeKey":
+        """Return the same signing key with another office key."""
+        return NodeKey(self.seed, office)
 
     @classmethod
     def generate(cls) -> "NodeKey":

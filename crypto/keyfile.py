@@ -89,6 +89,24 @@ def write_p256(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     write_file(path, pem, SECRET_MODE)
 
 
+def read_secret(path: Path) -> bytes:
+    """Return the content of a file that only its owner may read.
+
+    Raises:
+        KeyfileError: keyfile_missing, keyfile_unreadable or keyfile_too_open.
+    """
+    return _read(path, is_secret=True)
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a file that only its owner can read, over what was there.
+
+    Raises:
+        KeyfileError: keyfile_unwritable.
+    """
+    write_file(path, data, SECRET_MODE)
+
+
 def read_chain(path: Path) -> list[x509.Certificate]:
     """Return the certificates in a PEM file, in their order, at least one.
 

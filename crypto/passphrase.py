@@ -1,7 +1,7 @@
 """Secrets under a passphrase: Argon2id (RFC 9106) and ChaCha20-Poly1305 (RFC 8439).
 
-For files that lie in a drawer for years: whoever finds one has all the time to guess, so the work
-is more than for the passwords of accounts, and the passphrase is longer.
+Whoever finds such a file has all the time to guess, so the work is more than for the passwords of
+accounts, and the passphrase is longer.
 """
 
 import unicodedata
@@ -24,18 +24,18 @@ _LANES: Final = 4
 _NONCE: Final = bytes(12)
 
 
-def check_passphrase(passphrase: str) -> None:
-    """Check that a new passphrase is long enough.
+def check_passphrase(passphrase: str, chars_min: int = PASSPHRASE_CHARS_MIN) -> None:
+    """Check that a new passphrase has a length that is good.
 
     Raises:
         PasswordError: passphrase_too_short or passphrase_too_long.
     """
     length = len(_normal(passphrase))
-    if length < PASSPHRASE_CHARS_MIN:
+    if length < chars_min:
         raise PasswordError(
             "passphrase_too_short",
             f"a passphrase of {length} characters",
-            f"Choose one of at least {PASSPHRASE_CHARS_MIN} characters: four or five words that"
+            f"Choose one of at least {chars_min} characters: four or five words that"
             " nobody else would put together.",
         )
     if length > _PASSPHRASE_CHARS_MAX:
@@ -46,7 +46,14 @@ def check_passphrase(passphrase: str) -> None:
         )
 
 
-def seal_under(passphrase: str, secret: bytes, *, salt: bytes, about: bytes) -> bytes:
+def seal_under(
+    passphrase: str,
+    secret: bytes,
+    *,
+    salt: bytes,
+    about: bytes,
+    chars_min: int = PASSPHRASE_CHARS_MIN,
+) -> bytes:
     """Return a sealed secret.
 
     Args:
@@ -54,11 +61,12 @@ def seal_under(passphrase: str, secret: bytes, *, salt: bytes, about: bytes) -> 
         secret: in plain.
         salt: 16 random bytes, new for each secret.
         about: what must be the same when it is opened.
+        chars_min: how long the passphrase must be.
 
     Raises:
         PasswordError: the passphrase is too short or too long.
     """
-    check_passphrase(passphrase)
+    check_passphrase(passphrase, chars_min)
     return ChaCha20Poly1305(_key(passphrase, salt)).encrypt(_NONCE, secret, about)
 
 

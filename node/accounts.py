@@ -1,8 +1,9 @@
 """Accounts of people, their sign-ins and the browsers they use; failed attempts are slowed down.
 
-A browser that somebody signed in with before is a known device and counts its failures by itself,
-so nobody can lock an office out by guessing from elsewhere. All unknown devices share one count for
-a user. (The idea is that of OWASP's "device cookies".)
+A browser is known for a user who signed in with it before, and counts the failures for that user by
+itself, so nobody can lock an office out by guessing from elsewhere. All other browsers share one
+count for a user, so many of them guess no faster than one. (The idea is that of OWASP's "device
+cookies".)
 
 AccountError   an account cannot be made or used as asked
 """
@@ -27,6 +28,8 @@ SIGN_IN_IDLE_MS_MAX: Final = 4 * 3_600_000
 SIGN_IN_AGE_MS_MAX: Final = 16 * 3_600_000
 # Every touch is a durable write, so not each page view makes one.
 _TOUCH_MS: Final = 10 * 60_000
+# A new password that somebody else made lies on a slip of paper until it is used.
+ONE_TIME_MS_MAX: Final = 3 * 86_400_000
 _FAILURES_FREE: Final = 5
 _FAILURES_WINDOW_MS: Final = 15 * 60_000
 _WAIT_MS_FIRST: Final = 2_000
@@ -45,6 +48,7 @@ class Account:
 
     Attributes:
         password: the stored hash in PHC form.
+        once_until_ms: until when the password is good for choosing another; 0 for one's own.
     """
 
     user: str
@@ -53,6 +57,7 @@ class Account:
     password: str
     is_active: bool
     language: str
+    once_until_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,7 @@ class SignedIn:
         token: the session's secret, as in the cookie.
         csrf: what a changing request has to repeat in a header.
         needs_touch: the last sign of life is old enough to be written again.
+        must_change: the password was made by somebody else; nothing but changing it is allowed.
         scope: what may be done at the device.
         is_paired: the device has a key that this node has confirmed.
     """
@@ -75,6 +81,7 @@ class SignedIn:
     csrf: str
     language: str
     needs_touch: bool
+    must_change: bool
     scope: DeviceScope = DeviceScope.WORK
     is_paired: bool = False
 
@@ -116,34 +123,25 @@ class Accounts:
             AccountError: the account name is not usable.
             PasswordError: too short or too long.
         """
-        if not _USER.fullmatch(user):
-            raise AccountError(
-                "account_name_unfit",
-                f"{user!r:.60} cannot be an account name.",
-                "Use 2 to 40 small letters, digits, dots or dashes.",
-            )
+        check_user(user)
         phc = hash_password(password, salt)
         self.db.execute(
             "INSERT INTO account (user, name, role, password) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (user) DO UPDATE SET name=excluded.name, role=excluded.role,"
-            " password=excluded.password, is_active=1",
+            " password=excluded.password, is_active=1, once_until_ms=0",
             (user, name, role.value, phc),
         )
         self.db.execute("DELETE FROM sign_in WHERE user = ?", (user,))
 
     def set_password(self, user: str, phc: str, keep_token: str = "") -> None:
-        """Store a new password hash and end all other sign-ins of the user."""
-        self.db.execute("UPDATE account SET password = ? WHERE user = ?", (phc, user))
+        """Store the hash of a password of the user's own and end all other sign-ins."""
+        self.db.execute(
+            "UPDATE account SET password = ?, once_until_ms = 0 WHERE user = ?", (phc, user)
+        )
         self.db.execute(
             "DELETE FROM sign_in WHERE user = ? AND token_hash != ?",
             (user, secret_digest(keep_token)),
         )
-
-    def set_active(self, user: str, is_active: bool) -> None:
-        """Allow or forbid an account; forbidding ends its sign-ins."""
-        self.db.execute("UPDATE account SET is_active = ? WHERE user = ?", (is_active, user))
-        if not is_active:
-            self.db.execute("DELETE FROM sign_in WHERE user = ?", (user,))
 
     def set_language(self, user: str, language: str) -> None:
         """Remember in which language a person reads."""
@@ -151,16 +149,18 @@ class Accounts:
 
     def sign_in(self, user: str, device_secret: str, browser: str, now_ms: int) -> NewSignIn:
         """Start a session after the password was checked; a new browser becomes a known device."""
-        known = find_device(self.db, device_secret)
+        found = find_device(self.db, device_secret)
+        known = found is not None and is_known(self.db, user, found.device)
         self.db.execute(
             "DELETE FROM failed_sign_in WHERE user = ? AND device = ?",
-            (user, _UNKNOWN_DEVICE if known is None else known.device),
+            (user, found.device if found is not None and known else _UNKNOWN_DEVICE),
         )
-        if known is None:
+        if found is None:
             device, device_secret = self._entropy(16), self.new_secret()
             add_browser(self.db, device, device_secret, browser[:200], now_ms)
         else:
-            device = known.device
+            device = found.device
+        self.db.execute("INSERT OR IGNORE INTO known_browser VALUES (?, ?)", (user, device))
         token, csrf = _text(self._entropy(32)), _text(self._entropy(18))
         self.db.execute(
             "INSERT INTO sign_in VALUES (?, ?, ?, ?, ?, ?, NULL)",
@@ -185,10 +185,17 @@ class Accounts:
         """End a session."""
         self.db.execute("DELETE FROM sign_in WHERE token_hash = ?", (secret_digest(token),))
 
+    def end_others(self, user: str, token: str) -> int:
+        """End all sessions of a user but one, and return how many these were."""
+        return self.db.execute(
+            "DELETE FROM sign_in WHERE user = ? AND token_hash != ?", (user, secret_digest(token))
+        ).rowcount
+
     def touch(self, token: str, now_ms: int) -> None:
         """Note that a session is in use, and its device."""
         self.db.execute(
-            "UPDATE sign_in SET seen_ms = ? WHERE token_hash = ?", (now_ms, secret_digest(token))
+            "UPDATE sign_in SET seen_ms = ? WHERE token_hash = ?",
+            (now_ms, secret_digest(token)),
         )
         self.db.execute(
             "UPDATE device SET seen_ms = ?"
@@ -203,8 +210,21 @@ class Accounts:
             (user[:40], _UNKNOWN_DEVICE if device is None else device, now_ms),
         )
 
+    def forget_failures(self, user: str, device: bytes | None = None) -> None:
+        """Forget the failures of a user at a device, or at all browsers that are not known."""
+        self.db.execute(
+            "DELETE FROM failed_sign_in WHERE user = ? AND device = ?",
+            (user, device or _UNKNOWN_DEVICE),
+        )
+
     def sweep(self, now_ms: int) -> None:
-        """Throw away what has expired."""
+        """Throw away what has expired; what a clock wrote that was ahead, happened now."""
+        for statement in (
+            "UPDATE sign_in SET seen_ms = min(seen_ms, :now), started_ms = min(started_ms, :now)"
+            " WHERE seen_ms > :now OR started_ms > :now",
+            "UPDATE failed_sign_in SET at_ms = :now WHERE at_ms > :now",
+        ):
+            self.db.execute(statement, {"now": now_ms})
         self.db.execute(
             "DELETE FROM sign_in WHERE seen_ms < ? OR started_ms < ?",
             (now_ms - SIGN_IN_IDLE_MS_MAX, now_ms - SIGN_IN_AGE_MS_MAX),
@@ -217,7 +237,8 @@ class Accounts:
 def find_account(db: sqlite3.Connection, user: str) -> Account | None:
     """Return an account by its name."""
     row = db.execute(
-        "SELECT user, name, role, password, is_active, language FROM account WHERE user = ?",
+        "SELECT user, name, role, password, is_active, language, once_until_ms"
+        " FROM account WHERE user = ?",
         (user,),
     ).fetchone()
     if row is None:
@@ -229,7 +250,20 @@ def find_account(db: sqlite3.Connection, user: str) -> Account | None:
         password=row[3],
         is_active=bool(row[4]),
         language=row[5],
+        once_until_ms=row[6],
     )
+
+
+def is_known(db: sqlite3.Connection, user: str, device: bytes) -> bool:
+    """Tell whether a user signed in with a device before."""
+    query = "SELECT 1 FROM known_browser WHERE user = ? AND device = ?"
+    return db.execute(query, (user, device)).fetchone() is not None
+
+
+def find_known(db: sqlite3.Connection, user: str, secret: str) -> bytes | None:
+    """Return the id of the device that holds a secret, if the user signed in with it before."""
+    found = find_device(db, secret)
+    return found.device if found is not None and is_known(db, user, found.device) else None
 
 
 def find_sign_in(db: sqlite3.Connection, token: str, now_ms: int) -> SignedIn | None:
@@ -245,8 +279,8 @@ def find_ticket(db: sqlite3.Connection, ticket: str, now_ms: int) -> SignedIn | 
 def _signed_in(db: sqlite3.Connection, column: str, secret: str, now_ms: int) -> SignedIn | None:
     row = db.execute(
         "SELECT a.user, a.name, a.role, s.device, s.csrf, a.language, s.started_ms, s.seen_ms,"
-        " d.scope, d.point IS NOT NULL FROM sign_in s JOIN account a ON a.user = s.user"
-        " JOIN device d ON d.device = s.device"
+        " a.once_until_ms, d.scope, d.point IS NOT NULL"
+        " FROM sign_in s JOIN account a ON a.user = s.user JOIN device d ON d.device = s.device"
         f" WHERE s.{column} = ? AND a.is_active = 1 AND d.revoked_ms IS NULL",
         (secret_digest(secret),),
     ).fetchone()
@@ -265,9 +299,44 @@ def _signed_in(db: sqlite3.Connection, column: str, secret: str, now_ms: int) ->
         language=row[5],
         # A clock that was set back would otherwise keep a session alive for good.
         needs_touch=not 0 <= idle_ms < _TOUCH_MS,
-        scope=DeviceScope(row[8]),
-        is_paired=bool(row[9]),
+        must_change=row[8] > 0,
+        scope=DeviceScope(row[9]),
+        is_paired=bool(row[10]),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSession:
+    """A session of a person, as its list shows it.
+
+    Attributes:
+        browser: what the browser called itself at its first sign-in.
+        is_this: of the request that asks.
+    """
+
+    browser: str
+    started_ms: int
+    seen_ms: int
+    is_this: bool
+
+
+def open_sessions(db: sqlite3.Connection, user: str, token: str, now_ms: int) -> list[OpenSession]:
+    """Return the sessions of a user that have not expired, the newest sign of life first."""
+    rows = db.execute(
+        "SELECT d.name, s.started_ms, s.seen_ms, s.token_hash FROM sign_in s"
+        " JOIN device d ON d.device = s.device WHERE s.user = ? AND s.seen_ms >= ?"
+        " AND s.started_ms >= ? ORDER BY s.seen_ms DESC, s.started_ms DESC",
+        (user, now_ms - SIGN_IN_IDLE_MS_MAX, now_ms - SIGN_IN_AGE_MS_MAX),
+    ).fetchall()
+    return [
+        OpenSession(
+            browser=row[0],
+            started_ms=row[1],
+            seen_ms=row[2],
+            is_this=row[3] == secret_digest(token),
+        )
+        for row in rows
+    ]
 
 
 def wait_ms(db: sqlite3.Connection, user: str, device: bytes | None, now_ms: int) -> int:
@@ -286,6 +355,20 @@ def wait_ms(db: sqlite3.Connection, user: str, device: bytes | None, now_ms: int
         return 0
     pause_ms = min(_WAIT_MS_MAX, _WAIT_MS_FIRST * 2 ** min(count - _FAILURES_FREE, 10))
     return int(max(0, last_ms + pause_ms - now_ms))
+
+
+def check_user(user: str) -> None:
+    """Refuse what cannot be an account name.
+
+    Raises:
+        AccountError: it cannot.
+    """
+    if not _USER.fullmatch(user):
+        raise AccountError(
+            "account_name_unfit",
+            f"{user!r:.60} cannot be an account name.",
+            "Use 2 to 40 small letters, digits, dots or dashes.",
+        )
 
 
 def check_new_password(password: str, user: str) -> None:

@@ -29,11 +29,14 @@ from node.connections import Connections
 from node.enrolment import Enrolment
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
+from node.folder import NodeFolder
+from node.housekeeping import Housekeeping
 from node.issuing import IsRevoked
 from node.lan import Lan
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
 from node.memory import keep_what_is_loaded, share_heaps
+from node.office_keys import OfficeKeyState, state_of, unlock
 from node.pack_jobs import PackJobs
 from node.renewing import Renewal
 from node.repo import RepoDesk
@@ -44,10 +47,9 @@ from node.writer import ChangeCounter, WriterThread
 from schemas.errors import MessageError
 from schemas.ids import parse_document_id
 from schemas.wire import Frame, Message, Priority
-from sync.database import open_checkpointer, open_reader, translated
+from sync.database import open_reader, translated
 from sync.errors import LinkError, StoreError
 from sync.record_file import export_record
-from sync.scrub import SCRUB_STEP_MS
 from sync.session import Kinship, Session
 from sync.store import Peer
 
@@ -55,12 +57,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _READERS: Final = 4
-# The log is folded that often while there are commits.
-_FOLD_S: Final = 1.0
-_FOLD_IDLE_S: Final = 600.0
-# Some milliseconds of work.
-_MERGE_PAGES: Final = 64
-_SCRUB_IDLE_MS: Final = 60_000
 # Should folding not keep up, commits help from this size on: 64 MB.
 _LOG_PAGES_MAX: Final = 16_000
 
@@ -106,6 +102,8 @@ class Node:
         self.incoming_folder = station.folder.incoming
         self.is_ready = False
         station.connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES_MAX}")
+        # After a crash the log may hold what was deleted just before.
+        station.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self.changes = ChangeCounter()
         self._listening: dict[Session, asyncio.Event] = {}
         self._writer = WriterThread(clock)
@@ -123,6 +121,9 @@ class Node:
         self.packs = PackJobs(station, clock, self._transact, self._announce)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        self.housekeeping = Housekeeping(
+            station, clock, self._writer, self.changes, self._readers, self.read
+        )
         self.uplink: Uplink | None = None
         # Told when this node has another certificate to show.
         self.showing: list[Callable[[], None]] = []
@@ -147,6 +148,15 @@ class Node:
     def entropy(self, size_bytes: int) -> bytes:
         """Return bytes nobody can guess."""
         return system_entropy(size_bytes)
+
+    @property
+    def office_key(self) -> OfficeKeyState:
+        """How the key that opens sealed values is kept."""
+        return state_of(self._station.folder)
+
+    def unlock(self, passphrase: str) -> None:
+        """Open that key; takes some tenths of a second."""
+        unlock(self._station.folder, passphrase)
 
     async def set_link_cut(self, cut: bool) -> None:
         """Cut or restore the link upwards; only in the demo."""
@@ -196,47 +206,6 @@ class Node:
     def _unit(self, work: Callable[[int], T]) -> T:
         with self._station.replica.transaction():
             return work(self.clock.now_ms())
-
-    async def keep_folded(self) -> None:
-        """Tidy the database up beside the work, until cancelled: its log and its search index.
-
-        Else every so many commits one would have to do it, while somebody waits at the counter.
-        """
-        folder = open_checkpointer(self._station.folder.database)
-        seen = self.changes.number
-        try:
-            while True:
-                seen = await self.changes.wait(seen, _FOLD_IDLE_S)
-                await asyncio.get_running_loop().run_in_executor(self._readers, _fold, folder)
-                await self._writer.run(self._merge_index)
-                await self.clock.sleep(_FOLD_S)
-        finally:
-            folder.close()
-
-    def _merge_index(self) -> None:
-        """Merge a bit of the search index; where there is nothing to merge, nothing is written."""
-        try:
-            with self._station.replica.transaction():
-                self._station.connection.execute(
-                    "INSERT INTO case_search (case_search, rank) VALUES ('merge', ?)",
-                    (_MERGE_PAGES,),
-                )
-        except StoreError as error:
-            log.error("index not merged", extra={"code": error.code})
-
-    async def keep_scrubbed(self) -> None:
-        """Read all that is stored again beside the work, a little at a time, until cancelled."""
-        while True:
-            has_worked = await self._writer.run(self._scrub)
-            await self.clock.sleep((SCRUB_STEP_MS if has_worked else _SCRUB_IDLE_MS) / 1000)
-
-    def _scrub(self) -> bool:
-        try:
-            with self._station.replica.transaction():
-                return self._station.replica.scrub.step(self.clock.now_ms())
-        except StoreError as error:
-            log.error("leaves not read again", extra={"code": error.code})
-            return False
 
     async def fold_log(self) -> None:
         """Bring the database file up to date and empty its log, which keeps what was deleted.
@@ -374,19 +343,22 @@ class Node:
         self._station.close()
 
 
-def _fold(connection: sqlite3.Connection) -> None:
+def _unlock(folder: NodeFolder, passphrase: str) -> None:
+    """Open the office key; with a wrong passphrase the node starts all the same."""
     try:
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    except sqlite3.Error as error:
-        log.error("log not folded", extra={"code": translated(error).code})
+        unlock(folder, passphrase)
+    except CryptoError as error:
+        log.error("office key stays locked", extra={"code": error.code})
 
 
-async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
+async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str = "") -> None:
     """Run the node of a data folder until SIGINT or SIGTERM.
 
     Args:
         path: an enrolled node's data folder.
         ready: told the addresses once everything listens.
+        passphrase: of the office key; without it, what is sealed stays closed until somebody
+            enters it at the page.
 
     Raises:
         StartError: an address is in use or not ours.
@@ -401,6 +373,8 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
     share_heaps()
     async with AsyncExitStack() as stack:
         node = Node(open_station(path, rng), Clock(), rng)
+        if passphrase:
+            _unlock(node._station.folder, passphrase)
         stack.push_async_callback(node.close)
         downlink = Downlink(node._station.folder, node, node.clock)
         node.showing.append(downlink.show_anew)
@@ -423,8 +397,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None]) -> None:
         log.info("node up", extra={"code": node.code, "tier": node.tier.value})
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(node.keep_folded(), name="fold"),
-                group.create_task(node.keep_scrubbed(), name="scrub"),
+                *(group.create_task(work, name=name) for name, work in node.housekeeping.works()),
                 group.create_task(node.packs.run(), name="packs"),
                 group.create_task(downlink.run(), name="downlink"),
                 group.create_task(node.renewal.run(), name="renewal"),

@@ -13,24 +13,30 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from crypto.errors import CryptoError
 from crypto.keyfile import read_certificate
-from node.accounts import Accounts
 from node.app import Addresses, serve
 from node.cli_devices import add_device_commands
 from node.cli_enrolment import add_enrolment_commands, say_next
+from node.cli_office_key import (
+    add_office_key_command,
+    add_passphrase_options,
+    given_passphrase,
+)
 from node.cli_packs import add_pack_commands
+from node.cli_people import add_people_commands
 from node.cli_revocations import add_revocation_commands
 from node.cli_root import add_root_commands
 from node.cli_rotation import add_rotation_commands
 from node.clock import Clock
 from node.config import Config
 from node.demo import run_demo
-from node.entropy import system_entropy, system_rng
+from node.entropy import system_rng
 from node.errors import NodeError
 from node.folder import init_folder
 from node.logs import set_up_logs
+from node.office_keys import read_passphrase
 from node.restore import restore
 from node.station import opened_station, rebuild, retry, view_digest
-from schemas.codes import Role, Tier
+from schemas.codes import Tier
 from schemas.errors import SchemaError
 from schemas.ids import parse_document_id
 from sync.errors import SyncError
@@ -63,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     add_root_commands(commands)
     add_pack_commands(commands, _add_data)
     add_revocation_commands(commands, _add_data)
+    add_office_key_command(commands, _add_data)
+    add_people_commands(commands, _add_data)
     add_device_commands(commands)
     demo = commands.add_parser("demo", help="run a centre, a province and three communes here")
     demo.add_argument("--data", type=Path, default=Path("demo-data"), help="folder of the demo")
@@ -84,6 +92,8 @@ def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     init.add_argument("--lan-port", type=int, default=Config().lan_port)
     init.add_argument("--sync-host", default="", help="address that children dial")
     init.add_argument("--sync-port", type=int, default=Config().sync_port)
+    init.add_argument("--office-key", default="", help="file for the key that opens sealed values")
+    init.add_argument("--passphrase-file", type=Path, help="passphrase of that key, in a file")
     init.add_argument(
         "--no-root", action="store_true", help="centre: the root is elsewhere, see `tiepdan root`"
     )
@@ -93,15 +103,8 @@ def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_data(run)
     run.add_argument("--ready-file", type=Path, help="written with the addresses once it is up")
     run.add_argument("--stop-with-stdin", action="store_true", help="stop when standard input ends")
+    add_passphrase_options(run)
     run.set_defaults(run=_serve)
-
-    account = commands.add_parser("account", help="add an account, or set its password")
-    _add_data(account)
-    account.add_argument("--user", required=True)
-    account.add_argument("--name", required=True)
-    account.add_argument("--role", required=True, choices=[role.value for role in Role])
-    account.add_argument("--password-file", type=Path, required=True, help="- for standard input")
-    account.set_defaults(run=_account)
 
 
 def _record_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -145,7 +148,9 @@ def _init(options: argparse.Namespace) -> int:
         lan_port=options.lan_port,
         sync_host=options.sync_host,
         sync_port=options.sync_port,
+        office_key=str(Path(options.office_key).absolute()) if options.office_key else "",
     )
+    passphrase = read_passphrase(options.passphrase_file) if options.passphrase_file else ""
     request = init_folder(
         options.data,
         tier=Tier(options.tier),
@@ -153,8 +158,11 @@ def _init(options: argparse.Namespace) -> int:
         name=options.name,
         config=config,
         now_ms=Clock().now_ms(),
+        passphrase=passphrase,
         makes_root=not options.no_root,
     )
+    if not passphrase and not config.office_key:
+        print("The key that opens sealed numbers lies in this folder in plain; see `office-key`.")
     if request is None:
         print(f"The centre is ready. Keep {options.data / 'root.key'} offline.")
     else:
@@ -164,6 +172,7 @@ def _init(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     set_up_logs()
+    passphrase = given_passphrase(options)
     if options.stop_with_stdin:
         threading.Thread(target=_stop_with_stdin, name="stdin", daemon=True).start()
 
@@ -175,7 +184,7 @@ def _serve(options: argparse.Namespace) -> int:
             line = f"{addresses.web_host} {addresses.web_port} {addresses.sync_port}\n"
             options.ready_file.write_text(line)
 
-    asyncio.run(serve(options.data, ready))
+    asyncio.run(serve(options.data, ready, passphrase))
     return 0
 
 
@@ -184,25 +193,6 @@ def _stop_with_stdin() -> None:
     while os.read(sys.stdin.fileno(), 1_024):
         continue
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _account(options: argparse.Namespace) -> int:
-    if str(options.password_file) == "-":
-        password = sys.stdin.readline().rstrip("\n")
-    else:
-        password = _read(options.password_file).decode().rstrip("\n")
-    with opened_station(options.data, system_rng()) as station:
-        accounts = Accounts(station.connection)
-        with station.replica.transaction():
-            accounts.put(
-                user=options.user,
-                name=options.name,
-                role=Role(options.role),
-                password=password,
-                salt=system_entropy(16),
-            )
-    print(f"Account {options.user} is ready.")
-    return 0
 
 
 def _rebuild(options: argparse.Namespace) -> int:

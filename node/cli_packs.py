@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from node.cli_office_key import add_passphrase_options, given_passphrase
 from node.clock import Clock
 from node.entropy import system_entropy, system_rng
+from node.office_keys import unlock
 from node.pack_imports import Confirmed, Imported, Taken, alone, has_ended, import_packs
 from node.packs import Choices, Exported, Step, export_pack, find_relative, is_known
 from node.station import Station, opened_station
@@ -48,6 +50,7 @@ def add_pack_commands(
     taken = which.add_parser("import", help="take packs in; the node must be stopped")
     add_data(taken)
     taken.add_argument("packs", type=Path, nargs="+", help="files, or folders of them")
+    add_passphrase_options(taken)
     taken.set_defaults(run=_import)
 
 
@@ -125,6 +128,8 @@ def _import(options: argparse.Namespace) -> int:
     progress, clock = _Progress(), Clock()
     try:
         with opened_station(options.data, system_rng()) as station:
+            if passphrase := given_passphrase(options):
+                unlock(station.folder, passphrase)
             imported = import_packs(
                 station, options.packs, alone(station, clock.now_ms), progress.show
             )

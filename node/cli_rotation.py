@@ -68,7 +68,13 @@ def _spare(options: argparse.Namespace) -> int:
 
 
 def _rotate(options: argparse.Namespace) -> int:
-    done = rotate(options.data, options.spare, lambda: typed("Passphrase: "), Clock().now_ms())
+    done = rotate(
+        options.data,
+        options.spare,
+        lambda: typed("Passphrase of the spare key: "),
+        lambda: typed("Passphrase of the office key: "),
+        Clock().now_ms(),
+    )
     subject = done.subject
     print(f"{subject.name} ({subject.code}) has the key {subject.peer_id.hex()[:16]}.")
     print(f"What the key {done.former.hex()[:16]} signs from now on counts nowhere, as soon as")

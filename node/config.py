@@ -44,6 +44,8 @@ class Config:
         bulk_hours: when files travel over this node's links, as `20:00-06:00` of the place's time;
             empty: at any time.
         disk_reserve_mib: with less free, no attachment and no record of another node is taken.
+        office_key: file of the key that opens sealed values, best on another disk than the
+            database; empty: `office.key` in the data folder.
         is_demo: shows the switch that cuts the link; never for real work.
     """
 
@@ -64,6 +66,7 @@ class Config:
     fetch_attachments: bool = True
     bulk_hours: str = ""
     disk_reserve_mib: int = 64
+    office_key: str = ""
     is_demo: bool = False
 
 

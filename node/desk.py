@@ -5,21 +5,21 @@ where it can, so that a request whose answer was lost can be repeated.
 """
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from crypto.errors import SealError
-from crypto.identity import NodeKey
-from crypto.seal import from_text, office_key_id, open_sealed, recipients_of, seal, to_text
+from crypto.keyring import Keyring
 from node.cases.denunciation import is_code
 from node.cases.fold import fold
 from node.cases.guards import check
 from node.cases.history import Fact
 from node.cases.standing import CaseStanding
 from node.clock import date_of
+from node.data_requests import open_requests
 from node.errors import RequestError
 from node.requests import CaseAction, DirectiveAction, EditFields, IssueDirective, SplitCase
 from node.sealing import Sealing, check_values, sealed_error
-from schemas.codes import CaseType, Channel, DocumentKind, Role, Tier
+from node.seals import Seals
+from schemas.codes import CaseType, Channel, DocumentKind, Role
 from schemas.errors import RecordError
 from schemas.event_text import KnownEvent, decode_event, parse_event
 from schemas.events import (
@@ -38,8 +38,9 @@ from schemas.events import (
     Split,
     StateEvent,
 )
-from schemas.fields import FIELDS, check_field
+from schemas.fields import FIELDS, SEALED_FIELDS, check_field
 from schemas.ids import DocumentId, EventId, document_text, mint_document_id, parse_document_id
+from schemas.person_events import DataAnswered
 from schemas.record import decode_writer
 from sync.change import Scalar
 from sync.replica import Author, Replica
@@ -51,23 +52,28 @@ _TEXTS = {
     for kind in DocumentKind
 }
 
+# Taken down once, at the desk, from the paper itself.
+_NUMBERS = SEALED_FIELDS - {"sealed_ref"}
+
 
 class Desk:
-    """Commands of one node; all run inside `replica.transaction()`."""
+    """Commands of one node; all run inside `replica.transaction()`.
 
-    def __init__(
-        self, replica: Replica, rng: random.Random, former: Sequence[NodeKey] = ()
-    ) -> None:
+    Attributes:
+        seals: what is sealed and opened here.
+    """
+
+    def __init__(self, replica: Replica, rng: random.Random, keyring: Keyring) -> None:
         """Write through a replica.
 
         Args:
             replica: ours.
             rng: mints ids that no client minted.
-            former: keys that this node had before.
+            keyring: opens what is sealed.
         """
         self._replica = replica
-        self._former = former
         self._rng = rng
+        self.seals = Seals(replica, keyring)
         self._sealing = Sealing(self._kind_or_none, self.facts)
 
     # Reading what guards need
@@ -253,22 +259,34 @@ class Desk:
                     check_field(kind, name, value)
             except RecordError as error:
                 raise RequestError(error.code, str(error), field=name) from error
-            if FIELDS[kind].get(name) is None or FIELDS[kind][name].shape in ("text", "sealed"):
+            if name not in FIELDS[kind] or FIELDS[kind][name].shape == "text" or name in _NUMBERS:
                 raise RequestError("field_unknown", f"{name} cannot be set here.", field=name)
         for name in request.texts:
             if name not in _TEXTS[kind]:
                 raise RequestError("field_unknown", f"There is no text {name}.", field=name)
+        fields = self._with_seals(document, request.fields)
         if self.is_sealed(document):
-            check_values({**request.fields, **request.texts})
+            check_values({**fields, **request.texts})
         base = None if request.base is None else tuple(bytes.fromhex(h) for h in request.base)
         self._replica.write(
             author,
             document,
             now_ms=now_ms,
-            fields=request.fields,
+            fields=fields,
             texts=request.texts,
             base=base,
         )
+
+    def _with_seals(
+        self, document: DocumentId, fields: Mapping[str, str | int | None]
+    ) -> dict[str, str | int | None]:
+        """Return the values with those sealed that stand in records only so."""
+        sealed = {
+            name: self.seals.seal_code(document, name, value)
+            for name, value in fields.items()
+            if name in SEALED_FIELDS and value
+        }
+        return {**fields, **sealed}
 
     def attach(
         self,
@@ -374,45 +392,36 @@ class Desk:
             raise sealed_error("text")
         return self._replica.write(author, document, now_ms=now_ms, events=[event]).events[0]
 
-    # Sealed numbers
+    # People
 
-    def seal_identity(self, document: DocumentId, number: str) -> str:
-        """Return the number of an identity paper, sealed to this office and those above."""
-        keys = [self._replica.subject.office_public]
-        keys += [
-            peer.office_key
-            for peer in self._replica.store.peers()
-            if peer.tier == Tier.PROVINCE.value and not peer.is_child
-        ]
-        return to_text(seal(number.encode(), sorted(set(keys)), _identity_context(document)))
-
-    def reveal_identity(self, author: Author, person_id: str, now_ms: int) -> str:
-        """Open a sealed number; the caller writes who looked into the audit trail.
+    def person_act(self, author: Author, person_id: str, event: Event, now_ms: int) -> str:
+        """Add an event to a person and return its id.
 
         Raises:
-            RequestError: there is none, or it was not sealed to this office.
+            RequestError: there is no such person here, or such a request waits for no answer.
         """
         document = self._existing(person_id, DocumentKind.PERSON)
-        sealed = self.fields(document).get("identity_number")
-        if not isinstance(sealed, str):
-            raise RequestError("identity_missing", "No number was recorded for this person.")
-        try:
-            blob = from_text(sealed)
-            key = self._opening(recipients_of(blob))
-            opened = open_sealed(blob, key.office_private, _identity_context(document))
-        except SealError as error:
-            raise RequestError(
-                error.code, "This office cannot open the number.", error.hint
-            ) from error
-        return opened.decode()
+        if isinstance(event, DataAnswered) and event.request not in open_requests(
+            self.facts(document)
+        ):
+            raise RequestError("request_unknown", "No request of that kind waits for an answer.")
+        return self._replica.write(author, document, now_ms=now_ms, events=[event]).events[0]
+
+    # Sealed numbers
+
+    def reveal(self, document_id: str, field: str) -> str:
+        """Open a sealed field; the caller writes who looked into the audit trail.
+
+        Raises:
+            RequestError: there is none, or it cannot be opened here.
+        """
+        document = self._existing(document_id)
+        sealed = self.fields(document).get(field)
+        if not isinstance(sealed, str) or not sealed:
+            raise RequestError("identity_missing", "Nothing is sealed there.")
+        return self.seals.open(document, field, sealed)
 
     # Small parts
-
-    def _opening(self, recipients: Collection[bytes]) -> NodeKey:
-        """Return which key of ours opens a value: the present one, or one from before it."""
-        keys = (self._replica.key, *self._former)
-        named = (key for key in keys if office_key_id(key.office_public) in recipients)
-        return next(named, self._replica.key)
 
     def new_id(self, text: str | None, now_ms: int) -> DocumentId:
         """Return the id a client minted, or a new one."""
@@ -471,10 +480,6 @@ class Desk:
 
 def _unknown() -> RequestError:
     return RequestError("not_found", "There is no such record here.")
-
-
-def _identity_context(document: DocumentId) -> bytes:
-    return b"tiepdan identity number " + document
 
 
 def seen(facts: Sequence[Fact], follows: Sequence[str]) -> list[Fact]:

@@ -1,9 +1,11 @@
 """The data folder of a node: its keys, certificates, settings, database and files.
 
 - node.toml: settings
-- key: secret seed of the node's keys, readable by its owner only
+- key: secret seed of the node's signing key, readable by its owner only
+- office.key: the key that opens what is sealed for this office, in plain or under a passphrase;
+  node.toml may name another place
 - spare.pem: certificate of the spare key of a commune
-- former/: keys that this node had before, which open what was sealed to them
+- former/: office keys from before, sealed to the present one
 - request.pem: what the tier above must sign
 - chain.pem: our certificate and those above it, without the root
 - root.pem: the one certificate trusted by itself
@@ -17,7 +19,8 @@
 - incoming/: uploads that have not finished
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -32,10 +35,22 @@ from crypto.certificates import (
     request_to_pem,
     verify_chain,
 )
-from crypto.identity import NodeKey
-from crypto.keyfile import read_certificate, read_chain, read_key, write_chain, write_key
+from crypto.identity import NodeKey, OfficeKey
+from crypto.keyfile import (
+    read_certificate,
+    read_chain,
+    read_key,
+    read_secret,
+    write_chain,
+    write_key,
+    write_secret,
+)
+from crypto.keyring import Keyring
+from crypto.office import office_key_file, read_office_key
+from crypto.passphrase import SALT_BYTES
 from crypto.tiers import check_code
 from node.config import Config, read_config, write_config
+from node.entropy import system_entropy
 from node.errors import ConfigError
 from node.issuing import issue_below, lifetime_days, revoked_in
 from schemas.codes import Tier
@@ -45,11 +60,17 @@ ROOT_LIFETIME_DAYS = 3_650
 ROTATED = "rotated"
 # Certificate of the spare key, which is kept apart.
 SPARE_CHAIN = "spare.pem"
+FORMER = "former"
+_FORMER_SUFFIX = ".office"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFolder:
-    """An enrolled node's folder, read and checked."""
+    """An enrolled node's folder, read and checked.
+
+    Attributes:
+        former: office keys from before, sealed to the present one, by their key ids.
+    """
 
     path: Path
     config: Config
@@ -57,7 +78,7 @@ class NodeFolder:
     chain: list[x509.Certificate]
     root: x509.Certificate
     subject: Subject
-    former: tuple[NodeKey, ...] = ()
+    former: Mapping[bytes, bytes] = field(default_factory=dict)
 
     def take(self, chain: list[x509.Certificate]) -> None:
         """Let all who hold this folder see a chain that was installed while the node runs."""
@@ -67,6 +88,16 @@ class NodeFolder:
     def database(self) -> Path:
         """Where the database is."""
         return self.path / "tiepdan.db"
+
+    @property
+    def keyring(self) -> Keyring:
+        """What opens seals for this office."""
+        return Keyring(present=self.key.office, former=self.former)
+
+    @property
+    def office_key(self) -> Path:
+        """Where the key that opens sealed values is."""
+        return office_key_path(self.path, self.config)
 
     @property
     def blobs(self) -> Path:
@@ -87,11 +118,13 @@ def init_folder(
     name: str,
     config: Config,
     now_ms: int,
+    passphrase: str = "",
     makes_root: bool = True,
 ) -> Path | None:
     """Make a node's folder with a new key.
 
-    A centre that makes the root enrols itself; all others get a request to be signed.
+    A centre that makes the root enrols itself; all others get a request to be signed. Without a
+    passphrase the office key stands in its file in plain.
 
     Returns:
         The request file; None where nothing more is to be signed.
@@ -119,7 +152,8 @@ def init_folder(
             "Use another folder; a node's key must never be overwritten.",
         )
     check_code(tier, code)
-    key = _kept_key(path / "key")
+    office = _kept_office(office_key_path(path, config), passphrase)
+    key = _kept_key(path / "key").with_office(office)
     request = make_request(key, tier, code, name)
     makes_root = makes_root and tier is Tier.CENTRE
     root_key = _kept_key(path / "root.key") if makes_root else None
@@ -150,6 +184,40 @@ def _kept_key(path: Path) -> NodeKey:
     key = NodeKey.generate()
     write_key(path, key)
     return key
+
+
+def office_key_path(path: Path, config: Config) -> Path:
+    """Return where the office key of a data folder is; a relative place is one in the folder."""
+    return path / (config.office_key or "office.key")
+
+
+def read_former(path: Path) -> dict[bytes, bytes]:
+    """Return the former office keys in a folder, sealed to the present one, by their key ids.
+
+    Raises:
+        KeyfileError: one cannot be read.
+    """
+    files = sorted(path.glob(f"*{_FORMER_SUFFIX}"))
+    return {bytes.fromhex(file.stem): read_secret(file) for file in files}
+
+
+def write_former(path: Path, former: Mapping[bytes, bytes]) -> None:
+    """Write former office keys into a folder.
+
+    Raises:
+        KeyfileError: they cannot be written.
+    """
+    path.mkdir(mode=0o700, exist_ok=True)
+    for key_id, sealed in former.items():
+        write_secret(path / f"{key_id.hex()}{_FORMER_SUFFIX}", sealed)
+
+
+def _kept_office(path: Path, passphrase: str) -> OfficeKey:
+    if path.exists():
+        return read_office_key(read_secret(path))
+    office = OfficeKey.generate()
+    write_secret(path, office_key_file(office, passphrase, system_entropy(SALT_BYTES)))
+    return office
 
 
 def sign_request(
@@ -184,14 +252,8 @@ def install_chain(path: Path, chain: list[x509.Certificate], root: x509.Certific
         CryptoError: it does not lead to the root.
         ConfigError: it was made for another key, or leads to another root than before.
     """
-    key = read_key(path / "key")
     subject = verify_chain(chain, root, None)
-    if subject.peer_id != key.peer_id:
-        raise ConfigError(
-            "certificate_foreign",
-            "This certificate was made for another node's key.",
-            "Send this folder's request.pem to the tier above and install what comes back.",
-        )
+    check_key(subject, _read_keys(path, read_config(path)))
     if (path / "root.pem").exists() and read_certificate(path / "root.pem") != root:
         raise ConfigError(
             "root_foreign",
@@ -230,20 +292,26 @@ def open_folder(path: Path) -> NodeFolder:
             f"Carry {path / 'request.pem'} to the tier above, have it signed with `tiepdan enrol"
             " --sign`, and install the answer with `tiepdan enrol --install`.",
         )
-    key = read_key(path / "key")
+    config = read_config(path)
+    key = _read_keys(path, config)
     chain = read_chain(path / "chain.pem")
     root = read_certificate(path / "root.pem")
     subject = verify_chain(chain, root, None)
     check_key(subject, key)
     return NodeFolder(
         path=path,
-        config=read_config(path),
+        config=config,
         key=key,
         chain=chain,
         root=root,
         subject=subject,
-        former=tuple(read_key(file) for file in sorted((path / "former").glob("*.key"))),
+        former=read_former(path / FORMER),
     )
+
+
+def _read_keys(path: Path, config: Config) -> NodeKey:
+    office = read_office_key(read_secret(office_key_path(path, config)))
+    return read_key(path / "key").with_office(office)
 
 
 def check_key(subject: Subject, key: NodeKey) -> None:
@@ -257,6 +325,12 @@ def check_key(subject: Subject, key: NodeKey) -> None:
             "certificate_foreign",
             "The certificate in this folder belongs to another node's key.",
             "Install the certificate that was signed for this folder's request.pem.",
+        )
+    if subject.office_public != key.office_public:
+        raise ConfigError(
+            "office_key_foreign",
+            "The office key does not belong to the certificate in this folder.",
+            "Put the right office.key in its place; what was sealed is opened by no other.",
         )
 
 

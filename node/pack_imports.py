@@ -11,7 +11,6 @@ from typing import BinaryIO, Final, Literal, Protocol, TypeVar
 from crypto.certificates import Subject, chain_from_der, verify_chain
 from crypto.errors import CryptoError, SealError
 from crypto.identity import log_id
-from crypto.seal import office_key_id
 from crypto.sealed_stream import (
     PREFIX_BYTES,
     StreamHead,
@@ -210,8 +209,7 @@ def _is_for_another(path: Path, folder: NodeFolder) -> bool:
             head = _read_head(file)
     except (OSError, CryptoError):
         return False
-    keys = (folder.key, *folder.former)
-    return head.receiver not in {office_key_id(key.office_public) for key in keys}
+    return not folder.keyring.has(head.receiver)
 
 
 # Reading
@@ -297,8 +295,8 @@ class _OpenPart:
         self.size_bytes = self._path.stat().st_size
         head = _read_head(self._file)
         self.about = decode_about(head.about)
-        keys = {office_key_id(k.office_public): k for k in (self._folder.key, *self._folder.former)}
-        if head.receiver not in keys:
+        keyring = self._folder.keyring
+        if not keyring.has(head.receiver):
             raise SealError(
                 "not_a_recipient",
                 f"this pack is for another office ({self.about.receiver}), or for an earlier key"
@@ -309,7 +307,7 @@ class _OpenPart:
         # Without times: what was signed while a certificate was valid stays valid.
         subject = verify_chain(chain_from_der(chain), self._folder.root, None)
         self.sender = relative_of(self._folder, chain, subject)
-        self._opener = open_stream(head, subject.peer_id, keys[head.receiver].office_private)
+        self._opener = open_stream(head, subject.peer_id, keyring.opening([head.receiver]))
 
     def entries(self, progress: Callable[[int, int], None]) -> Iterator[Entry]:
         """Yield what is in the part; tell how many bytes of how many were read.

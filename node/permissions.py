@@ -1,6 +1,7 @@
 """Who may do what: one table from operation to roles, for the pages, the API and the link alike.
 
-An operation that is not in the table is forbidden. The node's administrator sees no case content.
+An operation that is not in the table is forbidden. Machine roles see no case content, and give no
+account either: with a one-time password of their making they could sign in as somebody who does.
 What may be done at a device narrows it further. Which role may record which event on a case stands
 in node/cases/rights.py.
 Source of the roles: domain facts section 8.3.
@@ -8,8 +9,15 @@ Source of the roles: domain facts section 8.3.
 
 from typing import Final
 
-from schemas.codes import DeviceScope, Role
+from node.cases.rights import DECIDERS, HEADS, is_of_tier
+from schemas.codes import DeviceScope, Role, Tier
 
+_MACHINE: Final = frozenset({Role.NODE_ADMIN, Role.PROVINCE_ADMIN})
+# At a session they do their part, and see no papers.
+_ATTENDING: Final = frozenset({Role.SESSION_TECHNICIAN, Role.INTERPRETER, Role.SECURITY_OFFICER})
+_LOOKING: Final = frozenset(
+    {Role.AUDITOR, Role.SUPERVISOR_HDND, Role.CENTRAL_REVIEWER, Role.SESSION_SECRETARY}
+)
 _RECEPTION: Final = frozenset(
     {
         Role.RECEPTION_OFFICER,
@@ -19,7 +27,11 @@ _RECEPTION: Final = frozenset(
         Role.CENTRAL_RECEPTION_BOARD,
     }
 )
-_PROCESSING: Final = _RECEPTION | {Role.PETITION_OFFICER, Role.PROVINCIAL_INSPECTORATE}
+_PROCESSING: Final = _RECEPTION | {
+    Role.PETITION_OFFICER,
+    Role.PROVINCIAL_INSPECTORATE,
+    Role.DEPARTMENT,
+}
 _CLERKS: Final = _PROCESSING | {Role.RECORDS_CLERK}
 _ISSUING: Final = frozenset(
     {
@@ -30,29 +42,39 @@ _ISSUING: Final = frozenset(
         Role.CENTRAL_RECEPTION_BOARD,
     }
 )
-_READING: Final = frozenset(Role) - {Role.NODE_ADMIN}
-_WRITING: Final = _READING - {Role.AUDITOR, Role.CENTRAL_REVIEWER}
+_READING: Final = frozenset(Role) - _MACHINE - _ATTENDING
+_WRITING: Final = _READING - _LOOKING
+# Those in charge, who answer for who works here; a head may give every role.
+_HIRING: Final = HEADS | {Role.RECEPTION_LEAD, Role.PROVINCIAL_RECEPTION_BOARD}
+_OPENING: Final = frozenset(
+    {Role.RECEPTION_LEAD, Role.PROVINCIAL_RECEPTION_BOARD, Role.PROVINCIAL_INSPECTORATE}
+)
 EVERYONE: Final = frozenset(Role)
 # Nobody can read what is in a pack but the office it is for.
 _CARRYING: Final = _RECEPTION | {
     Role.RECORDS_CLERK,
     Role.PROVINCIAL_INSPECTORATE,
-    Role.NODE_ADMIN,
+    *_MACHINE,
 }
 
 ROLES: Final[dict[str, frozenset[Role]]] = {
     "account.me": EVERYONE,
     "account.password": EVERYONE,
     "account.sign_out": EVERYONE,
+    "account.sessions": EVERYONE,
+    "account.passkeys": EVERYONE,
+    "account.manage": _HIRING,
+    "audit.read": DECIDERS | {Role.AUDITOR},
     "link.read": EVERYONE,
     "link.cut": EVERYONE,
-    "link.files": _WRITING | {Role.NODE_ADMIN},
-    "technician.read": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
-    "node.enrol": frozenset({Role.NODE_ADMIN}),
-    "node.revoke": frozenset({Role.NODE_ADMIN}),
-    "device.list": frozenset({Role.NODE_ADMIN, Role.AUDITOR}),
-    "device.pair": frozenset({Role.NODE_ADMIN}),
-    "device.revoke": frozenset({Role.NODE_ADMIN}),
+    "link.files": _WRITING | _MACHINE,
+    "technician.read": _MACHINE | {Role.AUDITOR},
+    "node.enrol": _MACHINE,
+    "node.revoke": _MACHINE,
+    "device.list": _MACHINE | {Role.AUDITOR},
+    "device.pair": _MACHINE,
+    "device.revoke": _MACHINE,
+    "office_key.unlock": _OPENING | _MACHINE,
     "pack.carry": _CARRYING,
     "repo.connect": _READING,
     "today.read": _READING,
@@ -65,9 +87,12 @@ ROLES: Final[dict[str, frozenset[Role]]] = {
     "document.edit": _CLERKS,
     "attachment.add": _CLERKS | {Role.VERIFIER},
     "attachment.read": _READING,
-    "person.identity": frozenset(
-        {Role.RECEPTION_LEAD, Role.PROVINCIAL_RECEPTION_BOARD, Role.PROVINCIAL_INSPECTORATE}
-    ),
+    "person.identity": _OPENING,
+    "envelope.open": _OPENING,
+    "data_request.list": _CLERKS | HEADS | {Role.AUDITOR},
+    "data_request.act": _CLERKS | HEADS,
+    "data_request.take": _CLERKS,
+    "data_request.answer": HEADS | _OPENING,
     "visit.register": _RECEPTION,
     "visit.list": _READING,
     "draft.keep": _RECEPTION,
@@ -96,6 +121,8 @@ _WHERE_NOTHING_IS_WRITTEN: Final = frozenset(
         "attachment.read",
         "visit.list",
         "directive.list",
+        "data_request.list",
+        "audit.read",
     }
 )
 SCOPES: Final[dict[DeviceScope, frozenset[str]]] = {
@@ -117,3 +144,14 @@ def may_at(scope: DeviceScope, operation: str) -> bool:
 def allowed_operations(role: str, scope: DeviceScope) -> tuple[str, ...]:
     """Return all operations of a role at a device, sorted."""
     return tuple(sorted(n for n, roles in ROLES.items() if role in roles and may_at(scope, n)))
+
+
+def may_grant(role: str, given: Role, tier: Tier) -> bool:
+    """Tell whether a role may give another to an account of a node of a tier, or take it.
+
+    Who is no head makes neither heads nor deciders, nor those who check, nor machine roles: with a
+    new password of theirs one could revoke nodes.
+    """
+    if not may(role, "account.manage") or not is_of_tier(given, tier):
+        return False
+    return role in HEADS or given not in HEADS | DECIDERS | _MACHINE | {Role.AUDITOR}

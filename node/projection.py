@@ -30,6 +30,7 @@ from schemas.events import (
     PetitionLodged,
     VisitHeld,
 )
+from schemas.fields import SEALED_FIELDS
 from schemas.hlc import reading_ms
 from schemas.ids import DocumentId, EventId, document_text, event_hlc, parse_document_id
 from schemas.law.rules import Law
@@ -431,7 +432,7 @@ class _View:
             for position, value in enumerate(standing):
                 leaf = decode_leaf(self._leaf(value.log, value.seq))
                 writer = self._writer(value.log, leaf.writer)
-                shown = _SEALED_SHOWN if name == "identity_number" else str(value.value)
+                shown = _SEALED_SHOWN if name in SEALED_FIELDS else str(value.value)
                 who = (writer.user, writer.name, writer.code)
                 row = (subject.id, name, position, shown, reading_ms(leaf.hlc), *who)
                 self._rows_due.add("rivals", row)
@@ -480,7 +481,6 @@ _SEARCHED: Final = (
     "register_number",
     "letter_number",
     "envelope_number",
-    "sealed_ref",
 )
 
 

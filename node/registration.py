@@ -188,7 +188,9 @@ def _register_person(desk: Desk, author: Author, entry: PersonEntry, now_ms: int
         "identity_type": entry.identity_type.value if entry.identity_type else "",
     }
     if entry.identity_number:
-        fields["identity_number"] = desk.seal_identity(person, entry.identity_number)
+        fields["identity_number"] = desk.seals.seal(
+            person, "identity_number", entry.identity_number
+        )
     desk.create(author, person, DocumentKind.PERSON, [PersonRecorded()], fields, {}, now_ms)
     return person
 
@@ -232,7 +234,7 @@ def _register_petition(
         petition,
         DocumentKind.PETITION,
         [lodged],
-        _petition_fields(entry),
+        _petition_fields(entry) | _reference(desk, petition, entry),
         {"content": entry.content},
         now_ms,
     )
@@ -240,7 +242,8 @@ def _register_petition(
         desk.join_case(author, document_text(case), document_text(petition), shared, now_ms)
     else:
         events = [*_reception(request, entry, visit, petition), *shared]
-        desk.open_case(author, case, events, _case_fields(entry), {}, now_ms)
+        fields = _case_fields(entry) | _reference(desk, case, entry)
+        desk.open_case(author, case, events, fields, {}, now_ms)
     return petition, case
 
 
@@ -269,6 +272,14 @@ def _reception(
         yield ReadbackConfirmed(by=request.readback)
 
 
+def _reference(
+    desk: Desk, document: DocumentId, entry: PetitionEntry
+) -> dict[str, str | int | None]:
+    if not entry.sealed_ref:
+        return {}
+    return {"sealed_ref": desk.seals.seal(document, "sealed_ref", entry.sealed_ref)}
+
+
 def _petition_fields(entry: PetitionEntry) -> dict[str, str | int | None]:
     return {
         "title": entry.title,
@@ -280,7 +291,6 @@ def _petition_fields(entry: PetitionEntry) -> dict[str, str | int | None]:
         "decision_date": entry.decision_date.isoformat() if entry.decision_date else "",
         "settled_by": entry.settled_by,
         "envelope_number": entry.envelope_number,
-        "sealed_ref": entry.sealed_ref,
     }
 
 
@@ -293,5 +303,4 @@ def _case_fields(entry: PetitionEntry) -> dict[str, str | int | None]:
         "respondent_code": entry.respondent_code,
         "register_number": entry.register_number,
         "envelope_number": entry.envelope_number,
-        "sealed_ref": entry.sealed_ref,
     }

@@ -156,6 +156,12 @@ class IssueDirective(Request):
     due_on: date
 
 
+class PersonAction(Request):
+    """One event on a person: a request about personal data, or its answer."""
+
+    event: dict[str, Any]
+
+
 class DirectiveAction(Request):
     """One event on a directive: acknowledged, reported, done or withdrawn."""
 

@@ -15,6 +15,7 @@ from typing import Final
 from node.errors import ConfigError
 from node.folder import NodeFolder, open_folder
 from node.station import MIGRATIONS, build_replica, held_alone
+from node.trail import append
 from sync.database import open_database, open_reader, translated
 from sync.epochs import open_epoch
 
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 _DATABASE: Final = "tiepdan.db"
 # What makes a folder this node and no other.
 _IDENTITY: Final = (
-    *("key", "chain.pem", "root.pem", "request.pem", "node.toml", "root.key", "spare.pem"),
+    *("key", "office.key", "root.key", "spare.pem"),
+    *("chain.pem", "root.pem", "request.pem", "node.toml"),
 )
 # Keys that it had before, and what it issued.
 _FOLDERS: Final = ("former", "issued")
@@ -134,6 +136,7 @@ def _renew(fresh: Path, folder: NodeFolder, now_ms: int) -> int:
         with replica.transaction():
             # Nothing was written since: all that stands in it is as it was.
             reason = "a backup was put in place"
+            append(connection, "", "", now_ms, "node.restore")
             open_epoch(replica, epoch, now_ms, "restored", reason, cuts=False)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:

@@ -3,35 +3,52 @@
 Its certificate says which key it may succeed. So nobody has to be asked when that key may be in
 other hands: the spare one ends it by a signed statement, like a revocation from above, that counts
 wherever it arrives. Whoever has the old key alone cannot do the same to a key of their own.
+
+The office key changes with it, so that nobody who copied it opens what is sealed from then on. The
+former one is kept, sealed to the new one.
 """
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
 
-from crypto.certificates import Subject, make_request, request_to_pem, verify_chain
+from crypto.certificates import Subject, make_request, request_to_pem, subject_of, verify_chain
 from crypto.errors import KeyfileError
-from crypto.identity import NodeKey
+from crypto.identity import SEED_BYTES, NodeKey, OfficeKey
 from crypto.keyfile import (
     PUBLIC_MODE,
     SECRET_MODE,
     read_certificate,
     read_chain,
     read_key,
+    read_secret,
     write_chain,
     write_file,
     write_key,
+    write_secret,
 )
+from crypto.office import is_plain, office_key_file, open_office_key, read_office_key
 from crypto.passphrase import SALT_BYTES, open_under, seal_under
 from node.config import read_config
+from node.entropy import system_entropy
 from node.errors import ConfigError, RequestError
-from node.folder import ROTATED, SPARE_CHAIN, NodeFolder, open_folder
+from node.folder import (
+    FORMER,
+    ROTATED,
+    SPARE_CHAIN,
+    NodeFolder,
+    office_key_path,
+    open_folder,
+    read_former,
+    write_former,
+)
 from node.station import MIGRATIONS, build_replica, held_alone
+from node.trail import append
 from schemas.codes import Tier
 from sync.database import open_database
 from sync.succession import succeed
@@ -83,14 +100,15 @@ def make_spare(
         raise ConfigError(
             "file_exists", f"{file} exists already.", "Move it away, or name another file."
         )
-    key, salt = NodeKey.generate(), entropy(SALT_BYTES)
+    key, salt = NodeKey.generate().with_office(OfficeKey.generate()), entropy(SALT_BYTES)
+    secret = key.seed + key.office_private.private_bytes_raw()
     about = _about(own.code, key.peer_id, own.peer_id)
     fields = {
         "code": own.code,
         "format": _FORMAT,
         "key": key.peer_id.hex(),
         "salt": salt.hex(),
-        "sealed": seal_under(passphrase, key.seed, salt=salt, about=about).hex(),
+        "sealed": seal_under(passphrase, secret, salt=salt, about=about).hex(),
         "succeeds": own.peer_id.hex(),
     }
     request = make_request(key, own.tier, own.code, own.name, own.peer_id)
@@ -110,13 +128,20 @@ def install_spare(folder: NodeFolder, chain: list[x509.Certificate]) -> None:
     write_chain(folder.path / SPARE_CHAIN, chain)
 
 
-def rotate(path: Path, file: Path | None, passphrase: Callable[[], str], now_ms: int) -> Rotated:
+def rotate(
+    path: Path,
+    file: Path | None,
+    passphrase: Callable[[], str],
+    office_passphrase: Callable[[], str],
+    now_ms: int,
+) -> Rotated:
     """Take the spare key into use; one that was cut short is brought to its end.
 
     Args:
         path: data folder of the commune, whose node is stopped.
         file: with the sealed key; needed but for one that was cut short.
-        passphrase: asks for it.
+        passphrase: asks for that of this file.
+        office_passphrase: asks for that of the office key, if it has one; it stays the same.
         now_ms: wall clock.
 
     Raises:
@@ -140,10 +165,11 @@ def rotate(path: Path, file: Path | None, passphrase: Callable[[], str], now_ms:
         subject = verify_chain(chain, folder.root, None)
         _check_spare(folder, subject)
         key = _open_spare(file, passphrase)
-        if key.peer_id != subject.peer_id:
+        if (key.peer_id, key.office_public) != (subject.peer_id, subject.office_public):
             raise _unfit("The file holds another key than the one that was certified.")
         _check_settled(folder)
-        _prepare(path, key, chain, subject)
+        office, former = _follow(folder, key.office, office_passphrase)
+        _prepare(path, key, chain, office, former)
     return _finish(path, now_ms)
 
 
@@ -169,7 +195,21 @@ def _open_spare(file: Path, passphrase: Callable[[], str]) -> NodeKey:
         raise KeyfileError(
             "keyfile_damaged", f"{file} is no file with a spare key", "Take its other copy."
         ) from error
-    return NodeKey.from_seed(open_under(passphrase(), sealed, salt=salt, about=about))
+    secret = open_under(passphrase(), sealed, salt=salt, about=about)
+    return NodeKey.from_seed(secret[:SEED_BYTES]).with_office(
+        OfficeKey.from_private(secret[SEED_BYTES:])
+    )
+
+
+def _follow(
+    folder: NodeFolder, office: OfficeKey, passphrase: Callable[[], str]
+) -> tuple[bytes, dict[bytes, bytes]]:
+    """Return the file of the office key that follows, and what it needs to open what was sealed."""
+    present = read_secret(folder.office_key)
+    words = "" if is_plain(present) else passphrase()
+    folder.key.office.unlock(open_office_key(present, words))
+    data = office_key_file(office, words, system_entropy(SALT_BYTES))
+    return data, folder.keyring.handed_to(office.public)
 
 
 def _check_settled(folder: NodeFolder) -> None:
@@ -192,8 +232,16 @@ def _check_settled(folder: NodeFolder) -> None:
         )
 
 
-def _prepare(path: Path, key: NodeKey, chain: list[x509.Certificate], subject: Subject) -> None:
+def _prepare(
+    path: Path,
+    key: NodeKey,
+    chain: list[x509.Certificate],
+    office: bytes,
+    former: Mapping[bytes, bytes],
+) -> None:
     """Lay ready what takes the place of the present identity; with the last step it is decided."""
+    subject = subject_of(chain[0])
+    write_secret(_arriving(path), office)
     making = path / f"{ROTATED}.making"
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(mode=0o700)
@@ -201,6 +249,7 @@ def _prepare(path: Path, key: NodeKey, chain: list[x509.Certificate], subject: S
     write_chain(making / "chain.pem", chain)
     request = make_request(key, subject.tier, subject.code, subject.name, subject.succeeds)
     write_file(making / "request.pem", request_to_pem(request), PUBLIC_MODE)
+    write_former(making / FORMER, former)
     making.rename(path / ROTATED)
 
 
@@ -208,10 +257,13 @@ def _finish(path: Path, now_ms: int) -> Rotated:
     """Put the new identity in place; each step may be done again."""
     ready = path / ROTATED
     chain, root = read_chain(ready / "chain.pem"), read_certificate(path / "root.pem")
+    config, arriving = read_config(path), _arriving(path)
+    place = office_key_path(path, config)
+    office = read_secret(arriving if arriving.exists() else place)
     folder = NodeFolder(
         path=path,
-        config=read_config(path),
-        key=read_key(ready / "key"),
+        config=config,
+        key=read_key(ready / "key").with_office(read_office_key(office)),
         chain=chain,
         root=root,
         subject=verify_chain(chain, root, None),
@@ -221,15 +273,16 @@ def _finish(path: Path, now_ms: int) -> Rotated:
         present = read_key(path / "key")
         if present.peer_id == former:
             _hand_over(folder, present, now_ms)
-            _keep_former(path, present)
+        write_former(path / FORMER, read_former(ready / FORMER))
+        write_secret(place, office)
         for name, mode in (
             ("chain.pem", PUBLIC_MODE),
             ("request.pem", PUBLIC_MODE),
             ("key", SECRET_MODE),
         ):
             write_file(path / name, (ready / name).read_bytes(), mode)
-        for name in (SPARE_CHAIN, REQUEST):
-            (path / name).unlink(missing_ok=True)
+        for file in (path / SPARE_CHAIN, path / REQUEST, arriving):
+            file.unlink(missing_ok=True)
         gone = path / f"{ROTATED}.done"
         shutil.rmtree(gone, ignore_errors=True)
         ready.rename(gone)
@@ -245,16 +298,15 @@ def _hand_over(folder: NodeFolder, former: NodeKey, now_ms: int) -> None:
         with replica.transaction():
             if not replica.intake.revocations.of(former.peer_id, folder.subject.code):
                 succeed(replica, former, REASON, now_ms)
+                append(connection, "", "", now_ms, "node.rotate")
     finally:
         connection.close()
 
 
-def _keep_former(path: Path, former: NodeKey) -> None:
-    """Keep the former key, which opens what was sealed to it."""
-    (path / "former").mkdir(mode=0o700, exist_ok=True)
-    kept = path / "former" / f"{former.peer_id.hex()[:16]}.key"
-    if not kept.exists():
-        write_key(kept, former)
+def _arriving(path: Path) -> Path:
+    """Return where the office key that follows waits: on the disk where the present one is."""
+    place = office_key_path(path, read_config(path))
+    return place.with_name(f"{place.name}.arriving")
 
 
 def _about(code: str, key: bytes, succeeds: bytes) -> bytes:

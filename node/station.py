@@ -97,7 +97,7 @@ def open_station(path: Path, rng: random.Random, *, alone: bool = True) -> Stati
         folder=folder,
         connection=connection,
         replica=replica,
-        desk=Desk(replica, rng, folder.former),
+        desk=Desk(replica, rng, folder.keyring),
         blobs=BlobFiles(
             folder.blobs,
             reserve_bytes=folder.config.disk_reserve_mib << 20,

@@ -86,6 +86,14 @@ _PAIRED_DEVICES = (
     "ALTER TABLE device_with_key RENAME TO device",
 )
 
+
+@migrations(name="0006_people")
+def people_tables(db: Database) -> None:
+    """One-time passwords, known browsers, passkeys; a chained trail; who has the same paper."""
+    for statement in _PEOPLE:
+        db.execute(statement)
+
+
 _LISTS = (
     # The index would merge its parts within commits, in pieces of 30 ms; the node does it beside.
     "INSERT INTO case_search (case_search, rank) VALUES ('automerge', 0)",
@@ -332,4 +340,40 @@ _OFFICE = (
     """CREATE TABLE done_request (
         id TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, answer TEXT NOT NULL
     ) STRICT, WITHOUT ROWID""",
+)
+
+_PEOPLE = (
+    "ALTER TABLE account ADD COLUMN once_until_ms INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE known_browser (
+        user TEXT NOT NULL, device BLOB NOT NULL, PRIMARY KEY (user, device)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE passkey (
+        credential BLOB PRIMARY KEY,
+        user TEXT NOT NULL REFERENCES account(user),
+        site TEXT NOT NULL,
+        data BLOB NOT NULL,
+        uses INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        made_ms INTEGER NOT NULL,
+        used_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX passkey_user ON passkey (user)",
+    "ALTER TABLE audit ADD COLUMN link BLOB NOT NULL DEFAULT x''",
+    "CREATE INDEX audit_user ON audit (user, number)",
+    """CREATE TRIGGER audit_kept BEFORE DELETE ON audit
+        BEGIN SELECT raise(ABORT, 'the audit trail is only appended to'); END""",
+    """CREATE TRIGGER audit_fixed BEFORE UPDATE ON audit
+        BEGIN SELECT raise(ABORT, 'the audit trail is only appended to'); END""",
+    # The newest lines whose hash went into the signed log.
+    """CREATE TABLE trail_mark (
+        lines INTEGER PRIMARY KEY, link BLOB NOT NULL, at_ms INTEGER NOT NULL
+    ) STRICT""",
+    # Marks made with a secret that is not in the database; equal marks are equal numbers of papers.
+    """CREATE TABLE paper_mark (
+        person_id TEXT PRIMARY KEY,
+        changed_ms INTEGER NOT NULL,
+        office_key BLOB NOT NULL,
+        mark BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX paper_mark_mark ON paper_mark (mark) WHERE mark != x''",
 )

@@ -40,7 +40,10 @@ class CaseType(StrEnum):
 
 
 class Role(StrEnum):
-    """Roles that an account can hold; machine roles see no case content."""
+    """Roles that an account can hold; machine roles see no case content.
+
+    Who keeps the identity of denouncers has no account on a networked node, and no role here.
+    """
 
     RECEPTION_OFFICER = "reception_officer"
     RECEPTION_LEAD = "reception_lead"
@@ -48,13 +51,21 @@ class Role(StrEnum):
     PETITION_OFFICER = "petition_officer"
     VERIFIER = "verifier"
     RECORDS_CLERK = "records_clerk"
+    ARCHIVIST = "archivist"
     PROVINCIAL_RECEPTION_BOARD = "provincial_reception_board"
     PROVINCIAL_CHAIR = "provincial_chair"
     PROVINCIAL_INSPECTORATE = "provincial_inspectorate"
+    DEPARTMENT = "department"
     CENTRAL_RECEPTION_BOARD = "central_reception_board"
     CENTRAL_REVIEWER = "central_reviewer"
+    SESSION_SECRETARY = "session_secretary"
+    SESSION_TECHNICIAN = "session_technician"
+    INTERPRETER = "interpreter"
+    SECURITY_OFFICER = "security_officer"
     AUDITOR = "auditor"
+    SUPERVISOR_HDND = "supervisor_hdnd"
     NODE_ADMIN = "node_admin"
+    PROVINCE_ADMIN = "province_admin"
 
 
 class DeviceScope(StrEnum):

@@ -64,6 +64,7 @@ from schemas.events import (
     Withdrawn,
 )
 from schemas.limits import EVENT_BYTES_MAX
+from schemas.person_events import DataAnswered, DataRequested
 
 CaseEvent = (
     Received
@@ -114,6 +115,8 @@ FactEvent = (
     | PetitionLinked
     | PetitionLodged
     | PersonRecorded
+    | DataRequested
+    | DataAnswered
     | GroupFormed
     | DirectiveLinked
     | DirectiveIssued

@@ -53,7 +53,7 @@ FIELDS: dict[DocumentKind, dict[str, FieldSpec]] = {
         "decision_date": _DATE,
         "settled_by": _LINE,
         "envelope_number": FieldSpec("line", 60),
-        "sealed_ref": FieldSpec("line", 60),
+        "sealed_ref": FieldSpec("sealed", FIELD_CHARS_MAX),
         "content": FieldSpec("text", TEXT_CHARS_MAX),
     },
     DocumentKind.CASE: {
@@ -65,7 +65,7 @@ FIELDS: dict[DocumentKind, dict[str, FieldSpec]] = {
         "register_number": _LINE,
         "letter_number": _LINE,
         "envelope_number": FieldSpec("line", 60),
-        "sealed_ref": FieldSpec("line", 60),
+        "sealed_ref": FieldSpec("sealed", FIELD_CHARS_MAX),
         "summary": FieldSpec("text", TEXT_CHARS_MAX),
     },
     DocumentKind.GROUP: {
@@ -78,6 +78,10 @@ FIELDS: dict[DocumentKind, dict[str, FieldSpec]] = {
     },
 }
 
+# Which fields hold nothing but a value sealed for the offices that may open it.
+SEALED_FIELDS = frozenset(
+    name for fields in FIELDS.values() for name, spec in fields.items() if spec.shape == "sealed"
+)
 # What a denunciation may hold on a networked node: nothing that could tell who wrote it.
 DENUNCIATION_FIELDS = frozenset(
     {

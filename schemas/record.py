@@ -31,6 +31,7 @@ class LeafType(IntEnum):
     WRITER = 1
     CERTIFICATES = 2
     REVOCATION = 3
+    TRAIL = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

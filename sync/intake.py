@@ -19,6 +19,7 @@ from schemas.events import Attached, Event, UnknownEvent
 from schemas.hlc import observe
 from schemas.ids import DocumentId
 from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf, decode_writer
+from schemas.trail import decode_trail
 from sync.change import Change, parse_change
 from sync.document import Documents
 from sync.errors import ChangeError, LogError
@@ -128,6 +129,9 @@ class Intake:
                     self._take_certificates(leaf)
                 case LeafType.REVOCATION:
                     self.revocations.take(log, seq, leaf, now_ms)
+                case LeafType.TRAIL:
+                    # Only kept, and countersigned: it says nothing about records.
+                    decode_trail(leaf.body)
                 case _:
                     raise RecordError("leaf_type_unknown", f"leaf of unknown type {leaf.type}")
         except (SchemaError, ChangeError, CryptoError, LogError) as error:

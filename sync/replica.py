@@ -307,9 +307,9 @@ class Replica:
     def _append_certificates(self, log: Log, chain: list[bytes]) -> None:
         self._append_of_log(log, LeafType.CERTIFICATES, encode_certificates(chain), 0)
 
-    def append_revocation(self, body: bytes, now_ms: int) -> None:
-        """Put the body of a REVOCATION leaf into the up log, which takes it in."""
-        self._append_of_log(self.up_log(), LeafType.REVOCATION, body, now_ms)
+    def append_statement(self, kind: LeafType, body: bytes, now_ms: int) -> None:
+        """Put the body of a REVOCATION or TRAIL leaf into the up log, which takes it in."""
+        self._append_of_log(self.up_log(), kind, body, now_ms)
 
     def _append_of_log(self, log: Log, kind: LeafType, body: bytes, now_ms: int) -> None:
         """Append a leaf that belongs to the log itself."""

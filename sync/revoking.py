@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from crypto.revocation import sign_revocation
 from crypto.tiers import ROOT_CODE, is_above
+from schemas.record import LeafType
 from schemas.revocation import Mark, Revocation, RevocationLeaf
 from sync.errors import LogError
 from sync.log import UP, Log
@@ -64,7 +65,8 @@ def say_revoked(
     """Say that a key is revoked, in a leaf of ours, and go by it."""
     said = Revocation(key=key, code=code, marks=marks, reason=reason, at_ms=now_ms)
     data = sign_revocation(replica.key, replica.chain, said).encode()
-    replica.append_revocation(RevocationLeaf(statement=data).encode(), now_ms)
+    body = RevocationLeaf(statement=data).encode()
+    replica.append_statement(LeafType.REVOCATION, body, now_ms)
     revocations = replica.intake.revocations
     return revocations.known()[revocations.learn(data, now_ms)]
 

@@ -9,6 +9,7 @@ away nor add to it.
 from crypto.identity import NodeKey
 from crypto.note import sign_head
 from schemas.codes import Tier
+from schemas.record import LeafType
 from schemas.revocation import RevocationLeaf
 from sync.apart import cut
 from sync.epochs import write_again
@@ -36,7 +37,9 @@ def succeed(replica: Replica, former: NodeKey, reason: str, now_ms: int) -> Know
     # What it said of the key before it may not have left this node.
     for one in list(replica.intake.revocations.known().values()):
         if one.signer == former.peer_id:
-            replica.append_revocation(RevocationLeaf(statement=one.data).encode(), now_ms)
+            replica.append_statement(
+                LeafType.REVOCATION, RevocationLeaf(statement=one.data).encode(), now_ms
+            )
     for log in ended:
         write_again(replica, log, now_ms)
     return known

@@ -6,9 +6,13 @@ something in the change could tell who wrote a denunciation.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from crypto.errors import SealError
-from crypto.seal import from_text, recipients_of
-from node.cases.denunciation import is_denouncing, is_sealed, telling_fields, telling_part
+from node.cases.denunciation import (
+    is_denouncing,
+    is_sealed,
+    is_sealed_value,
+    telling_fields,
+    telling_part,
+)
 from schemas.codes import DocumentKind
 from schemas.errors import RecordError
 from schemas.event_text import KnownEvent, event_models
@@ -26,7 +30,7 @@ EVENTS_OF: Mapping[DocumentKind, frozenset[str]] = {
     DocumentKind.VISIT: frozenset(
         {"visit_held", "person_joined", "group_linked", "petition_linked", "attached", "noted"}
     ),
-    DocumentKind.PERSON: frozenset({"person_recorded", "noted"}),
+    DocumentKind.PERSON: frozenset({"person_recorded", "noted", "data_requested", "data_answered"}),
     DocumentKind.PETITION: frozenset({"petition_lodged", "petition_linked", "attached", "noted"}),
     DocumentKind.CASE: _STATE_EVENTS
     | {
@@ -74,7 +78,7 @@ def admit_change(
 
     Raises:
         RecordError: kind_unknown, event_not_for_kind, field_unknown, field_malformed,
-            field_too_long, identity_unsealed or denunciation_identity.
+            field_too_long, identity_unsealed, reference_unsealed or denunciation_identity.
     """
     known_kind = _KINDS.get(kind)
     if known_kind is None:
@@ -85,22 +89,16 @@ def admit_change(
             raise RecordError("event_not_for_kind", f"a {kind} holds no {event.type}")
     for name, value in fields.items():
         check_field(known_kind, name, value)
-    if known_kind is DocumentKind.PERSON:
-        _check_identity(fields.get("identity_number"))
+    if known_kind is DocumentKind.PERSON and not _is_sealed(fields.get("identity_number")):
+        raise RecordError("identity_unsealed", "the number of an identity paper is not sealed")
     if known_kind in _SEALABLE:
         _check_sealed(prior, new, fields)
+        if not _is_sealed(fields.get("sealed_ref")):
+            raise RecordError("reference_unsealed", "the reference of a denunciation is not sealed")
 
 
-def _check_identity(number: object) -> None:
-    """Refuse the number of an identity paper that anybody could read."""
-    if not number:
-        return
-    try:
-        recipients_of(from_text(str(number)))
-    except SealError as error:
-        raise RecordError(
-            "identity_unsealed", "the number of an identity paper is not sealed"
-        ) from error
+def _is_sealed(number: object) -> bool:
+    return not number or is_sealed_value(number)
 
 
 def _check_sealed(prior: Callable[[], Events], new: Events, fields: Mapping[str, object]) -> None:

@@ -10,12 +10,14 @@ no people either; registering it sees to that.
 import re
 from collections.abc import Iterable, Mapping
 
+from crypto.errors import SealError
+from crypto.seal import from_text, recipients_of
 from node.cases.errors import GuardError
 from node.cases.standing import CaseStanding
 from schemas.codes import CaseType
 from schemas.event_text import KnownEvent
 from schemas.events import Classified, PetitionLodged, Received, UnknownEvent
-from schemas.fields import DENUNCIATION_FIELDS
+from schemas.fields import DENUNCIATION_FIELDS, SEALED_FIELDS
 
 # Facts that name people, show their handwriting, or say anything in free words.
 IDENTITY_EVENTS = frozenset({"person_joined", "group_linked", "attached", "noted"})
@@ -55,8 +57,22 @@ def telling_fields(fields: Mapping[str, object]) -> list[str]:
     return sorted(
         name
         for name, value in fields.items()
-        if value and not (name in DENUNCIATION_FIELDS and is_code(value))
+        if value and not (name in DENUNCIATION_FIELDS and _tells_nothing(name, value))
     )
+
+
+def _tells_nothing(name: str, value: object) -> bool:
+    return is_sealed_value(value) if name in SEALED_FIELDS else is_code(value)
+
+
+def is_sealed_value(value: object) -> bool:
+    """Tell whether a value is one that only named offices can open."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return bool(recipients_of(from_text(value)))
+    except SealError:
+        return False
 
 
 def is_code(value: object) -> bool:

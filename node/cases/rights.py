@@ -21,11 +21,12 @@ SUPERVISORS = _PROVINCE | {
     Role.RECEPTION_LEAD,
     Role.CENTRAL_RECEPTION_BOARD,
 }
-OFFICERS = SUPERVISORS | {Role.RECEPTION_OFFICER, Role.PETITION_OFFICER}
+OFFICERS = SUPERVISORS | {Role.RECEPTION_OFFICER, Role.PETITION_OFFICER, Role.DEPARTMENT}
 VERIFIERS = OFFICERS | {Role.VERIFIER}
 CLERKS = OFFICERS | {Role.RECORDS_CLERK}
-# Everybody who works on cases; auditor and node_admin only look, or not even that.
-CASEWORKERS = VERIFIERS | CLERKS | {Role.CENTRAL_REVIEWER}
+ARCHIVISTS = CLERKS | {Role.ARCHIVIST}
+# Everybody who works on cases; oversight only looks, and machine roles not even that.
+CASEWORKERS = VERIFIERS | ARCHIVISTS | {Role.CENTRAL_REVIEWER}
 
 RIGHTS: Mapping[str, frozenset[Role]] = {
     "received": CLERKS,
@@ -63,7 +64,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
     "assigned": SUPERVISORS,
     "answered": OFFICERS,
     "closed": OFFICERS,
-    "archived": CLERKS,
+    "archived": ARCHIVISTS,
     "reopened": SUPERVISORS,
     "settled": SUPERVISORS,
     "person_joined": CLERKS,
@@ -79,6 +80,8 @@ _TIERS: Mapping[Role, Tier] = {
     Role.PROVINCIAL_RECEPTION_BOARD: Tier.PROVINCE,
     Role.PROVINCIAL_CHAIR: Tier.PROVINCE,
     Role.PROVINCIAL_INSPECTORATE: Tier.PROVINCE,
+    Role.DEPARTMENT: Tier.PROVINCE,
+    Role.PROVINCE_ADMIN: Tier.PROVINCE,
     Role.CENTRAL_RECEPTION_BOARD: Tier.CENTRE,
     Role.CENTRAL_REVIEWER: Tier.CENTRE,
 }
@@ -88,4 +91,9 @@ def may_record(event_type: str, role: Role | None, tier: Tier | None) -> bool:
     """Tell whether a role at a node of a tier may record events of a type in a case."""
     if role is None or role not in RIGHTS.get(event_type, frozenset()):
         return False
+    return is_of_tier(role, tier)
+
+
+def is_of_tier(role: Role, tier: Tier | None) -> bool:
+    """Tell whether there is such a role at nodes of a tier."""
     return _TIERS.get(role, tier) is tier

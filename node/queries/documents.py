@@ -14,6 +14,7 @@ from node.queries.facts import (
     Petition,
     RivalField,
     RivalValue,
+    SamePaper,
     TimelineEntry,
 )
 from schemas.codes import CaseType, DocumentKind
@@ -123,6 +124,21 @@ def people(db: sqlite3.Connection, table: str, column: str, document: str) -> li
     ]
 
 
+def same_papers(db: sqlite3.Connection, case: str) -> list[SamePaper]:
+    """Return other cases of people who showed the same identity paper as somebody in a case."""
+    rows = db.execute(
+        "SELECT DISTINCT mine.person_id, c.id AS case_id, c.title, c.commune, p.full_name"
+        " FROM case_people mine JOIN paper_mark m ON m.person_id = mine.person_id"
+        " JOIN paper_mark o ON o.mark = m.mark AND o.mark != x''"
+        " JOIN case_people other ON other.person_id = o.person_id"
+        " JOIN cases c ON c.id = other.case_id JOIN people p ON p.id = o.person_id"
+        " WHERE mine.case_id = ?1 AND m.mark != x'' AND c.id != ?1 ORDER BY c.changed_ms DESC"
+        " LIMIT 50",
+        (case,),
+    )
+    return [SamePaper(**dict(row)) for row in rows]
+
+
 def petitions(db: sqlite3.Connection, case: str) -> list[Petition]:
     """Return the petitions of a case, the one it was opened for first."""
     rows = db.execute(
@@ -132,7 +148,7 @@ def petitions(db: sqlite3.Connection, case: str) -> list[Petition]:
         " ORDER BY p.id",
         (case,),
     )
-    return [Petition(**dict(row)) for row in rows]
+    return [Petition(**dict(row), has_sealed_ref=bool(row["sealed_ref"])) for row in rows]
 
 
 def document_fields(db: sqlite3.Connection, document: str) -> DocumentFields | None:

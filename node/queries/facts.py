@@ -176,7 +176,48 @@ class Petition(Fact):
     decision_date: str
     settled_by: str
     envelope_number: str
-    sealed_ref: str
+    has_sealed_ref: bool
+
+
+class DataRequest(Fact):
+    """What somebody asked about their own data, and what was answered.
+
+    Attributes:
+        answer: empty while it waits.
+    """
+
+    event_id: str
+    person_id: str
+    full_name: str
+    office: str
+    taken_by: str
+    right: str
+    on: str
+    text: str
+    answer: str
+    answered_on: str
+    reason: str
+
+
+class DataRequestList(Fact):
+    """Requests, those that wait first."""
+
+    requests: list[DataRequest]
+
+
+class SamePaper(Fact):
+    """A case of somebody who showed the same identity paper.
+
+    Attributes:
+        person_id: who is meant, in the case that is looked at.
+        full_name: as that person is called in the other case.
+    """
+
+    person_id: str
+    case_id: str
+    title: str
+    commune: str
+    full_name: str
 
 
 class DirectiveOffice(Fact):
@@ -226,7 +267,7 @@ class CaseFile(Fact):
     topic: str
     location: str
     respondent_code: str
-    sealed_ref: str
+    has_sealed_ref: bool
     channel: str
     accepted_on: str
     decided_on: str

@@ -36,7 +36,7 @@ def case_file(db: sqlite3.Connection, place: Place, case: str) -> CaseFile | Non
         topic=row["topic"],
         location=row["location"],
         respondent_code=row["respondent_code"],
-        sealed_ref=row["sealed_ref"],
+        has_sealed_ref=bool(row["sealed_ref"]),
         channel=row["channel"],
         accepted_on=row["accepted_on"],
         decided_on=row["decided_on"],

@@ -11,6 +11,7 @@ from node.queries.facts import (
     Office,
     OnlineReception,
     Representatives,
+    SamePaper,
     SyncState,
     Waiting,
     WaitingFiles,
@@ -41,6 +42,7 @@ class Me(Answer):
     Attributes:
         csrf: to send back in the header X-CSRF-Token with every change.
         operations: what the role may do.
+        must_change_password: nothing else is allowed before.
     """
 
     user: str
@@ -53,6 +55,7 @@ class Me(Answer):
     code: str
     office: str
     is_demo: bool
+    must_change_password: bool
 
 
 class VisitMade(Answer):
@@ -118,6 +121,7 @@ class CaseAnswer(Answer):
         offices: where it can be transferred or assigned to.
         online: whether the law lets it be received online; None before its class is known.
         representatives: how many the group behind it appoints; None where no rule says it.
+        same_papers: other cases of people who showed the same identity paper.
     """
 
     file: CaseFile
@@ -134,6 +138,7 @@ class CaseAnswer(Answer):
     can_attach: bool
     can_direct: bool
     can_reveal: bool
+    same_papers: list[SamePaper]
 
 
 class DocumentAnswer(Answer):
@@ -141,6 +146,12 @@ class DocumentAnswer(Answer):
 
     document: DocumentFields
     heads: list[str]
+
+
+class ReferenceAnswer(Answer):
+    """The opened reference of a denunciation."""
+
+    reference: str
 
 
 class IdentityAnswer(Answer):

@@ -1,8 +1,9 @@
-"""Signing in and out, who one is, the own password."""
+"""Signing in and out, who one is, the own password and sessions."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from functools import cache
 from typing import Final
 
@@ -11,19 +12,23 @@ from aiohttp import web
 from crypto.errors import PasswordError
 from crypto.password import SALT_BYTES, hash_password, verify_password
 from node.accounts import (
+    Account,
     SignedIn,
     check_new_password,
     find_account,
+    find_known,
+    find_sign_in,
+    open_sessions,
     wait_ms,
 )
 from node.devices import Device, find_device
 from node.permissions import allowed_operations
+from node.trail import note
+from node.web.account_answers import EndedSessions, SessionLine, SessionList
 from node.web.answers import Done, Me, NewPassword, SignIn
 from node.web.calls import Call, needs_pairing
 from node.web.cookies import device_cookie, forget_session, keep_sign_in
 from node.web.errors import WebError
-from node.web.records import note
-from schemas.codes import DeviceScope
 
 # Each check takes 19 MiB and tens of milliseconds; more at once would starve a small node.
 _KNOWN_CHECKS: Final = 1
@@ -53,7 +58,7 @@ class PasswordChecks:
                 yield
             return
         if self._strangers >= _STRANGERS_WAITING_MAX:
-            raise _too_many(1)
+            raise too_many(1)
         self._strangers += 1
         try:
             async with self._strange:
@@ -71,48 +76,83 @@ async def sign_in(call: Call) -> web.StreamResponse:
     user, secret = asked.user.strip().lower(), device_cookie(call.request, office.code)
     db = office.accounts.db
 
-    def attempt(now_ms: int) -> tuple[int, str]:
+    def attempt(now_ms: int) -> tuple[int, Account | None]:
         office.accounts.sweep(now_ms)
-        known = find_device(db, secret)
-        device = None if known is None else known.device
+        device = find_known(db, user, secret)
         pause_ms = wait_ms(db, user, device, now_ms)
         if pause_ms == 0:
             # Counted before the check, so that many attempts at once are counted too.
             office.accounts.note_failure(user, device, now_ms)
         account = find_account(db, user)
-        return pause_ms, account.password if account and account.is_active else ""
+        return pause_ms, account if account and account.is_active else None
 
-    device = await office.read(lambda reader: find_device(reader, secret))
-    _check_device(call, device)
-    async with call.request.app[PASSWORD_CHECKS].turn(is_known=device is not None):
-        pause_ms, phc = await office.write(attempt)
+    await check_device(call)
+    is_known = await office.read(lambda reader: find_known(reader, user, secret)) is not None
+    async with call.request.app[PASSWORD_CHECKS].turn(is_known=is_known):
+        pause_ms, account = await office.write(attempt)
         if pause_ms:
-            raise _too_many(-(-pause_ms // 1000))
-        await _check(asked.password, phc)
+            raise too_many(-(-pause_ms // 1000))
+        await check_password(asked.password, account.password if account else "")
+    assert account is not None
+    _check_one_time(account, office.clock.now_ms())
+    return await open_session(call, user, "account.sign_in")
+
+
+def _check_one_time(account: Account, now_ms: int) -> None:
+    if 0 < account.once_until_ms < now_ms:
+        raise WebError(
+            "one_time_password_old",
+            401,
+            "This one-time password is no longer good.",
+            "Ask whoever made it for a new one.",
+        )
+
+
+async def open_session(call: Call, user: str, action: str) -> web.StreamResponse:
+    """Start a session for somebody who proved who that is, and give the browser its cookies.
+
+    Raises:
+        WebError: the account was closed meanwhile, or the device may not be used.
+    """
+    office = call.office
+    db, secret = office.accounts.db, device_cookie(call.request, office.code)
     browser = ascii(call.request.headers.get("User-Agent", ""))[1:-1]
 
     def start(now_ms: int) -> tuple[SignedIn, str]:
-        new = office.accounts.sign_in(user, secret, browser, now_ms)
         account = find_account(db, user)
-        assert account is not None
-        me = SignedIn(
-            user=user,
-            name=account.name,
-            role=account.role,
-            device=b"",
-            token=new.token,
-            csrf=new.csrf,
-            language=account.language,
-            needs_touch=False,
-            scope=DeviceScope.WORK if device is None else device.scope,
-        )
-        note(db, me, now_ms, "account.sign_in")
+        if account is None or not account.is_active:
+            raise _refused()
+        _check_paired(call, find_device(db, secret))
+        new = office.accounts.sign_in(user, secret, browser, now_ms)
+        me = find_sign_in(db, new.token, now_ms)
+        assert me is not None
+        note(db, me, now_ms, action)
         return me, new.device_secret
 
     me, device_secret = await office.write(start)
     response = web.json_response(text=_me(call, me).model_dump_json())
     keep_sign_in(response, call.request, office.code, me.token, device_secret)
     return response
+
+
+async def check_device(call: Call) -> None:
+    """Let people in from the LAN only at devices that the technician has confirmed.
+
+    Raises:
+        WebError: this one is not.
+    """
+    secret = device_cookie(call.request, call.office.code)
+    _check_paired(call, await call.office.read(lambda db: find_device(db, secret)))
+
+
+def _check_paired(call: Call, device: Device | None) -> None:
+    if needs_pairing(call.request, call.office) and not (device and device.is_paired):
+        raise WebError(
+            "device_not_paired",
+            403,
+            "This device is not paired with this node.",
+            "Ask the technician to pair it, or sign in at the node itself.",
+        )
 
 
 async def sign_out(call: Call) -> web.StreamResponse:
@@ -131,18 +171,14 @@ async def me(call: Call) -> Me:
 async def change_password(call: Call) -> Done:
     """Change the own password; all other sessions end."""
     asked, office, signed_in = call.take(NewPassword), call.office, call.me
-    account = await office.read(lambda db: find_account(db, signed_in.user))
-    assert account is not None
     check_new_password(asked.new, signed_in.user)
+    if asked.new == asked.old:
+        raise WebError(
+            "password_same", 422, "The new password is the old one.", "Choose another.", field="new"
+        )
     salt = office.entropy(SALT_BYTES)
-    async with call.request.app[PASSWORD_CHECKS].turn(is_known=True):
-        try:
-            await _check(asked.old, account.password)
-        except WebError as error:
-            raise WebError(
-                "password_wrong", 422, "The old password is wrong.", field="old"
-            ) from error
-        phc = await asyncio.to_thread(hash_password, asked.new, salt)
+    await check_own_password(call, asked.old, "old")
+    phc = await asyncio.to_thread(hash_password, asked.new, salt)
 
     def store(now_ms: int) -> Done:
         office.accounts.set_password(signed_in.user, phc, signed_in.token)
@@ -152,18 +188,60 @@ async def change_password(call: Call) -> Done:
     return await office.write(store)
 
 
-def _check_device(call: Call, device: Device | None) -> None:
-    """Let people in from the LAN only at devices that the technician has confirmed."""
-    if needs_pairing(call.request, call.office) and not (device and device.is_paired):
-        raise WebError(
-            "device_not_paired",
-            403,
-            "This device is not paired with this node.",
-            "Ask the technician to pair it, or sign in at the node itself.",
-        )
+async def read_sessions(call: Call) -> SessionList:
+    """Return the own sessions."""
+    me, now_ms = call.me, call.office.clock.now_ms()
+    found = await call.office.read(lambda db: open_sessions(db, me.user, me.token, now_ms))
+    return SessionList(sessions=[SessionLine(**asdict(line)) for line in found])
 
 
-async def _check(password: str, phc: str) -> None:
+async def end_sessions(call: Call) -> EndedSessions:
+    """End all own sessions but this one."""
+    office, me = call.office, call.me
+
+    def work(now_ms: int) -> EndedSessions:
+        ended = office.accounts.end_others(me.user, me.token)
+        note(office.accounts.db, me, now_ms, "account.end_sessions", detail=str(ended))
+        return EndedSessions(ended=ended)
+
+    return await office.write(work)
+
+
+async def check_own_password(call: Call, password: str, field: str) -> None:
+    """Check the password of who is signed in: a screen that was left open is no proof.
+
+    Raises:
+        WebError: it is wrong, or too many were wrong before.
+    """
+    office, me = call.office, call.me
+    db = office.accounts.db
+
+    def attempt(now_ms: int) -> tuple[int, str]:
+        office.accounts.sweep(now_ms)
+        pause_ms = wait_ms(db, me.user, me.device, now_ms)
+        if pause_ms == 0:
+            office.accounts.note_failure(me.user, me.device, now_ms)
+        account = find_account(db, me.user)
+        assert account is not None
+        return pause_ms, account.password
+
+    async with call.request.app[PASSWORD_CHECKS].turn(is_known=True):
+        pause_ms, phc = await office.write(attempt)
+        if pause_ms:
+            raise too_many(-(-pause_ms // 1000))
+        try:
+            await check_password(password, phc)
+        except WebError as error:
+            raise WebError("password_wrong", 422, "The password is wrong.", field=field) from error
+    await office.write(lambda _: office.accounts.forget_failures(me.user, me.device))
+
+
+async def check_password(password: str, phc: str) -> None:
+    """Check a password against a stored hash; an empty one takes as long and is always wrong.
+
+    Raises:
+        WebError: it is wrong.
+    """
     try:
         # A name without an account costs the same time, so that names cannot be guessed by it.
         await asyncio.to_thread(verify_password, password, phc or _nobody())
@@ -178,7 +256,8 @@ def _nobody() -> str:
     return hash_password("nobody has this password", bytes(SALT_BYTES))
 
 
-def _too_many(retry_after_s: int) -> WebError:
+def too_many(retry_after_s: int) -> WebError:
+    """Return the refusal of an attempt that comes too soon after failed ones."""
     return WebError(
         "sign_in_throttled",
         429,
@@ -205,4 +284,5 @@ def _me(call: Call, signed_in: SignedIn) -> Me:
         code=office.code,
         office=office.name,
         is_demo=office.config.is_demo,
+        must_change_password=signed_in.must_change,
     )

@@ -9,7 +9,7 @@ from node.cases.guards import allowed_events
 from node.cases.machine import CLOSING_REASONS
 from node.cases.standing import Branch, CaseStanding
 from node.queries.cases import CaseFilter, list_cases
-from node.queries.documents import document_fields
+from node.queries.documents import document_fields, same_papers
 from node.queries.facts import CasePage, Today
 from node.queries.facts import Office as OfficeName
 from node.queries.files import case_file
@@ -18,6 +18,7 @@ from node.queries.reception import online_reception, representatives
 from node.queries.sync_state import changed_ms, sync_states
 from node.queries.today import today, yesterday_ms
 from node.requests import CaseAction, EditFields, SplitCase
+from node.trail import note, note_view
 from node.web.answers import (
     BranchView,
     CaseAnswer,
@@ -27,32 +28,36 @@ from node.web.answers import (
     Done,
     Events,
     IdentityAnswer,
+    ReferenceAnswer,
 )
-from node.web.calls import Call, write_if_possible
+from node.web.calls import Call
 from node.web.errors import not_found
 from node.web.office import Office, place_of
-from node.web.records import note, note_view
+from node.web.trail_notes import audit_search, audit_view
 from schemas.codes import CaseType
 from schemas.hlc import reading_ms
 from schemas.ids import event_hlc
 from sync.errors import StoreError
 
 log = logging.getLogger(__name__)
-# Somebody may look for the number of an identity paper; it must not stand in the trail in plain.
+# Whoever reads the trail need not be one who may open numbers of identity papers.
 _IDENTITY_NUMBER: Final = re.compile(r"[0-9](?:[ .-]?[0-9]){7,}")
 
 
 async def read_today(call: Call) -> Today:
     """Return what needs somebody today."""
+    await audit_view(call, "today.read")
     place = place_of(call.office)
     return await call.office.read(lambda db: today(db, place))
 
 
 async def read_cases(call: Call) -> CasePage:
-    """Return a page of cases; a search is noted in the audit trail."""
+    """Return a page of cases; a list is one look, whoever stands in it."""
     wanted, place = call.ask(CaseFilter), place_of(call.office)
     if wanted.text:
-        await audit_view(call, "case.search", "", _IDENTITY_NUMBER.sub("•••", wanted.text))
+        await audit_search(call, "case.search", _IDENTITY_NUMBER.sub("•••", wanted.text))
+    else:
+        await audit_view(call, "case.list")
     since_ms = yesterday_ms(place)
     return await call.office.read(lambda db: list_cases(db, place, wanted, since_ms=since_ms))
 
@@ -87,6 +92,7 @@ async def read_case(call: Call) -> CaseAnswer:
     if file is None:
         raise not_found()
     names = await office.read(lambda db: office_names(db, place.own))
+    same = await office.read(lambda db: same_papers(db, case))
     standing = live.standing
     sealed = file.line.case_type == CaseType.DENUNCIATION
     return CaseAnswer(
@@ -106,6 +112,7 @@ async def read_case(call: Call) -> CaseAnswer:
         can_attach=me.may("attachment.add") and not sealed,
         can_direct=me.may("directive.issue"),
         can_reveal=me.may("person.identity"),
+        same_papers=same,
     )
 
 
@@ -207,16 +214,20 @@ async def reveal_identity(call: Call) -> IdentityAnswer:
     person, office = call.part("id"), call.office
 
     def work(now_ms: int) -> IdentityAnswer:
-        number = office.desk.reveal_identity(call.author, person, now_ms)
+        number = office.desk.reveal(person, "identity_number")
         note(office.accounts.db, call.me, now_ms, "person.identity", person)
         return IdentityAnswer(number=number)
 
     return await office.write(work)
 
 
-async def audit_view(call: Call, action: str, document: str = "", detail: str = "") -> None:
-    """Note that somebody looked."""
-    db, me = call.office.accounts.db, call.me
-    await write_if_possible(
-        call.office, lambda now_ms: note_view(db, me, now_ms, action, document, detail)
-    )
+async def open_reference(call: Call) -> ReferenceAnswer:
+    """Open the sealed reference of a denunciation; noted in the audit trail."""
+    case, office = call.part("id"), call.office
+
+    def work(now_ms: int) -> ReferenceAnswer:
+        reference = office.desk.reveal(case, "sealed_ref")
+        note(office.accounts.db, call.me, now_ms, "envelope.open", case)
+        return ReferenceAnswer(reference=reference)
+
+    return await office.write(work)

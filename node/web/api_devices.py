@@ -24,6 +24,7 @@ from node.discovery import Found
 from node.lan import Lan
 from node.pairings import Offer
 from node.queries.devices import DeviceRow, device_rows, known_nodes
+from node.trail import note
 from node.web.answers import Done
 from node.web.answers_devices import (
     ChallengeAnswer,
@@ -46,7 +47,6 @@ from node.web.cookies import keep_device
 from node.web.errors import WebError
 from node.web.office import Office
 from node.web.problems import Problem, refusal_of
-from node.web.records import note
 
 log = logging.getLogger(__name__)
 

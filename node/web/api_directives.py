@@ -5,17 +5,18 @@ from node.permissions import may
 from node.queries.facts import Directive, DirectivePage
 from node.queries.files import directives
 from node.requests import DirectiveAction, IssueDirective
+from node.trail import note
 from node.web.answers import Events, Made
-from node.web.api_cases import audit_view
 from node.web.calls import Call
 from node.web.errors import WebError, not_found
 from node.web.office import place_of
-from node.web.records import note
+from node.web.trail_notes import audit_view
 
 
 async def read_directives(call: Call) -> DirectivePage:
     """Return directives, those that wait first."""
     place = place_of(call.office)
+    await audit_view(call, "directive.list")
     return DirectivePage(directives=await call.office.read(lambda db: directives(db, place)))
 
 

@@ -17,11 +17,11 @@ from aiohttp import BodyPartReader, web
 from pydantic import BaseModel, ConfigDict
 
 from node.queries.documents import attached_before, attachment
+from node.trail import note
 from node.web.answers import AttachedFile
-from node.web.api_cases import audit_view
 from node.web.calls import Call
 from node.web.errors import WebError, not_found
-from node.web.records import note
+from node.web.trail_notes import audit_view
 from schemas.ids import parse_document_id
 from schemas.limits import ATTACHMENT_BYTES_MAX, ATTACHMENT_NAME_CHARS_MAX
 from sync.blobs import disk_error

@@ -23,6 +23,7 @@ from node.queries.sync_state import (
     waiting_files,
 )
 from node.queries.technician import technician
+from node.trail import note
 from node.web.answers import (
     CertificateAnswer,
     CutLink,
@@ -40,7 +41,6 @@ from node.web.answers import (
 from node.web.calls import Call
 from node.web.errors import WebError
 from node.web.office import Office
-from node.web.records import note
 from node.web.rendering import render
 
 # Proxies and tablets drop a connection on which nothing comes for a minute.

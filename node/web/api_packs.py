@@ -12,6 +12,7 @@ from node.pack_imports import Imported, Taken, has_ended
 from node.pack_jobs import Arrived, Failure, PackJob, Wanted
 from node.packs import SUFFIX, Exported
 from node.queries.offices import offices_below
+from node.trail import note
 from node.web.answers import (
     MakePack,
     PackJobAnswer,
@@ -26,7 +27,6 @@ from node.web.answers import (
 from node.web.api_files import safe_name
 from node.web.calls import Call
 from node.web.errors import WebError, not_found
-from node.web.records import note
 from schemas.codes import Tier
 from sync.blobs import disk_error
 from sync.errors import StoreError

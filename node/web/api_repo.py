@@ -16,12 +16,12 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from node.accounts import SignedIn, find_sign_in, find_ticket
 from node.connections import Held
 from node.repo import Note
+from node.trail import note
 from node.web.answers import RepoTicket
 from node.web.calls import OFFICE, Call, require
 from node.web.cookies import session_cookie
 from node.web.errors import WebError
 from node.web.office import Office
-from node.web.records import note
 from schemas.errors import MessageError
 from schemas.repo import REPO_MESSAGE_BYTES_MAX
 from sync.errors import LinkError, StoreError

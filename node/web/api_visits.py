@@ -7,11 +7,13 @@ from node.queries.facts import Draft, VisitPage
 from node.queries.files import list_visits
 from node.registration import register_visit
 from node.requests import RegisterVisit
+from node.trail import note, note_view
 from node.web.answers import Done, DraftBody, DraftList, VisitMade
 from node.web.calls import Call
 from node.web.errors import WebError, not_found
 from node.web.office import place_of
-from node.web.records import drop_draft, keep_draft, note
+from node.web.records import drop_draft, keep_draft
+from node.web.trail_notes import audit_view
 
 DRAFTS_PER_USER_MAX = 50
 # Two hundred pages of text; no form that a person fills in comes near.
@@ -46,6 +48,7 @@ async def register(call: Call) -> VisitMade:
 
 async def read_visits(call: Call) -> VisitPage:
     """Return visits, newest first."""
+    await audit_view(call, "visit.list")
     wanted, place = call.ask(VisitFilter), place_of(call.office)
     return await call.office.read(lambda db: list_visits(db, place, wanted.after, wanted.size))
 
@@ -62,6 +65,7 @@ async def read_draft(call: Call) -> Draft:
     found = await call.office.read(lambda db: find_draft(db, user, draft))
     if found is None:
         raise not_found()
+    await audit_view(call, "draft.read")
     return found
 
 
@@ -77,7 +81,7 @@ async def save_draft(call: Call) -> Done:
             "Register what is done, and enter the rest as a further visit.",
         )
 
-    def work(now_ms: int) -> Done:
+    def work(now_ms: int) -> bool:
         drafts = list_drafts(office.accounts.db, user)
         if len(drafts) >= DRAFTS_PER_USER_MAX and all(known.id != draft for known in drafts):
             raise WebError(
@@ -86,18 +90,22 @@ async def save_draft(call: Call) -> Done:
                 f"You have {len(drafts)} drafts already.",
                 "Finish or delete one of them.",
             )
-        keep_draft(office.accounts.db, user, draft, asked.body, now_ms)
-        return Done()
+        is_sealed = keep_draft(office.accounts.db, user, draft, asked.body, now_ms)
+        note_view(office.accounts.db, call.me, now_ms, "draft.keep")
+        return is_sealed
 
-    return await office.write(work)
+    if await office.write(work):
+        await office.fold_log()
+    return Done()
 
 
 async def delete_draft(call: Call) -> Done:
     """Throw a draft away."""
     draft, office, user = call.part("id"), call.office, call.me.user
 
-    def work(_: int) -> Done:
+    def work(now_ms: int) -> Done:
         drop_draft(office.accounts.db, user, draft)
+        note(office.accounts.db, call.me, now_ms, "draft.drop")
         return Done()
 
     done = await office.write(work)

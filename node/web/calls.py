@@ -26,6 +26,10 @@ OFFICE: Final[web.AppKey[Office]] = web.AppKey("office")
 SIGNED_IN: Final[web.RequestKey[SignedIn | None]] = web.RequestKey("signed_in")
 READS: Final[web.RequestKey[Language]] = web.RequestKey("reads")
 _REQUEST_ID_CHARS_MAX: Final = 80
+# What somebody may do whose password was made by another.
+_BEFORE_CHANGE: Final = frozenset(
+    {"account.me", "account.password", "account.sign_out", "link.read"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +127,13 @@ def require(signed_in: SignedIn | None, operation: str) -> SignedIn:
     if signed_in is None:
         raise WebError(
             "sign_in_needed", 401, "Sign in first.", "The session may have ended after a pause."
+        )
+    if signed_in.must_change and operation not in _BEFORE_CHANGE:
+        raise WebError(
+            "password_must_change",
+            403,
+            "Choose a password of your own first.",
+            "Somebody else made the one you signed in with.",
         )
     if not may_at(signed_in.scope, operation):
         raise WebError(

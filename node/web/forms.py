@@ -51,6 +51,8 @@ _GROUPS: Final = {
     ("withdrawn", "scope"): "withdrawal_scope",
     ("archived", "to"): "archive",
     ("reopened", "ground"): "reopen_ground",
+    ("data_requested", "right"): "data_right",
+    ("data_answered", "answer"): "data_answer",
 }
 _FILE: Final = "^[0-9a-f]{64}$"
 _OFFICE: Final = "^[0-9]{1,2}"

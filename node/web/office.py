@@ -13,6 +13,7 @@ from node.desk import Desk
 from node.enrolment import Enrolment
 from node.lan import Lan
 from node.link import LinkStatus
+from node.office_keys import OfficeKeyState
 from node.pack_jobs import PackJobs
 from node.queries.cases import Place
 from node.queries.facts import Office as OfficeName
@@ -60,6 +61,18 @@ class Office(Protocol):
     @property
     def link(self) -> LinkStatus:
         """The link upwards, as it is now."""
+
+    @property
+    def office_key(self) -> OfficeKeyState:
+        """How the key that opens sealed values is kept."""
+
+    def unlock(self, passphrase: str, /) -> None:
+        """Open that key; takes some tenths of a second.
+
+        Raises:
+            PasswordError: the passphrase is wrong.
+            KeyfileError: the file of the key cannot be read.
+        """
 
     def entropy(self, size_bytes: int, /) -> bytes:
         """Return bytes nobody can guess."""

@@ -3,18 +3,27 @@
 from typing import Final
 
 from node.queries.cases import CaseFilter
-from node.queries.facts import CasePage, Directive, DirectivePage, Draft, Today, VisitPage
+from node.queries.facts import (
+    CasePage,
+    DataRequestList,
+    Directive,
+    DirectivePage,
+    Draft,
+    Today,
+    VisitPage,
+)
 from node.requests import (
     CaseAction,
     DirectiveAction,
     EditFields,
     IssueDirective,
+    PersonAction,
     RegisterVisit,
     SplitCase,
 )
 from node.web import (
-    api_account,
     api_cases,
+    api_data_requests,
     api_directives,
     api_files,
     api_node,
@@ -22,6 +31,7 @@ from node.web import (
     api_repo,
     api_visits,
 )
+from node.web.account_operations import ACCOUNT_OPERATIONS
 from node.web.answers import (
     AttachedFile,
     CaseAnswer,
@@ -39,14 +49,12 @@ from node.web.answers import (
     Made,
     MakePack,
     MakeToken,
-    Me,
-    NewPassword,
     PacksAnswer,
+    ReferenceAnswer,
     RepoTicket,
     RevokedNode,
     RevokeNode,
     SendFiles,
-    SignIn,
     TechnicianAnswer,
     TokenAnswer,
     VisitMade,
@@ -56,44 +64,7 @@ from node.web.operations_devices import DEVICE_OPERATIONS
 
 PREFIX: Final = "/api/v1"
 OPERATIONS: Final[tuple[Operation, ...]] = (
-    Operation(
-        id="sign_in",
-        method="POST",
-        path="/sign-in",
-        permission=None,
-        summary="Sign in with name and password; sets the session cookie",
-        handler=api_account.sign_in,
-        body=SignIn,
-        answer=Me,
-    ),
-    Operation(
-        id="sign_out",
-        method="POST",
-        path="/sign-out",
-        permission="account.sign_out",
-        summary="End the session",
-        handler=api_account.sign_out,
-        answer=Done,
-    ),
-    Operation(
-        id="me",
-        method="GET",
-        path="/me",
-        permission="account.me",
-        summary="Who is signed in, and what that role may do",
-        handler=api_account.me,
-        answer=Me,
-    ),
-    Operation(
-        id="change_password",
-        method="POST",
-        path="/me/password",
-        permission="account.password",
-        summary="Change the own password; all other sessions end",
-        handler=api_account.change_password,
-        body=NewPassword,
-        answer=Done,
-    ),
+    *ACCOUNT_OPERATIONS,
     Operation(
         id="make_repo_ticket",
         method="POST",
@@ -216,6 +187,34 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         summary="Open the sealed number of a person's identity paper; leaves an audit line",
         handler=api_cases.reveal_identity,
         answer=IdentityAnswer,
+    ),
+    Operation(
+        id="open_reference",
+        method="POST",
+        path="/cases/{id}/reference",
+        permission="envelope.open",
+        summary="Open the sealed reference of a denunciation; leaves an audit line",
+        handler=api_cases.open_reference,
+        answer=ReferenceAnswer,
+    ),
+    Operation(
+        id="list_data_requests",
+        method="GET",
+        path="/data-requests",
+        permission="data_request.list",
+        summary="Requests of people about their own data, those that wait first",
+        handler=api_data_requests.read_data_requests,
+        answer=DataRequestList,
+    ),
+    Operation(
+        id="act_on_person",
+        method="POST",
+        path="/people/{id}/events",
+        permission="data_request.act",
+        summary="Take down a request about personal data, or answer one",
+        handler=api_data_requests.act,
+        body=PersonAction,
+        answer=Events,
     ),
     Operation(
         id="register_visit",

@@ -12,11 +12,17 @@ from node.queries.cases import CaseFilter
 from node.queries.facts import Office as OfficeName
 from node.queries.offices import office_names, offices_below
 from node.queries.sync_state import news_digest
+from node.web.api_account import read_sessions
 from node.web.api_cases import read_case, read_cases, read_document, read_today
+from node.web.api_data_requests import read_data_requests
 from node.web.api_devices import lan_of, read_devices, site_answer
 from node.web.api_directives import read_directive, read_directives
 from node.web.api_node import link_answer, page_digest, read_technician
+from node.web.api_office_key import read_office_key
 from node.web.api_packs import read_packs
+from node.web.api_passkeys import read_passkeys
+from node.web.api_staff import read_accounts
+from node.web.api_trail import TrailFilter, read_trail
 from node.web.api_visits import VisitFilter, read_drafts, read_visits
 from node.web.calls import OFFICE, READS, SIGNED_IN, Call, require
 from node.web.cookies import keep_language
@@ -44,7 +50,7 @@ class Page:
 
 async def _home(call: Call) -> web.StreamResponse:
     if not call.me.may("today.read"):
-        raise web.HTTPSeeOther("/technician")
+        raise web.HTTPSeeOther("/technician" if call.me.may("technician.read") else "/account")
     drafts = (await read_drafts(call)).drafts if call.me.may("draft.keep") else []
     return await _page(call, "home.html", today_facts=await read_today(call), drafts=drafts)
 
@@ -95,6 +101,7 @@ async def _case(call: Call) -> web.StreamResponse:
         case_types=list(CaseType),
         office_names={office.code: office.name for office in answer.offices},
         document_id=answer.file.line.id,
+        data_rights=_choices("data_requested", "right"),
     )
 
 
@@ -141,7 +148,37 @@ async def _packs(call: Call) -> web.StreamResponse:
 
 
 async def _account(call: Call) -> web.StreamResponse:
-    return await _page(call, "account.html")
+    sessions = [] if call.me.must_change else (await read_sessions(call)).sessions
+    may_unlock = call.me.may("office_key.unlock") and not call.me.must_change
+    office_key = await read_office_key(call) if may_unlock else None
+    passkeys = [] if call.me.must_change else (await read_passkeys(call)).passkeys
+    shown = {"sessions": sessions, "passkeys": passkeys, "office_key": office_key}
+    return await _page(call, "account.html", **shown)
+
+
+async def _accounts(call: Call) -> web.StreamResponse:
+    return await _page(call, "accounts.html", answer=await read_accounts(call))
+
+
+def _choices(event: str, name: str) -> tuple[str, ...]:
+    return next(field.choices for field in event_form(event) if field.name == name)
+
+
+async def _data_requests(call: Call) -> web.StreamResponse:
+    found = await read_data_requests(call)
+    names = await call.office.read(lambda db: office_names(db, place_of(call.office).own))
+    answers = _choices("data_answered", "answer")
+    return await _page(call, "data_requests.html", found=found, office_names=names, answers=answers)
+
+
+async def _audit(call: Call) -> web.StreamResponse:
+    wanted = call.ask(TrailFilter)
+    found = await read_trail(call)
+    following = ""
+    if found.next:
+        query = wanted.model_dump(mode="json", exclude_defaults=True) | {"before": found.next}
+        following = "/audit?" + urlencode(query)
+    return await _page(call, "audit.html", found=found, wanted=wanted, following=following)
 
 
 async def _edit_form(call: Call) -> web.StreamResponse:
@@ -173,6 +210,9 @@ PAGES: Final = (
     Page("/devices", "device.list", _devices),
     Page("/technician", "technician.read", _technician),
     Page("/account", "account.me", _account),
+    Page("/accounts", "account.manage", _accounts),
+    Page("/data-requests", "data_request.list", _data_requests),
+    Page("/audit", "audit.read", _audit, TrailFilter),
     Page("/documents/{id}/form", "document.edit", _edit_form),
 )
 
@@ -203,6 +243,9 @@ def add_pages(app: web.Application) -> None:
 def _served(entry: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
         signed_in = require(request[SIGNED_IN], entry.permission)
+        if signed_in.must_change and entry.path != "/account":
+            # The first page asks for no more than to be signed in.
+            raise web.HTTPSeeOther("/account")
         given = {name: value for name, value in request.query.items() if value}
         office = request.app[OFFICE]
         # Taken before what the page shows, so that nothing in between goes unnoticed.

@@ -1,7 +1,4 @@
-"""Rows that requests leave behind: the audit trail, answers to repeat, drafts.
-
-Each function runs inside a write. The trail is only ever appended to.
-"""
+"""Rows that requests leave behind: answers to repeat, drafts. Each function runs inside a write."""
 
 import hashlib
 import json
@@ -10,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from node.accounts import SignedIn
 from node.cases.denunciation import is_code
 from node.web.errors import WebError
 from schemas.codes import CaseType
@@ -18,44 +14,6 @@ from schemas.fields import DENUNCIATION_FIELDS
 
 # A client that has no answer repeats within minutes; a tablet that was switched off, within days.
 REPEAT_MS_MAX: Final = 30 * 86_400_000
-_ONE_LOOK_MS: Final = 10 * 60_000
-
-
-def note(
-    db: sqlite3.Connection,
-    me: SignedIn,
-    now_ms: int,
-    action: str,
-    document: str = "",
-    detail: str = "",
-) -> None:
-    """Append a line to the audit trail."""
-    db.execute(
-        "INSERT INTO audit (at_ms, user, role, action, document_id, detail)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (now_ms, me.user, me.role.value, action, document, detail[:500]),
-    )
-
-
-def note_view(
-    db: sqlite3.Connection,
-    me: SignedIn,
-    now_ms: int,
-    action: str,
-    document: str,
-    detail: str = "",
-) -> None:
-    """Append a line for a look, unless the same look stands there since a few minutes.
-
-    A page that refreshes itself is one look, not hundreds.
-    """
-    seen = db.execute(
-        "SELECT 1 FROM (SELECT * FROM audit ORDER BY number DESC LIMIT 50)"
-        " WHERE user = ? AND action = ? AND document_id = ? AND detail = ? AND at_ms > ?",
-        (me.user, action, document, detail[:500], now_ms - _ONE_LOOK_MS),
-    ).fetchone()
-    if seen is None:
-        note(db, me, now_ms, action, document, detail)
 
 
 def earlier_answer(
@@ -99,8 +57,11 @@ def sweep_answers(db: sqlite3.Connection, now_ms: int) -> None:
 
 def keep_draft(
     db: sqlite3.Connection, user: str, draft: str, body: dict[str, Any], now_ms: int
-) -> None:
+) -> bool:
     """Store a form that was begun, without what must never be in the database in plain.
+
+    Returns:
+        Whether it is a denunciation: then the log holds what must go, if it was none before.
 
     Raises:
         WebError: nested too deep, or holding what is not text.
@@ -116,6 +77,7 @@ def keep_draft(
             " DO UPDATE SET saved_ms = excluded.saved_ms, body = excluded.body",
             (user, draft, now_ms, text),
         )
+    return bool(_sealed_entries(body))
 
 
 def drop_draft(db: sqlite3.Connection, user: str, draft: str) -> None:
@@ -145,14 +107,18 @@ _PETITION_SEALED: Final = DENUNCIATION_FIELDS | {
 }
 
 
-def _cleaned(body: dict[str, Any]) -> dict[str, Any]:
+def _sealed_entries(body: dict[str, Any]) -> list[dict[str, Any]]:
     petitions = body.get("petitions")
     entries = petitions if isinstance(petitions, list) else []
-    sealed = [
+    return [
         entry
         for entry in entries
         if isinstance(entry, dict) and entry.get("case_type") == CaseType.DENUNCIATION
     ]
+
+
+def _cleaned(body: dict[str, Any]) -> dict[str, Any]:
+    sealed = _sealed_entries(body)
     if not sealed:
         cleaned: dict[str, Any] = _without_numbers(body)
         return cleaned

@@ -25,6 +25,9 @@ _MENU: Final = (
     ("/directives", "directive.list"),
     ("/visits", "visit.list"),
     ("/packs", "pack.carry"),
+    ("/data-requests", "data_request.list"),
+    ("/accounts", "account.manage"),
+    ("/audit", "audit.read"),
     ("/devices", "device.list"),
     ("/technician", "technician.read"),
 )
@@ -74,7 +77,7 @@ def page(call: Call, template: str, **values: object) -> web.Response:
         "office": office,
         "is_demo": office.config.is_demo,
         "tier": office.tier.value,
-        "menu": [path for path, needed in _MENU if me.may(needed)],
+        "menu": [path for path, needed in _MENU if me.may(needed) and not me.must_change],
         "path": call.request.path,
         "here": call.request.rel_url.raw_path_qs,
         "now_ms": office.clock.now_ms(),

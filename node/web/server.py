@@ -13,8 +13,10 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from node.accounts import SignedIn, find_sign_in
+from node.passkeys import Challenges
 from node.web.api_account import PASSWORD_CHECKS, PasswordChecks
 from node.web.api_node import STREAMS, end_streams
+from node.web.api_passkeys import CHALLENGES
 from node.web.api_repo import CONNECTIONS, PATH, end_connections, serve_repo
 from node.web.calls import (
     OFFICE,
@@ -37,6 +39,7 @@ from node.web.operations import OPERATIONS, PREFIX
 from node.web.pages import add_pages, problem_page
 from node.web.problems import Refusal, fault, refusal_of
 from node.web.records import sweep_answers
+from node.web.trail_notes import TRAIL_SECRET
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +69,8 @@ def build_web(office: Office) -> web.Application:
     app[OFFICE] = office
     app[STREAMS] = {}
     app[PASSWORD_CHECKS] = PasswordChecks()
+    app[CHALLENGES] = Challenges(office.entropy(32))
+    app[TRAIL_SECRET] = office.entropy(32)
     app[CONNECTIONS] = {}
     add_operations(app)
     app.router.add_get(PATH, serve_repo, allow_head=False)
@@ -240,6 +245,8 @@ async def _load_session(request: web.Request, office: Office, language: Language
 
 async def _refused(request: web.Request, refusal: Refusal) -> web.StreamResponse:
     if not request.path.startswith(f"{PREFIX}/") and request.method in ("GET", "HEAD"):
+        if refusal.problem.code == "password_must_change":
+            raise web.HTTPSeeOther("/account")
         if refusal.status == 401:
             back = quote(request.rel_url.raw_path_qs, safe="")
             raise web.HTTPSeeOther(f"/sign-in?next={back}")

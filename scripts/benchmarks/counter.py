@@ -27,11 +27,12 @@ from node.requests import RegisterVisit
 from node.samples.texts import Place
 from node.samples.visits import Arrival, case_stream
 from node.station import open_station
+from node.trail import note
 from node.web.api_cases import read_case
 from node.web.calls import Call
 from node.web.languages import choose
 from node.web.office import place_of
-from node.web.records import keep_answer, note
+from node.web.records import keep_answer
 from schemas.codes import CaseState, CaseType, Role
 from scripts.benchmarks.deeds import filled_form
 from sync.replica import Author
@@ -75,7 +76,7 @@ async def _measure(folder: Path, place: Place, rng: random.Random, rounds: int) 
     keep_what_is_loaded()
     try:
         async with asyncio.TaskGroup() as group:
-            folding = group.create_task(node.keep_folded())
+            folding = group.create_task(node.housekeeping.keep_folded())
             times = await _times(_Counter(node, place, rng), rounds)
             folding.cancel()
             return times
@@ -113,6 +114,7 @@ class _Counter:
             csrf="",
             language="vi",
             needs_touch=False,
+            must_change=False,
         )
 
     # Registering

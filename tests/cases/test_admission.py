@@ -8,6 +8,8 @@ from datetime import date
 
 import pytest
 
+from crypto.identity import NodeKey
+from crypto.seal import seal, to_text
 from node.cases.admission import EVENTS_OF, admit_change
 from schemas import events as ev
 from schemas.codes import CaseType, Channel, DocumentKind, IdentityMode
@@ -84,8 +86,12 @@ def test_a_telling_field_of_a_denunciation_is_set_aside(name: str) -> None:
 def test_the_petition_of_a_denunciation_is_sealed_as_well() -> None:
     assert code_of("petition", [], [LODGED], {"title": "Đơn"}) == "denunciation_identity"
     assert code_of("petition", [LODGED], [FILE]) == "denunciation_identity"
-    fields = {"envelope_number": "PB-9", "sealed_ref": "TC-2026-9", "petition_date": "2026-08-30"}
+    sealed = to_text(seal(b"TC-9", [NodeKey.from_seed(bytes(32)).office_public], b""))
+    fields = {"envelope_number": "PB-9", "sealed_ref": sealed, "petition_date": "2026-08-30"}
     admit_change("petition", unread, [LODGED], fields)
+    plain: dict[str, object] = {"sealed_ref": "TC-2026-9"}
+    assert code_of("petition", [], [LODGED], plain) == "denunciation_identity"
+    assert code_of("case", [], [], plain) == "reference_unsealed"
 
 
 def test_a_denunciation_is_not_linked_with_a_case_that_names_people() -> None:

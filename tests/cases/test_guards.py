@@ -8,6 +8,8 @@ from datetime import date
 
 import pytest
 
+from crypto.identity import NodeKey
+from crypto.seal import seal, to_text
 from node.cases.errors import GuardError
 from node.cases.guards import allowed_events, check
 from node.cases.rights import RIGHTS, may_record
@@ -44,7 +46,8 @@ OUTSIDE = by_post(CaseType.DENUNCIATION, within_authority=False)
 COMPLAINT_OUTSIDE = by_post(CaseType.COMPLAINT, within_authority=False)
 SENT = ev.Transferred(to_office="Thanh tra tỉnh", to_code="40")
 BACK = ev.TransferReturned(reason="không đúng thẩm quyền")
-ENVELOPE = {"sealed_ref": "TC-2026-9", "envelope_number": "PB-9"}
+SEALED = to_text(seal(b"TC-9", [NodeKey.from_seed(bytes(32)).office_public], b""))
+ENVELOPE = {"sealed_ref": SEALED, "envelope_number": "PB-9"}
 FILE = ev.Attached(sha256=DIGEST, size_bytes=1, name="đơn.pdf", media_type="application/pdf")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from crypto.identity import NodeKey
+from crypto.seal import seal, to_text
 from node.cases.admission import admit_change
 from node.law import load_calendar, load_law
 from node.projection import Projection
@@ -100,15 +102,18 @@ def test_no_change_from_elsewhere_writes_words_into_a_denunciation(
     assert node.rows("SELECT count(*) FROM long_text WHERE content != ''") == [(0,)]
 
 
+SEALED = to_text(seal(b"TC-7F3K", [NodeKey.from_seed(bytes(32)).office_public], b""))
+
+
 def test_numbers_of_a_denunciation_come_from_elsewhere(tmp_path: Path) -> None:
     fields = {
         "envelope_number": "PB-07/2026",
-        "sealed_ref": "TC-7F3K",
+        "sealed_ref": SEALED,
         "letter_number": "9/QĐ-UBND",
     }
     node = take(tmp_path, [case_with(DENUNCIATION), Edit(fields=fields)])
     assert node.dead_letters() == []
-    assert node.rows("SELECT envelope_number, sealed_ref FROM cases") == [("PB-07/2026", "TC-7F3K")]
+    assert node.rows("SELECT envelope_number, sealed_ref FROM cases") == [("PB-07/2026", SEALED)]
 
 
 def test_the_number_of_an_identity_paper_comes_sealed_or_not_at_all(tmp_path: Path) -> None:

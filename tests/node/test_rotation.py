@@ -13,20 +13,21 @@ from pathlib import Path
 import pytest
 
 from crypto.certificates import make_request
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, SealError
 from crypto.identity import NodeKey
 from crypto.keyfile import read_chain
+from crypto.seal import from_text, office_key_id, open_sealed
 from node.cli import main
-from node.clock import Clock
 from node.entropy import system_rng
 from node.errors import ConfigError, NodeError
 from node.folder import ROTATED, open_folder
+from node.office_keys import unlock
 from node.renewing import certified
 from node.rotating import _prepare, rotate
-from node.station import opened_station
-from schemas.ids import document_text
+from node.station import Station, opened_station
+from schemas.ids import DocumentId, document_text
 from tests.node.places import Running, make_centre, make_commune, make_province, running, set_parent
-from tests.node.sticks import count, officer
+from tests.node.sticks import count
 
 CODE = "40.17083"
 WORDS = "câu mật khẩu của khóa dự phòng"
@@ -204,18 +205,75 @@ def test_a_spare_is_certified_over_the_line_and_ends_with_a_revocation(scene: Sc
     scene.tell(story)
 
 
-def test_numbers_that_were_sealed_before_are_still_opened(scene: Scene) -> None:
+@pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "passphrase"])
+def test_who_copied_the_office_key_opens_nothing_new_and_the_office_all(
+    scene: Scene, is_plain: bool
+) -> None:
     scene.make_spare()
     asyncio.run(write(scene.commune, "Trước"))
-    assert scene.rotate() == 0
     with opened_station(scene.commune, system_rng(), alone=False) as station:
-        (person,) = station.connection.execute(
-            "SELECT id FROM document WHERE kind = 'person'"
-        ).fetchone()
-        found = station.desk.reveal_identity(
-            officer(station), document_text(person), Clock().now_ms()
-        )
-        assert found == "040071000123"
+        before = people(station)
+    words = scene.folder / "words"
+    words.write_text(f"{WORDS}\n")
+    if not is_plain:
+        assert scene.run("office-key", "--new-passphrase-file", f"{words}") == 0
+        assert scene.rotate(typed=f"{WORDS}\nmột cụm khác hẳn") == 1
+    scene.copy()
+    assert scene.rotate() == 0
+    asyncio.run(write(scene.commune, "Sau"))
+    thief = opened(scene.thief)
+    with opened_station(scene.commune, system_rng(), alone=False) as station:
+        (new,) = people(station) - before
+        (old,) = before
+        assert opens(thief, old, station.desk.fields(old)["identity_number"])
+        assert not opens(thief, new, station.desk.fields(new)["identity_number"])
+        assert is_plain or not station.desk.seals.is_open
+        unlock(station.folder, WORDS)
+        for document in (old, new):
+            found = station.desk.reveal(document_text(document), "identity_number")
+            assert found == "040071000123"
+    # Whoever comes a second time needs the passphrase for the key of now, and for that of before.
+    assert is_plain or not opened(scene.commune, "").office.is_open
+
+
+def people(station: Station) -> set[DocumentId]:
+    rows = station.connection.execute("SELECT id FROM document WHERE kind = 'person'")
+    return {DocumentId(row[0]) for row in rows}
+
+
+def opened(folder: Path, words: str = WORDS) -> NodeKey:
+    """Return the keys in a folder to whoever knows these words."""
+    found = open_folder(folder)
+    if words:
+        unlock(found, words)
+    return found.key
+
+
+def opens(key: NodeKey, document: DocumentId, sealed: object) -> bool:
+    context = b"tiepdan identity number " + document
+    try:
+        open_sealed(from_text(str(sealed)), key.office_private, context)
+    except SealError as error:
+        return error.code != "not_a_recipient"
+    return True
+
+
+def test_a_key_that_is_kept_on_another_disk_stays_there(scene: Scene) -> None:
+    disk = scene.folder / "disk"
+    disk.mkdir()
+    assert scene.run("office-key", "--move", f"{disk / 'office.key'}") == 0
+    scene.make_spare()
+    old = open_folder(scene.commune)
+    assert scene.rotate() == 0
+    new = open_folder(scene.commune)
+    assert new.office_key == disk / "office.key"
+    assert [file.name for file in disk.iterdir()] == ["office.key"]
+    assert new.key.office_public != old.key.office_public
+    secret = new.key.office_private.private_bytes_raw()
+    files = [file for file in scene.commune.rglob("*") if file.is_file()]
+    assert not any(secret.hex().encode() in file.read_bytes() for file in files)
+    # Nor does the seed in the folder make it.
+    assert NodeKey.from_seed(new.key.seed).office_public != new.key.office_public
 
 
 @pytest.mark.parametrize("step", ["decided", "database", "key"])
@@ -227,21 +285,25 @@ def test_a_change_that_was_cut_short_is_brought_to_its_end(step: str, scene: Sce
     shutil.copytree(scene.commune, done)
     assert scene.rotate() == 0
     key, chain = open_folder(scene.commune).key, read_chain(scene.commune / "chain.pem")
-    subject = open_folder(scene.commune).subject
+    office = (scene.commune / "office.key").read_bytes()
     cut = scene.folder / "cut"
     shutil.copytree(done if step == "decided" else scene.commune, cut)
     if step == "database":
-        for name in ("key", "chain.pem", "request.pem"):
+        for name in ("key", "chain.pem", "request.pem", "office.key"):
             shutil.copy2(done / name, cut / name)
         shutil.rmtree(cut / "former")
-    _prepare(cut, key, chain, subject)
+    _prepare(cut, key, chain, office, open_folder(scene.commune).former)
     with pytest.raises(ConfigError) as refused:
         open_folder(cut)
     assert refused.value.code == "rotation_unfinished"
     assert main(["rotate", "--data", f"{cut}"]) == 0
     assert not (cut / ROTATED).exists()
     assert open_folder(cut).key.peer_id == key.peer_id
-    assert [former.peer_id for former in open_folder(cut).former] == [old.key.peer_id]
+    assert open_folder(cut).key.office_public == key.office_public
+    assert list(open_folder(cut).former) == [office_key_id(old.key.office_public)]
+    former = open_folder(cut).keyring.opening([office_key_id(old.key.office_public)])
+    assert former.public_key().public_bytes_raw() == old.key.office_public
+    assert not list(cut.glob("*.arriving"))
     assert titles(cut) == ["Một"]
     assert count(cut, "revocation") == 1
 
@@ -264,4 +326,4 @@ def test_what_cannot_be_changed_is_refused_in_words(
     assert scene.rotate() == 1
     assert "[keyfile_damaged]" in capsys.readouterr().err
     with pytest.raises((NodeError, CryptoError)):
-        rotate(scene.folder / "nowhere", None, lambda: "", 0)
+        rotate(scene.folder / "nowhere", None, lambda: "", lambda: "", 0)

@@ -53,6 +53,18 @@ def raised_codes() -> set[str]:
     return found
 
 
+def noted_actions() -> set[str]:
+    """Return every action that the program writes into the audit trail."""
+    found: set[str] = set()
+    for path in (ROOT / "node").rglob("*.py"):
+        for step in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(step, ast.Call) and getattr(step.func, "id", "") in NOTING:
+                texts = [arg.value for arg in step.args if isinstance(arg, ast.Constant)]
+                found.update([str(text) for text in texts if "." in str(text)][:1])
+    return found
+
+
+NOTING = {"note", "note_view", "append", "audit_view", "audit_search", "open_session"}
 law = load_law()
 EXPECTED: dict[str, set[str]] = {
     "tier": values(codes.Tier),
@@ -70,6 +82,7 @@ EXPECTED: dict[str, set[str]] = {
     "outcome": values(codes.Outcome),
     "case_state": values(codes.CaseState),
     "directive_state": values(codes.DirectiveState),
+    "audit": noted_actions(),
     "event": set(event_models()),
     "event_field": {
         name
@@ -80,6 +93,8 @@ EXPECTED: dict[str, set[str]] = {
     "readback": literals_of("by", "readback_confirmed"),
     "withdrawal_scope": literals_of("scope", "withdrawn"),
     "archive": literals_of("to", "archived"),
+    "data_right": literals_of("right", "data_requested"),
+    "data_answer": literals_of("answer", "data_answered"),
     "reopen_ground": literals_of("ground", "reopened"),
     **{f"field_{kind.value}": set(fields) for kind, fields in FIELDS.items()},
     "rule": {

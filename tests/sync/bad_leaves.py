@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from schemas.ids import event_id
 from schemas.record import Leaf, LeafType, encode_certificates
+from schemas.trail import TrailMark
 from sync.document import Edit
 from tests.sync.builders import (
     COMMUNE,
@@ -51,6 +52,8 @@ def event_leaf(body: str, hlc: int = NOW) -> bytes:
     return raw_leaf(body=first_change(**{event_id(hlc, device(COMMUNE)): body}))
 
 
+SHORT_TRAIL: Final = TrailMark(lines=1, link=bytes(31)).encode()
+
 # Each stands third in a log of the commune, behind its certificates and its writer 1.
 BAD: Final = [
     (b"", "leaf_malformed"),
@@ -58,8 +61,10 @@ BAD: Final = [
     (raw_leaf(document=b"short", body=first_change()), "leaf_malformed"),
     (raw_leaf(document=b"", body=first_change()), "leaf_malformed"),
     (b"\x98\x05" + raw_leaf(body=b"")[1:], "leaf_not_canonical"),
-    (raw_leaf(type=4), "leaf_type_unknown"),
+    (raw_leaf(type=5), "leaf_type_unknown"),
     (raw_leaf(type=255), "leaf_type_unknown"),
+    (raw_leaf(type=LeafType.TRAIL, writer=0, document=b"", body=b"x"), "trail_malformed"),
+    (raw_leaf(type=LeafType.TRAIL, writer=0, document=b"", body=SHORT_TRAIL), "trail_malformed"),
     (raw_leaf(body=b""), "change_malformed"),
     (raw_leaf(body=first_change()[:-1]), "change_malformed"),
     (raw_leaf(body=first_change(), writer=9), "writer_unknown"),

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import CookieJar, FormData
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application
 from multidict import CIMultiDictProxy
 
 from node.app import Node
@@ -126,6 +127,11 @@ class OpenOffice:
         self.node = node
         self._server = server
         self._browsers: list[Browser] = []
+
+    @property
+    def app(self) -> Application:
+        """What the server serves."""
+        return self._server.app
 
     async def browser(self, user: str = "") -> Browser:
         """Open a browser, signed in if a user is named."""

@@ -17,6 +17,7 @@ from node.accounts import (
     Accounts,
     NewSignIn,
     find_account,
+    find_known,
     find_sign_in,
     wait_ms,
 )
@@ -128,7 +129,7 @@ def test_a_new_password_ends_the_other_sessions(accounts: Accounts) -> None:
 
 def test_a_closed_account_is_signed_out_at_once(accounts: Accounts) -> None:
     token = sign_in(accounts).token
-    accounts.set_active("lan", False)
+    accounts.db.execute("UPDATE account SET is_active = 0")
     assert find_sign_in(accounts.db, token, NOW_MS) is None
 
 
@@ -199,3 +200,29 @@ def test_every_account_needs_its_own_name_in_the_table(accounts: Accounts) -> No
 def test_the_table_refuses_a_session_of_nobody(accounts: Accounts) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         accounts.sign_in("nobody", "", "", NOW_MS)
+
+
+def test_many_browsers_of_an_insider_guess_no_faster_than_one(accounts: Accounts) -> None:
+    accounts.put(
+        user="mai", name="Mai", role=Role.RECEPTION_LEAD, password="một mật khẩu khác", salt=SALT
+    )
+    secrets = [sign_in(accounts).device_secret for _ in range(20)]
+    waits = []
+    for secret in secrets:
+        device = find_known(accounts.db, "mai", secret)
+        waits.append(wait_ms(accounts.db, "mai", device, NOW_MS))
+        accounts.note_failure("mai", device, NOW_MS)
+    assert waits[:5] == [0] * 5
+    assert all(waits[5:])
+
+
+def test_a_clock_that_was_set_back_frees_nobody_and_locks_nobody_out(accounts: Accounts) -> None:
+    token = sign_in(accounts).token
+    for _ in range(12):
+        accounts.note_failure("lan", None, NOW_MS)
+    earlier_ms = NOW_MS - 400 * 86_400_000
+    accounts.sweep(earlier_ms)
+    assert 0 < wait_ms(accounts.db, "lan", None, earlier_ms) <= 60_000
+    assert wait_ms(accounts.db, "lan", None, earlier_ms + 15 * 60_000 + 1) == 0
+    assert find_sign_in(accounts.db, token, earlier_ms) is not None
+    assert find_sign_in(accounts.db, token, earlier_ms + SIGN_IN_AGE_MS_MAX + 1) is None

@@ -156,6 +156,11 @@ def test_a_denunciation_is_kept_without_anything_that_names_its_author(tmp_path:
         case = reply.body["case_ids"][0]
         found = (await lan.get(f"/api/v1/cases/{case}")).body
         assert found["file"]["line"]["envelope_number"] == "PB-07/2026"
+        assert found["file"]["has_sealed_ref"] is True
+        assert "TC-7F3K" not in repr(await office.rows("SELECT data FROM leaf"))
+        assert (await lan.post(f"/cases/{case}/reference")).code == "not_permitted"
+        mai = await office.browser("mai")
+        assert (await mai.post(f"/cases/{case}/reference")).body == {"reference": "TC-7F3K"}
         assert found["file"]["people"] == []
         assert not found["can_attach"]
         reply = await lan.upload(case, PDF)

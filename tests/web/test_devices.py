@@ -15,6 +15,7 @@ from node.permissions import may_at
 from node.site_client import SiteClient
 from node.web.operations import OPERATIONS
 from schemas.codes import DeviceScope
+from tests.web.authenticator import Authenticator
 from tests.web.lan_office import LanOffice, pass_time, tell_on_the_lan
 from tests.web.offices import PASSWORD, visit_form
 
@@ -54,6 +55,38 @@ def test_people_sign_in_from_the_lan_at_paired_devices_only(tmp_path: Path) -> N
             assert (await sign_in(stranger))["user"] == "lan"
 
     tell_on_the_lan(tmp_path, story)
+
+
+def test_a_passkey_signs_in_from_the_lan_at_paired_devices_only(tmp_path: Path) -> None:
+    async def story(lan: LanOffice) -> None:
+        host = f"{lan.lan.site.name}:{lan.lan.port}"
+        passkey = Authenticator(lan.lan.site.name, f"https://{host}")
+        device = await lan.pair(await lan.offer())
+        async with device.client() as client:
+            client.headers["Host"] = host
+            await device.prove(client)
+            await sign_in(client)
+            asked = await client.ask("GET", "/me/passkeys/options")
+            made = passkey.make(asked["options"])
+            body = {"name": "Máy bảng", "password": PASSWORD, "credential": made}
+            await client.ask("POST", "/me/passkeys", body)
+        async with lan.client() as stranger:
+            stranger.headers["Host"] = host
+            assert await code_of(with_passkey(stranger, passkey)) == "device_not_paired"
+            assert await code_of(stranger.ask("GET", "/me")) == "sign_in_needed"
+        async with device.client() as client:
+            client.headers["Host"] = host
+            await device.prove(client)
+            assert (await with_passkey(client, passkey))["user"] == "lan"
+            assert (await client.ask("GET", "/me"))["user"] == "lan"
+
+    tell_on_the_lan(tmp_path, story)
+
+
+async def with_passkey(client: SiteClient, passkey: Authenticator) -> Any:
+    asked = await client.ask("GET", "/sign-in/passkey")
+    answer = passkey.answer(asked["options"])
+    return await client.ask("POST", "/sign-in/passkey", {"credential": answer})
 
 
 def test_a_revoked_device_loses_its_stream_its_sign_ins_and_its_key_at_once(tmp_path: Path) -> None:

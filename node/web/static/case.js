@@ -76,15 +76,30 @@ async function choose(button) {
   }
 }
 
-async function reveal(button) {
+async function unseal(button, path, name) {
   button.disabled = true;
   try {
-    const { number } = await send("POST", `/people/${button.dataset.reveal}/identity`);
-    button.replaceWith(Object.assign(document.createElement("code"), { textContent: number }));
+    const opened = await send("POST", path);
+    button.replaceWith(Object.assign(document.createElement("code"), { textContent: opened[name] }));
   } catch (problem) {
     button.disabled = false;
     say(problem.text, "wrong");
   }
+}
+
+function takeRequest(button) {
+  const form = openTemplate("asks-form");
+  form.querySelector("[data-who]").textContent = button.dataset.name;
+  const key = mintId();
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!check(form)) return;
+    busy(form, async () => {
+      const asked = { type: "data_requested", ...valuesOf(form) };
+      await send("POST", `/people/${button.dataset.asks}/events`, { event: asked }, key);
+      await done(t("Đã ghi."));
+    });
+  });
 }
 
 function openSplit() {
@@ -124,7 +139,9 @@ main.addEventListener("click", (event) => {
   else if (edit) openEdit(edit);
   else if (settle) openEvent("settled", settle);
   else if (button.dataset.choose) choose(button);
-  else if (button.dataset.reveal) reveal(button);
+  else if (button.dataset.reveal) unseal(button, `/people/${button.dataset.reveal}/identity`, "number");
+  else if (button.dataset.asks) takeRequest(button);
+  else if (button.dataset.openReference) unseal(button, `/cases/${button.dataset.openReference}/reference`, "reference");
   else if (open === "split-form") openSplit();
   else if (open === "directive-form") bindDirectiveForm(openTemplate(open), () => done(t("Đã ban hành.")));
 });

@@ -1,6 +1,7 @@
 import { send } from "./api.js";
 import { proveDevice } from "./device.js";
 import { busy, check } from "./forms.js";
+import { canUse, signInWithPasskey } from "./passkeys.js";
 import { unlockTrusted } from "./safe.js";
 import { t } from "./texts.js";
 
@@ -18,6 +19,12 @@ form.addEventListener("submit", (event) => {
     location.assign(form.dataset.next);
   });
 });
+
+const passkey = document.getElementById("passkey");
+passkey.hidden = !canUse;
+passkey.addEventListener("click", () => busy(form, async () => {
+  if (await signInWithPasskey()) location.assign(form.dataset.next);
+}));
 
 // The link is as it was when the page was made; ask again now and then, so that it stays true.
 async function showLink() {
