@@ -81,6 +81,15 @@ def _is_here(db: sqlite3.Connection, sha256: str) -> bool:
     return row is not None and bool(row[0])
 
 
+def attached_before(db: sqlite3.Connection, document: str, sha256: str, name: str) -> str:
+    """Return the event that attached a file of this content and name, or empty."""
+    row = db.execute(
+        "SELECT event_id FROM attachments WHERE document_id = ? AND sha256 = ? AND name = ?",
+        (document, sha256, name),
+    ).fetchone()
+    return str(row[0]) if row else ""
+
+
 def attachment(db: sqlite3.Connection, document: str, sha256: str) -> Attachment | None:
     """Return one file of a document."""
     return next((file for file in attachments(db, document) if file.sha256 == sha256), None)

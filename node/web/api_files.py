@@ -17,7 +17,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ConfigDict
 
-from node.queries.documents import attachment
+from node.queries.documents import attached_before, attachment
 from node.trail import note
 from node.web.answers import AttachedFile
 from node.web.calls import Call
@@ -79,7 +79,10 @@ async def attach(call: Call) -> AttachedFile:
             raise disk_error(error) from error
 
         def work(now_ms: int) -> AttachedFile:
-            event = office.desk.attach(
+            # A tablet that was away longer than answers are kept sends its files again.
+            event = attached_before(
+                office.accounts.db, document, file.sha256.hex(), file.name
+            ) or office.desk.attach(
                 call.author,
                 document,
                 file.sha256,

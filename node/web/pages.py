@@ -29,19 +29,10 @@ from node.web.cookies import keep_language
 from node.web.forms import FormField, document_form, event_form, in_order
 from node.web.languages import LANGUAGES
 from node.web.office import place_of
+from node.web.offline import FORM_LISTS
 from node.web.problems import Refusal
 from node.web.rendering import TEMPLATES, environment, page, render
-from schemas.codes import (
-    CaseState,
-    CaseType,
-    Channel,
-    DeviceScope,
-    DocumentKind,
-    IdentityMode,
-    IdentityType,
-    PartyRole,
-    ReceptionKind,
-)
+from schemas.codes import CaseState, CaseType, DeviceScope, DocumentKind, IdentityType
 
 _DIGEST: Final[web.RequestKey[str]] = web.RequestKey("digest")
 _PageHandler = Callable[[Call], Awaitable[web.StreamResponse]]
@@ -69,12 +60,8 @@ async def _register(call: Call) -> web.StreamResponse:
         call,
         "register.html",
         drafts=(await read_drafts(call)).drafts,
-        case_types=list(CaseType),
-        channels=list(Channel),
-        kinds=list(ReceptionKind),
-        party_roles=list(PartyRole),
-        identity_types=list(IdentityType),
-        identity_modes=list(IdentityMode),
+        is_apart=False,
+        **FORM_LISTS,
     )
 
 

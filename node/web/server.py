@@ -32,6 +32,7 @@ from node.web.cookies import LANGUAGE, session_cookie
 from node.web.errors import WebError
 from node.web.languages import Language, choose
 from node.web.office import Office
+from node.web.offline import add_offline
 from node.web.openapi import openapi_document
 from node.web.operation import Operation
 from node.web.operations import OPERATIONS, PREFIX
@@ -49,8 +50,8 @@ _STRANGERS_BODY_BYTES_MAX: Final = 8 << 10
 _STRANGERS_BODY_S: Final = 30.0
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
-    " img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self';"
-    " base-uri 'none'; frame-ancestors 'none'",
+    " img-src 'self' data:; connect-src 'self'; manifest-src 'self'; worker-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
@@ -84,6 +85,7 @@ def add_routes(app: web.Application) -> None:
     add_operations(app)
     app.router.add_get(PATH, serve_repo, allow_head=False)
     add_pages(app)
+    add_offline(app)
     app.router.add_static("/static/", str(files("node.web").joinpath("static")))
 
 

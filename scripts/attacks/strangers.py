@@ -35,6 +35,9 @@ OPEN: Final = frozenset(
         ("GET", "/site"),
         ("GET", "/pair"),
         ("GET", "/language/{code}"),
+        ("GET", "/app.webmanifest"),
+        ("GET", "/worker.js"),
+        ("GET", "/offline/{code}"),
         ("GET", "/static"),
     }
 )

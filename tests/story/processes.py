@@ -31,13 +31,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def add_account(folder: Path, user: str, name: str, role: Role) -> None:
-    """Add an account to a node that is not running."""
+def add_account(folder: Path, user: str, name: str, role: Role, password: str = PASSWORD) -> None:
+    """Add an account to a node that is not running, or give it another password."""
     with opened_station(folder, system_rng()) as station:
         accounts = Accounts(station.connection)
         with station.replica.transaction():
             accounts.put(
-                user=user, name=name, role=role, password=PASSWORD, salt=system_entropy(16)
+                user=user, name=name, role=role, password=password, salt=system_entropy(16)
             )
 
 

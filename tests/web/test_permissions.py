@@ -135,6 +135,7 @@ PAGE_ROLES: Final[Mapping[str, frozenset[str]]] = {
 OPEN_PATHS: Final = frozenset(
     {
         *("/sign-in", "/language/{code}", "/static/", "/site", "/pair"),
+        *("/offline/{code}", "/worker.js", "/app.webmanifest"),
         *(f"{PREFIX}/openapi.json", f"{PREFIX}/repo"),
     }
 )

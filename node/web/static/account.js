@@ -1,8 +1,9 @@
 // The own account: password, sessions, passkeys, the office key.
 
-import { send } from "./api.js";
+import { send, user } from "./api.js";
 import { busy, check, openTemplate, say } from "./forms.js";
 import { canUse, makePasskey } from "./passkeys.js";
+import { changePassword } from "./safe.js";
 import { t } from "./texts.js";
 
 const form = document.getElementById("password");
@@ -14,6 +15,7 @@ form.addEventListener("submit", (event) => {
   if (!check(form)) return;
   busy(form, async () => {
     await send("POST", "/me/password", { old: form.old.value, new: form.new.value });
+    await changePassword(user, form.old.value, form.new.value);
     if (form.dataset.must === "yes") location.assign("/");
     form.reset();
     success.hidden = false;

@@ -1,9 +1,13 @@
-// Runs on every page, before the page's own script: the live bar, signing out, when files go, the demo's switch.
+// Runs on every page, before the page's own script: the live bar, signing out, when files go, the demo's switch,
+// the installed app.
 
 import { send, user } from "./api.js";
 import { dress } from "./fields.js";
 import { say } from "./forms.js";
+import { setSetting } from "./keep.js";
 import { startLive } from "./live.js";
+import { startOutbox } from "./outbox-panel.js";
+import { current, lock } from "./safe.js";
 import { t } from "./texts.js";
 
 document.addEventListener("click", async (event) => {
@@ -12,6 +16,7 @@ document.addEventListener("click", async (event) => {
   try {
     if ("signOut" in button.dataset) {
       await send("POST", "/sign-out");
+      await lock();
       location.assign("/sign-in");
     } else if ("cut" in button.dataset) {
       button.disabled = true;
@@ -28,5 +33,14 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+/** Installs the worker, and lets nobody go on with what another person unlocked. */
+async function install() {
+  await setSetting("language", document.documentElement.lang);
+  if (user && (await current())?.user !== user) await lock();
+  if (user) startOutbox(user);
+  await navigator.serviceWorker?.register("/worker.js", { type: "module" });
+}
+
 dress(document);
 if (user) startLive();
+install();

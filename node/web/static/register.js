@@ -1,8 +1,11 @@
 // The form of a visit: rows, shortcuts, the sealed form of a denunciation, drafts, saving.
 
-import { Problem, get, send, user } from "./api.js";
+import { Problem, get, send } from "./api.js";
 import { busy, complaint, prepare, say, showProblem, showWrong, wrongText } from "./forms.js";
 import { mintId } from "./ids.js";
+import { push, pushLater } from "./outbox-panel.js";
+import * as outbox from "./outbox.js";
+import { current } from "./safe.js";
 import { t } from "./texts.js";
 import { BYTES_MAX, tooLarge, uploadAll } from "./uploads.js";
 
@@ -16,7 +19,10 @@ const lists = {
 };
 const query = new URLSearchParams(location.search);
 const draft = query.get("draft") || mintId();
-const localKey = `draft ${user} ${draft}`;
+// The page that this browser keeps for when the node is away: it asks the node for nothing.
+const isApart = "apart" in document.getElementById("main").dataset;
+const entryId = query.get("entry");
+let entry = null;
 let visit = mintId();
 let sealedIds = { id: mintId(), case_id: mintId() };
 let isSealed = false;
@@ -61,6 +67,10 @@ function fill(row, values) {
   showHints(row);
   if (values.file_names) {
     row.querySelector(".chooser small").textContent = t("Chọn lại tệp: {names}", { names: values.file_names.join(", ") });
+  }
+  if (values.kept) {
+    row.kept = values.kept;
+    row.querySelector(".chooser small").textContent = t("Đã giữ: {names}", { names: values.kept.map((file) => file.name).join(", ") });
   }
   const picker = row.querySelector("[data-case-picker]");
   if (picker && values.joined_id) {
@@ -151,35 +161,56 @@ function draftBody() {
   return body;
 }
 
+let keeping = Promise.resolve();
+
+/** Keeps or drops the draft in this browser, sealed to the person; one step after the other. */
+function keepLocally(body) {
+  const step = async () => {
+    if (body === null) return outbox.dropDraft(draft);
+    const who = await current();
+    if (who) await outbox.keepDraft(who, draft, body);
+    return Boolean(who);
+  };
+  keeping = keeping.then(step, step);
+  return keeping;
+}
+
 async function saveDraft() {
-  if (isFinished) return;
+  if (isFinished || entry) return;
   const body = draftBody();
   const content = JSON.stringify(body);
   if (content === lastSaved) return;
   try {
+    if (isApart) throw null;
     await send("PUT", `/drafts/${draft}`, { body });
-    localStorage.removeItem(localKey);
     lastSaved = content;
+    if (JSON.stringify(draftBody()) === content) await keepLocally(null);
     saved.textContent = t("Đã lưu nháp lúc {time}", { time: new Date().toLocaleTimeString("vi-VN", { hour: "2-digit", minute: "2-digit", timeZone: "Asia/Ho_Chi_Minh" }) });
     if (location.search !== `?draft=${draft}`) history.replaceState(null, "", `/visits/new?draft=${draft}`);
-  } catch (problem) {
-    localStorage.setItem(localKey, JSON.stringify({ body }));
-    saved.textContent = t("Máy chủ không nhận; bản nháp được giữ trong trình duyệt này.");
-    timer = setTimeout(saveDraft, 4 * SAVE_MS);
+  } catch {
+    const isKept = await keepLocally(body);
+    saved.textContent = isKept ? t("Máy chủ không nhận; bản nháp được giữ trong trình duyệt này.") : t("Máy chủ không nhận, và trình duyệt này đang khóa: bản nháp chỉ còn trên trang này.");
+    if (!isApart) timer = setTimeout(saveDraft, 4 * SAVE_MS);
   }
 }
 
 async function dropDraft() {
   clearTimeout(timer);
-  localStorage.removeItem(localKey);
   lastSaved = "";
-  await send("DELETE", `/drafts/${draft}`);
+  await keepLocally(null);
+  if (!isApart) await send("DELETE", `/drafts/${draft}`);
 }
 
 async function loadDraft() {
-  const local = JSON.parse(localStorage.getItem(localKey) || "null");
+  const who = await current();
+  if (entryId && who) entry = await outbox.read(who, entryId);
+  if (entry) {
+    restore(formOf(entry));
+    return;
+  }
+  const local = who && (await outbox.readDraft(who, draft));
   let remote = null;
-  if (query.get("draft")) {
+  if (query.get("draft") && !isApart) {
     try {
       remote = await get(`/drafts/${draft}`);
     } catch (problem) {
@@ -187,9 +218,21 @@ async function loadDraft() {
     }
   }
   // A copy in this browser is there only while the node has not taken it: it is the newer one.
-  const body = local?.body || remote?.body;
+  const body = local || remote?.body;
   if (body) restore(body);
-  if (body && body === local?.body) changed();
+  if (local) changed();
+}
+
+/** Returns an entry of the outbox as the form takes it. */
+function formOf({ body, files }) {
+  const request = JSON.parse(body);
+  if (request.petitions[0].case_type === SEALED) return request;
+  const petitions = request.petitions.map(({ joins_case, case_id, ...rest }, place) => {
+    const kept = files.filter((file) => file.place === place);
+    const values = joins_case ? { ...rest, joined_id: case_id } : { ...rest, new_case_id: case_id };
+    return kept.length ? { ...values, kept } : values;
+  });
+  return { ...request, petitions };
 }
 
 function restore(body) {
@@ -315,12 +358,22 @@ function save() {
   clearTimeout(timer);
   busy(form, async () => {
     const request = currentRequest();
-    const files = isSealed ? [] : [...lists.petitions.box.children].map((row) => [...row.querySelector("[data-files]").files]);
+    const rows = isSealed ? [] : [...lists.petitions.box.children];
+    const files = rows.map((row) => [...row.querySelector("[data-files]").files]);
+    const kept = rows.flatMap((row, place) => (row.kept || []).map((file) => ({ ...file, place })));
+    if (isApart || entry) {
+      await keep(request, files, kept);
+      return;
+    }
     let made;
     try {
       made = await send("POST", "/visits", request, `visit ${visit}`);
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
+      if (problem.code === "node_unreachable" && (await current())) {
+        await keep(request, files, kept);
+        return;
+      }
       showProblem(form, problem, elementOf);
       await saveDraft();
       return;
@@ -330,11 +383,35 @@ function save() {
   });
 }
 
-async function showDone(request, made, files) {
+const placed = (files) => files.flatMap((chosenFiles, place) => chosenFiles.map((file) => ({ place, file })));
+
+/** Puts the visit into the outbox of this device: under the ids of the form, so that it arrives once. */
+async function keep(request, files, kept) {
+  const who = await current();
+  if (!who) throw new Problem(0, { code: "locked", message: t("Trình duyệt này đã khóa. Mở trang này ở thẻ khác, mở khóa bằng mật khẩu rồi bấm lưu lần nữa.") });
+  await navigator.storage?.persist?.();
+  await outbox.alone({}, () => outbox.put(who, visit, JSON.stringify(request), placed(files), { kept }));
+  isFinished = true;
+  showEnd("kept");
+  await keepLocally(null);
+  await pushLater();
+  await push();
+}
+
+function showEnd(part) {
   form.hidden = true;
   document.querySelector(".drafts")?.remove();
   saved.textContent = "";
   const done = document.getElementById("done");
+  for (const each of done.querySelectorAll("[data-part]")) each.hidden = each.dataset.part !== part;
+  done.hidden = false;
+  done.focus();
+  window.scrollTo(0, 0);
+}
+
+const arrived = (file) => Object.assign(document.createElement("li"), { textContent: t("{name}: đã lưu.", { name: file.name }) });
+
+async function showDone(request, made, files) {
   const list = document.getElementById("made");
   made.case_ids.forEach((id, index) => {
     const link = document.createElement("a");
@@ -345,11 +422,18 @@ async function showDone(request, made, files) {
     line.append(link);
     list.append(line);
   });
-  done.hidden = false;
-  done.focus();
-  window.scrollTo(0, 0);
-  dropDraft().catch(() => {});
+  showEnd("made");
+  // The node has the visit; a draft of it that stays for a moment can be thrown away by hand.
+  dropDraft().catch((problem) => say(problem.text || String(problem), "wrong"));
+  const who = placed(files).length ? await current() : null;
   const uploads = document.getElementById("uploads");
+  if (who) {
+    // The files lie on this device until the node has them, whatever happens to this page.
+    await outbox.put(who, visit, JSON.stringify(request), placed(files), { answer: made, isQuiet: true });
+    await push();
+    if (!(await outbox.read(who, visit))) for (const { file } of placed(files)) uploads.append(arrived(file));
+    return;
+  }
   for (const [index, chosenFiles] of files.entries()) await uploadAll(uploads, made.case_ids[index], chosenFiles);
 }
 
@@ -390,10 +474,10 @@ document.addEventListener("click", async (event) => {
   const dropped = event.target.closest("[data-drop-draft]")?.dataset.dropDraft;
   if (!dropped) return;
   try {
-    await send("DELETE", `/drafts/${dropped}`);
-    localStorage.removeItem(`draft ${user} ${dropped}`);
+    if (!isApart) await send("DELETE", `/drafts/${dropped}`);
+    await outbox.dropDraft(dropped);
     document.querySelector(`[data-draft="${dropped}"]`).remove();
-    listLocalDrafts();
+    await listLocalDrafts();
   } catch (problem) {
     say(problem.text, "wrong");
   }
@@ -401,7 +485,10 @@ document.addEventListener("click", async (event) => {
 
 function changed() {
   clearTimeout(timer);
+  if (entry || isFinished) return;
   timer = setTimeout(saveDraft, SAVE_MS);
+  // At once: the page may be closed in the middle of a word.
+  if (isSealed || hasContent()) keepLocally(draftBody());
 }
 
 form.addEventListener("input", changed);
@@ -435,17 +522,11 @@ document.addEventListener("keydown", (event) => {
     addAndFocus("petitions");
   }
 });
-window.addEventListener("pagehide", () => {
-  if (!isFinished && timer && lastSaved !== JSON.stringify(draftBody()) && (isSealed || hasContent())) {
-    localStorage.setItem(localKey, JSON.stringify({ body: draftBody() }));
-  }
-});
-
 /** Lists drafts that only this browser holds: its last letters never reached the node. */
-function listLocalDrafts() {
+async function listLocalDrafts() {
   document.querySelector(`[data-draft="${draft}"]`)?.remove();
-  const prefix = `draft ${user} `;
-  const ids = Object.keys(localStorage).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+  const who = await current();
+  const ids = who ? await outbox.draftIds(who) : [];
   for (const id of ids.filter((id) => id !== draft && !document.querySelector(`[data-draft="${id}"]`))) {
     const line = document.getElementById("draft-line").content.firstElementChild.cloneNode(true);
     line.dataset.draft = id;
@@ -466,6 +547,7 @@ loadDraft().catch((problem) => say(problem.text || String(problem), "wrong")).fi
     for (const kind of ["people", "petitions"]) if (!lists[kind].box.children.length) addRow(kind);
     (form.querySelector('[name="full_name"]') || form.elements.held_on).focus();
   }
-  listLocalDrafts();
+  listLocalDrafts().catch((problem) => say(String(problem), "wrong"));
+  if (entry?.state === "refused" && entry.problem) showProblem(form, entry.problem, elementOf);
   form.dataset.ready = "1";
 });

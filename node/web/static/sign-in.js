@@ -2,6 +2,7 @@ import { send } from "./api.js";
 import { proveDevice } from "./device.js";
 import { busy, check } from "./forms.js";
 import { canUse, signInWithPasskey } from "./passkeys.js";
+import { unlockTrusted } from "./safe.js";
 import { t } from "./texts.js";
 
 const SHOWN_MS = 15_000;
@@ -13,7 +14,8 @@ form.addEventListener("submit", (event) => {
   busy(form, async () => {
     // A device that is not paired, or not any more, is told so by the answer to the sign-in.
     if (location.protocol === "https:") await proveDevice().catch((problem) => { if (!problem.code) throw problem; });
-    await send("POST", "/sign-in", { user: form.user.value, password: form.password.value });
+    const me = await send("POST", "/sign-in", { user: form.user.value, password: form.password.value });
+    await unlockTrusted(me.user, me.name, form.password.value);
     location.assign(form.dataset.next);
   });
 });
