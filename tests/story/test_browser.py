@@ -269,6 +269,19 @@ def test_what_is_wrong_is_said_beside_the_field_and_in_one_list(
     expect(page.locator("[name=held_on]")).to_have_value("2026-03-01")
 
 
+def test_a_date_that_is_none_stays_to_be_corrected_when_the_focus_is_taken_away(
+    nodes: tuple[NodeProcess, ...], browser: Browser
+) -> None:
+    _, _, commune = nodes
+    page = signed_in(browser, commune, "lan")
+    page.goto(f"{commune.url}/visits/new")
+    expect(page.locator("form[data-ready]")).to_be_visible()
+    date = page.get_by_label("Ngày tiếp")
+    date.fill("31/02/2026")
+    page.evaluate("document.querySelector('[name=full_name]').focus()")
+    expect(date).to_have_value("31/02/2026")
+
+
 def test_a_tab_closed_in_the_middle_of_a_word_keeps_the_word(
     nodes: tuple[NodeProcess, ...], browser: Browser
 ) -> None:

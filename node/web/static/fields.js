@@ -57,13 +57,17 @@ function dressDate(input) {
     value.set.call(input, iso);
     input.setCustomValidity(typed.value.trim() && !iso ? t("Ghi ngày/tháng/năm, ví dụ 05/09/2026.") : "");
   });
+  // What was typed stays, also where the focus was taken away before the change is told.
+  let isTyped = false;
   typed.addEventListener("change", () => {
     if (input.value) show();
+    isTyped = true;
     input.dispatchEvent(new Event("change", { bubbles: true }));
+    isTyped = false;
   });
   for (const name of ["input", "change"]) {
     input.addEventListener(name, () => {
-      if (document.activeElement === typed) return;
+      if (isTyped || document.activeElement === typed) return;
       input.setCustomValidity("");
       show();
     });

@@ -545,7 +545,8 @@ async function listLocalDrafts() {
 loadDraft().catch((problem) => say(problem.text || String(problem), "wrong")).finally(() => {
   if (!isSealed) {
     for (const kind of ["people", "petitions"]) if (!lists[kind].box.children.length) addRow(kind);
-    (form.querySelector('[name="full_name"]') || form.elements.held_on).focus();
+    // Whoever writes already is not led away.
+    if (!form.contains(document.activeElement)) (form.querySelector('[name="full_name"]') || form.elements.held_on).focus();
   }
   listLocalDrafts().catch((problem) => say(String(problem), "wrong"));
   if (entry?.state === "refused" && entry.problem) showProblem(form, entry.problem, elementOf);
