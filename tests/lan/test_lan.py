@@ -252,7 +252,8 @@ def answered(page: Page, address: str) -> bool:
         try:
             return page.goto(address) is not None
         except BrowserError as error:
-            if "ERR_CONNECTION_REFUSED" not in str(error):
+            # The page that tells of a failure may still be on its way when the next try begins.
+            if not any(why in str(error) for why in ("ERR_CONNECTION_REFUSED", "interrupted by")):
                 raise
         page.wait_for_timeout(100)
     return False
