@@ -176,6 +176,9 @@ class RepoSession:
         self._refused.add(document)
         self._talks.pop(document, None)
         self._early.pop(document, None)
+        # What the undone transaction did was not done.
+        self.opened.clear()
+        self.written.clear()
         if len(self._refused) > _REFUSED_MAX:
             raise LinkError("repo_refused", "Too many documents of this client were refused.")
         told = f"{repo_id(document)}: {sentence} [{code}]"

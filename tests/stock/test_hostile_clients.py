@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from automerge.core import ScalarType
 
-from schemas.ids import DocumentId
+from schemas.ids import DocumentId, document_text
 from schemas.repo import REPO_MESSAGE_BYTES_MAX, repo_id
 from sync.change import MAGIC, uleb
 from sync.document import Documents, Edit
@@ -247,5 +247,21 @@ def test_the_connection_ends_when_its_device_is_revoked(tmp_path: Path) -> None:
                 reply = await technician.post(f"/devices/{bytes(device).hex()}/revoked")
                 assert reply.status == 200, reply.text
                 assert await raw.hear() == aiohttp.WSCloseCode.POLICY_VIOLATION
+
+    asyncio.run(story())
+
+
+def test_a_change_that_was_undone_with_a_refused_one_is_not_in_the_trail(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with open_office(tmp_path) as office, connected(office) as raw:
+            made = new_document(b"half" * 4)
+            put_field(made, "no_such_field", "x", ScalarType.Str)
+            await raw.sync(DOCUMENT, changes_of(made))
+            await refusal(raw)
+            await works(raw, office)
+            edits = await office.rows(
+                "SELECT document_id FROM audit WHERE action = 'document.edit'"
+            )
+            assert {row[0] for row in edits} == {document_text(OTHER)}
 
     asyncio.run(story())
