@@ -71,6 +71,8 @@ def test_a_person_adds_a_passkey_and_signs_in_with_it(tmp_path: Path) -> None:
         page.fill("dialog [name=password]", PASSWORD)
         page.click("dialog button.main")
         expect(page.locator("[data-passkey] strong")).to_have_text("Máy ở quầy")
+        # The page loads again to show it; its buttons answer once it has.
+        page.wait_for_load_state("load")
         page.click("[data-sign-out]")
         page.wait_for_url(f"{url}/sign-in")
         page.click("#passkey")

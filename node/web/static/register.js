@@ -527,7 +527,8 @@ async function listLocalDrafts() {
   document.querySelector(`[data-draft="${draft}"]`)?.remove();
   const who = await current();
   const ids = who ? await outbox.draftIds(who) : [];
-  for (const id of ids.filter((id) => id !== draft && !document.querySelector(`[data-draft="${id}"]`))) {
+  const alone = ids.filter((id) => id !== draft && !document.querySelector(`[data-draft="${id}"]`));
+  for (const id of alone) {
     const line = document.getElementById("draft-line").content.firstElementChild.cloneNode(true);
     line.dataset.draft = id;
     line.querySelector("a").href = `/visits/new?draft=${id}`;
@@ -538,7 +539,8 @@ async function listLocalDrafts() {
   const box = document.querySelector(".drafts");
   const count = box.querySelectorAll("li").length;
   box.hidden = count === 0;
-  box.open = count > 0 && count < 4;
+  // What only this browser holds is always in sight, however long the list.
+  box.open = alone.length > 0 || (count > 0 && count < 4);
   box.querySelector("b").textContent = count;
 }
 
