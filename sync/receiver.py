@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Final
 
 from crypto.certificates import Subject
-from crypto.identity import log_id
 from schemas.limits import COSIGNATURES_MAX, EARLY_FRAMES_MAX
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
@@ -22,6 +21,7 @@ from schemas.wire import (
     Problem,
 )
 from sync.apart import keep_apart
+from sync.claims import Claims
 from sync.epochs import open_epoch, pass_up, take_back
 from sync.errors import FrameError, LinkError, LogError
 from sync.framing import dictionaries, past_needed, read_after, restore
@@ -51,9 +51,7 @@ class Receiver:
         self._dictionaries: list[bytes | None] = []
         self._cosignature_news = 0
         self._news = replica.store.news[peer.peer_id]
-        # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs
-        # and purposes.
-        self._ahead: dict[int, tuple[int, str]] = {}
+        self._claims = Claims(replica, peer)
         # Offers of logs that are stopped here: what comes of them is left alone.
         self._ignored: dict[int, str] = {}
         # Leaves of each log that the peer offered; None before its first word.
@@ -83,7 +81,7 @@ class Receiver:
     def _is_set_aside(self, named: bytes) -> bool:
         """Tell whether the peer offered a log of which no leaves are taken."""
         number = int.from_bytes(named, "big") if len(named) != 16 else -1
-        return number in self._ahead or number in self._ignored
+        return number in self._claims or number in self._ignored
 
     def _is_own(self, offer: Offer) -> bool:
         return (offer.owner or self._peer.peer_id) == self._replica.subject.peer_id
@@ -94,7 +92,7 @@ class Receiver:
             self._replica.inbound.check_returner(offer.purpose, self._peer)
             if offer.epoch >= self._replica.epoch:
                 # Its head must show that we signed it, before we believe that we are a copy.
-                self._ahead[number] = offer.epoch, self._purpose(offer)
+                self._claims.add(number, offer.epoch, self._purpose(offer))
                 return None
             return self._accept(offer, now_ms)
         log = self._accept(offer, now_ms)
@@ -303,7 +301,7 @@ class Receiver:
             LinkError: its signature or its owner's certificate is not acceptable.
         """
         if self._is_set_aside(head.log):
-            return self._on_head_ahead(head, now_ms)
+            return self._on_head_aside(head, now_ms)
         incoming, log = self._find(head.log)
         if incoming.is_damaged:
             return []
@@ -332,26 +330,11 @@ class Receiver:
         incoming.seen = (log, log.arrivals)
         return problems or [self._ack(incoming, log)]
 
-    def _on_head_ahead(self, head: Head, now_ms: int) -> list[Message]:
-        """Go on in the next epoch if the peer holds leaves that we signed and do not have."""
-        number = int.from_bytes(head.log, "big")
-        if fault := self._ignored.get(number):
-            return [Problem(code=fault, detail="this log is stopped", log=head.log)]
-        epoch, purpose = self._ahead[number]
-        proves = self._replica.inbound.proves
-        if epoch < self._replica.epoch or not proves(epoch, purpose, head, now_ms):
-            # It missed what we offered, and means well.
-            return []
-        log = self._store.find_log(log_id(self._replica.subject.peer_id, purpose, epoch))
-        is_behind = log is None or head.size > log.size
-        open_epoch(
-            self._replica,
-            epoch + 1,
-            now_ms,
-            "log_behind" if is_behind else "log_forked",
-            f"{self._peer.name} holds {head.size} leaves of epoch {epoch} with our signature",
-        )
-        return []
+    def _on_head_aside(self, head: Head, now_ms: int) -> list[Message]:
+        fault = self._ignored.get(int.from_bytes(head.log, "big"))
+        if fault is None:
+            return self._claims.on_head(head, now_ms)
+        return [Problem(code=fault, detail="this log is stopped", log=head.log)]
 
     def _settle(self, incoming: Incoming, log: Log, now_ms: int) -> list[Message]:
         """Take leaves into use if a head covers them; return what is wrong with them, if it is."""
@@ -459,6 +442,9 @@ class Receiver:
         Raises:
             LinkError: it was not offered.
         """
+        number = int.from_bytes(named, "big")
+        if len(named) != 16 and number in self._claims:
+            return self._claims.named(number)
         return self._find(named)[1].log_id
 
     def _find(self, named: bytes) -> tuple[Incoming, Log]:

@@ -32,6 +32,7 @@ from sync.pace import Pace
 from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
 from sync.scrub import has_damage
+from sync.stopping import stop
 from sync.stripping import Whole
 
 
@@ -451,7 +452,7 @@ class Sender:
             outgoing.is_doubtful = True
             return
         detail = f"the peer reports: {problem.detail}"
-        self._stop(log, problem.code, detail, now_ms, outgoing.evidence)
+        stop(self._replica, log, problem.code, detail, now_ms, outgoing.evidence)
 
     def _suspect(self, now_ms: int) -> None:
         """Look whether what is on its way is damaged here; this transaction will not stand."""
@@ -470,22 +471,9 @@ class Sender:
         self._handed_out.pop(log.number, None)
         log.doubts, log.dirty = log.doubts + 1, True
         if log.doubts >= DOUBTS_MAX or not self._is_fresh:
-            self._stop(log, code, detail, now_ms, outgoing.evidence)
+            stop(self._replica, log, code, detail, now_ms, outgoing.evidence)
         else:
             self.doubt = Problem(code=code, detail=detail)
-
-    def _stop(self, log: Log, code: str, detail: str, now_ms: int, other: str = "") -> None:
-        """Stop a log, and keep our head of it and what else contradicts it as evidence."""
-        if log.fault:
-            # Stopped already: each further sign of it says nothing new.
-            return
-        code = code or "problem"
-        root, signature = log.frontier.root().hex(), log.head_signature.hex()
-        evidence = f"{log.origin} {log.size} {root} {signature} {other}".rstrip()
-        self._store.raise_alarm(
-            now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=evidence
-        )
-        log.fault, log.dirty = code, True
 
     def _find(self, named: bytes) -> Outgoing | None:
         if len(named) == 16:
