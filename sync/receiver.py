@@ -29,6 +29,7 @@ from sync.incoming import Incoming, came_of
 from sync.log import HEAD_STEP, UP, Log
 from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
+from sync.scope import is_within
 from sync.scrub import has_damage
 from sync.stripping import Whole
 
@@ -348,6 +349,7 @@ class Receiver:
                     self._store.seek_blobs(self._peer.peer_id)
                     if log.purpose != UP:
                         pass_up(self._replica, log, start)
+                self._pass_back(log)
                 self._take_back(incoming, log, now_ms)
         except LogError as error:
             if error.code == "leaves_damaged":
@@ -355,6 +357,13 @@ class Receiver:
             head = Head(log=incoming.reference, size=size, root=root, signature=signature)
             return [self._fault(incoming, log, head, error, now_ms)]
         return []
+
+    def _pass_back(self, log: Log) -> None:
+        """Let a log of a place below that came from above go on to its owner, on an open link."""
+        is_above = is_within(self._replica.subject.code, self._peer.code)
+        if log.source is not None and log.purpose == UP and is_above:
+            self._store.given_back[log.log_id] = log.size
+            self._store.news[log.owner] += 1
 
     def _fault(
         self, incoming: Incoming, log: Log, head: Head, error: LogError, now_ms: int

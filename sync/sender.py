@@ -68,6 +68,8 @@ class Sender:
         self.coding = Coding(replica.store, peer.peer_id)
         # Logs of the peer of which we hold more than it does; None before it said what it has.
         self._owed: set[bytes] | None = None
+        # How many leaves the peer offered of each log, as it goes on offering.
+        self._sizes: Mapping[bytes, int] = {}
         # How many statements and logs there were when it was looked for what to tell.
         self._looked_at: tuple[int, int] = (0, 0)
         self._told: set[bytes] = set()
@@ -76,6 +78,7 @@ class Sender:
     def learn_offers(self, sizes: Mapping[bytes, int] | None) -> None:
         """Learn from its first word how many leaves of its own logs the peer has."""
         if self._owed is None and sizes is not None:
+            self._sizes = sizes
             self._owed = {
                 log.log_id
                 for log in self._store.logs()
@@ -154,7 +157,8 @@ class Sender:
         if self._owed is None or not self._is_theirs(log):
             return False
         is_forked = log.fault == "log_forked" and log.owner == self._peer.peer_id
-        return log.log_id in self._owed or is_forked
+        came_back = self._store.given_back.get(log.log_id, -1) > self._sizes.get(log.log_id, -1)
+        return log.log_id in self._owed or is_forked or came_back
 
     def revocations(self) -> list[Message]:
         """Return statements that stand in leaves which the peer has not acknowledged.
