@@ -146,7 +146,9 @@ class Sender:
 
     def _logs_to_send(self) -> list[Log]:
         logs = logs_for(self._replica, self._peer, self._kinship)
-        return logs + [log for log in self._store.logs() if self._is_to_return(log)]
+        returned = [log for log in self._store.logs() if self._is_to_return(log)]
+        # The owner, on an older copy, opens the epoch behind the first that it hears of.
+        return logs + sorted(returned, key=lambda log: -log.epoch)
 
     def has_offered(self, log_id: bytes) -> bool:
         """Tell whether a log was offered in this session."""

@@ -51,8 +51,8 @@ def restore(world: "World", node: SimulatedNode, disk: bytes, *, is_known: bool)
     world.counts["restores"] += 1
     node.start()
     if is_known:
-        # As node/restore.py does while the disk that is replaced can be read. With one that is dead,
-        # only another node that holds the lost epoch tells of it: PROTOCOL.md 7.7.
+        # As node/restore.py does while the disk that is replaced can be read. Of one that is dead
+        # only who holds the lost epoch tells: PROTOCOL.md 7.7.
         clock_ms, epoch = node.clock_ms(world.now_ms), max(node.replica.epoch, replaced) + 1
         node.commit(
             lambda: open_epoch(node.replica, epoch, clock_ms, "restored", "copy", cuts=False)
