@@ -5,6 +5,7 @@ from crypto.identity import log_id
 from schemas.wire import Ack, Head, Message
 from sync.epochs import open_epoch
 from sync.replica import Replica
+from sync.stopping import go_on
 
 
 class Claims:
@@ -46,6 +47,8 @@ class Claims:
         is_news = self._replica.inbound.proves(epoch, purpose, head, now_ms)
         log = self._replica.store.find_log(self.named(number))
         if log is not None and not is_news:
+            detail = f"{self._peer.name} holds {head.size} leaves of it and takes no more"
+            go_on(self._replica, log, detail, now_ms)
             return [Ack(log=head.log, have_seq=log.size, gaps=(), cosignatures=())]
         is_behind = log is None or head.size > log.size
         open_epoch(

@@ -32,7 +32,7 @@ from sync.pace import Pace
 from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
 from sync.scrub import has_damage
-from sync.stopping import stop
+from sync.stopping import go_on, stop
 from sync.stripping import Whole
 
 
@@ -459,6 +459,9 @@ class Sender:
             return
         detail = f"the peer reports: {problem.detail}"
         stop(self._replica, log, problem.code, detail, now_ms, outgoing.evidence)
+        if not self._cosigned(log):
+            # Nothing of it could be given back, which would say what the peer holds.
+            go_on(self._replica, log, detail, now_ms)
 
     def _suspect(self, now_ms: int) -> None:
         """Look whether what is on its way is damaged here; this transaction will not stand."""

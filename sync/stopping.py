@@ -9,10 +9,6 @@ from sync.replica import Replica
 def stop(replica: Replica, log: Log, code: str, detail: str, now_ms: int, other: str = "") -> None:
     """Stop a log that we send, and keep our head of it and what contradicts it as evidence.
 
-    What we write for the tier above goes on in a new epoch, or it would never arrive; not if
-    another was opened a short while ago, as that does not help then. A reader below cannot make
-    us open one: all our other links would end with it.
-
     Args:
         replica: of this node, in a transaction.
         log: stopped already or not.
@@ -27,11 +23,18 @@ def stop(replica: Replica, log: Log, code: str, detail: str, now_ms: int, other:
     root, signature = log.frontier.root().hex(), log.head_signature.hex()
     evidence = f"{log.origin} {log.size} {root} {signature} {other}".rstrip()
     code = code or "problem"
-    is_ours = log.source is None and log.purpose == UP and log.epoch == replica.epoch
-    goes_on = is_ours and not in_turn(replica.store, log.owner, now_ms)
     replica.store.raise_alarm(
         now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=evidence
     )
     log.fault, log.dirty = code, True
-    if goes_on:
-        open_epoch(replica, replica.epoch + 1, now_ms, code, detail)
+
+
+def go_on(replica: Replica, log: Log, detail: str, now_ms: int) -> None:
+    """Open the next epoch if what is written here would never arrive in a stopped log.
+
+    Not if another was opened a short while ago, as that does not help then; nor for a reader below:
+    all our other links would end with it.
+    """
+    is_ours = log.source is None and log.purpose == UP and log.epoch == replica.epoch
+    if log.fault and is_ours and not in_turn(replica.store, log.owner, now_ms):
+        open_epoch(replica, replica.epoch + 1, now_ms, log.fault, detail)

@@ -404,9 +404,8 @@ def test_a_cosignature_counts_only_if_it_holds(tmp_path: Path, said: dict[str, A
     again = parent_link(commune, PROVINCE)
     tell(commune, again)
     tell(commune, again, false)
-    assert set(commune.alarms()) == {"log_forked"}, "the peer stores another log than ours"
-    assert commune.log(commune.place).fault == "log_forked"
-    assert commune.replica.epoch == 1
+    assert commune.alarms() == ["log_forked"], "the peer stores another log than ours"
+    assert tell(commune, again) == []
 
 
 def test_a_true_cosignature_counts(tmp_path: Path) -> None:
@@ -456,12 +455,9 @@ def test_a_peer_that_claims_more_than_there_is_stops_the_log(tmp_path: Path) -> 
     assert refused(commune, session) == "log_behind"
     again = parent_link(commune, PROVINCE)
     tell(commune, again)
-    over = tell(commune, again, boast)
-    assert set(commune.alarms()) == {"log_behind"}
-    assert commune.log(commune.place).fault == "log_behind"
-    # What stands in it goes on its way in the next epoch, by another link.
-    assert [answer.code for answer in over if isinstance(answer, Problem)] == ["epoch_opened"]
-    assert commune.replica.epoch == 1
+    tell(commune, again, boast)
+    assert commune.alarms() == ["log_behind"]
+    assert tell(commune, again) == []
 
 
 def test_a_claim_that_is_not_repeated_on_the_next_link_is_forgotten(tmp_path: Path) -> None:
