@@ -354,7 +354,7 @@ function findMissing() {
 }
 
 function save() {
-  if (findMissing()) return;
+  if (!form.dataset.ready || findMissing()) return;
   clearTimeout(timer);
   busy(form, async () => {
     const request = currentRequest();
