@@ -32,7 +32,7 @@ _MENU: Final = (
     ("/technician", "technician.read"),
 )
 
-# What a browser calls itself contains the names of those it wants to be taken for: the first counts.
+# A browser also calls itself by the names of those it wants to be taken for: the first counts.
 _PROGRAMS: Final = {
     "Edg": "Edge",
     "OPR/": "Opera",

@@ -37,5 +37,5 @@ def test_a_password_typed_at_a_terminal_is_asked_for_and_not_shown(tmp_path: Pat
     os.close(terminal)
     assert PASSWORD.encode() not in shown
     with opened_station(folder, random.Random(1)) as station:
-        (phc,) = station.connection.execute("SELECT phc FROM ").fetchone()
+        (phc,) = station.connection.execute("SELECT password FROM account").fetchone()
     verify_password(PASSWORD, phc)
