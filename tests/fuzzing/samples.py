@@ -11,9 +11,9 @@ import cbor2
 
 from crypto.certificates import chain_to_pem, make_request, request_to_pem
 from crypto.enrolment import Token
-from crypto.identity import PeerId
+from crypto.identity import OfficeKey, PeerId
 from crypto.note import render_proof
-from crypto.office import OfficeKey, office_key_file
+from crypto.office import office_key_file
 from crypto.p256 import SECRET_BYTES, p256_key
 from crypto.password import hash_password
 from crypto.seal import seal
