@@ -58,7 +58,7 @@ class Outgoing:
         sent: the next leaf to send.
         away: (first, end) of leaves that are on their way, or arrived behind a gap; ascending.
         confirmed: an acknowledgement came in this session.
-        is_rooted: a head with its root was sent in this session.
+        is_rooted: a head over all leaves was sent in this session, with its root.
         is_doubtful: the peer said of it what cannot be; nothing more of it goes out.
         evidence: what it said, with its signature; empty if it signed nothing.
         likely: leaves that the last frame held.

@@ -206,6 +206,9 @@ class Receiver:
             if isinstance(error, FrameError) and has_damage(self._store, log, now_ms, first):
                 # As if the line had lost it: what it was packed with comes back first.
                 return []
+            if isinstance(error, FrameError) and incoming.read.contiguous_end(0) > log.size:
+                # What it builds on, which no head covers, may be damaged, and is not sent again.
+                return [self._drop(incoming, log, str(error))]
             if frame.total != len(frame.data):
                 # They are forgotten, else a damaged one would keep the true one out.
                 return [Problem(code="leaves_damaged", detail=str(error))]

@@ -354,13 +354,16 @@ class Sender:
     ) -> Head:
         """Return a head.
 
-        The first of a session, repeated ones, and those that may overtake leaves have their root.
+        The first over all leaves, those before it, repeated ones, and those that may overtake
+        leaves have their root.
         """
         size, root, signature = head
         is_mixed = len({flight.priority for flight in outgoing.flights}) > 1
         if outgoing.is_rooted and not is_repeated and not is_mixed:
             root = b""
-        outgoing.is_rooted, outgoing.head_sent_at_ms = True, now_ms
+        # One on the way may cover nothing but what is known, and say nothing of the leaves behind it.
+        outgoing.is_rooted |= size == self._log(outgoing.log_id).size
+        outgoing.head_sent_at_ms = now_ms
         outgoing.polls = outgoing.polls if is_repeated else 0
         return Head(log=outgoing.reference, size=size, root=root, signature=signature)
 
