@@ -53,6 +53,28 @@ def map_bytes(messages: list[Message]) -> list[bytes]:
     return [encode_message(message) for message in messages]
 
 
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_leaf_damaged_before_its_head_keeps_out_no_frame_that_builds_on_it(
+    at: int, commune: Node, province: Node
+) -> None:
+    case = commune.open_case()
+    sync(commune, province)
+    commune.write(case, fields={"title": "hai"}, author=commune.author("another"))
+    log, received = commune.replica.up_log(), province.log(commune.place)
+    declared = bytearray(commune.store.leaves(log, received.size, 1)[0])
+    declared[at] ^= 1
+    with province.transaction():
+        # It was acknowledged, and the link broke before the head came.
+        province.replica.inbound.keep(received, received.size, [bytes(declared)])
+    with commune.transaction():
+        commune.store.set_cursor(log, province.peer_id, received.size + 1)
+    for _ in range(2):
+        with suppress(LinkError):
+            sync(commune, province)
+    assert province.values(case) == commune.values(case) == {"title": "hai"}
+    assert province.alarms() == commune.alarms() == []
+
+
 def test_leaves_damaged_once_come_again_and_nothing_is_lost(commune: Node, province: Node) -> None:
     case = commune.open_case()
     with pytest.raises(LinkError, match="do not add up") as ended:
