@@ -361,7 +361,7 @@ class Sender:
         is_mixed = len({flight.priority for flight in outgoing.flights}) > 1
         if outgoing.is_rooted and not is_repeated and not is_mixed:
             root = b""
-        # One on the way may cover nothing but what is known, and say nothing of the leaves behind it.
+        # One on the way may cover nothing but what is known.
         outgoing.is_rooted |= size == self._log(outgoing.log_id).size
         outgoing.head_sent_at_ms = now_ms
         outgoing.polls = outgoing.polls if is_repeated else 0

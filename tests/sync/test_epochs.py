@@ -27,7 +27,6 @@ from tests.sync.builders import (
     memory,
     new_node,
     place,
-    sync,
     tables,
     tell,
 )
@@ -499,23 +498,3 @@ def test_a_log_that_is_given_back_and_stopped_here_is_offered_once(
     ]
     assert len(given_back) == 1
     assert province.log(commune.place).fault == "log_forked"
-
-
-def test_a_copy_that_went_on_is_noticed_though_a_head_on_the_way_is_known(
-    tmp_path: Path, commune: Node, province: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    case = commune.open_case(1)
-    sync(commune, province)
-    monkeypatch.setattr("sync.replica.HEAD_STEP", 1)
-    monkeypatch.setattr("sync.receiver.HEAD_STEP", 1)
-    commune.write(case, fields={"title": "hai"})
-    copy = copy_of(commune, tmp_path)
-    commune.write(case, fields={"title": "mất"})
-    sync(commune, province)
-    for title in ("bốn", "năm", "sáu"):
-        copy.write(case, fields={"title": title})
-    for _ in range(5):
-        with suppress(LinkError):
-            sync(copy, province)
-    assert copy.replica.epoch == 1
-    same_documents(copy, province)

@@ -6,10 +6,12 @@ Method: as in test_epochs.py.
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from schemas.wire import Head
 from sync.epochs import open_epoch
 from sync.errors import LinkError
-from tests.sync.builders import NOW_MS, Link, Node, new_node
+from tests.sync.builders import NOW_MS, Link, Node, new_node, sync
 from tests.sync.test_epochs import copy_of, meet, restored, same_documents
 
 
@@ -53,3 +55,23 @@ def test_a_copy_skips_at_once_all_epochs_that_the_tier_above_holds(
     with suppress(LinkError):
         Link(second, province).run()
     assert second.replica.epoch == 2
+
+
+def test_a_copy_that_went_on_is_noticed_though_a_head_on_the_way_is_known(
+    tmp_path: Path, commune: Node, province: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = commune.open_case(1)
+    sync(commune, province)
+    monkeypatch.setattr("sync.replica.HEAD_STEP", 1)
+    monkeypatch.setattr("sync.receiver.HEAD_STEP", 1)
+    commune.write(case, fields={"title": "hai"})
+    copy = copy_of(commune, tmp_path)
+    commune.write(case, fields={"title": "mất"})
+    sync(commune, province)
+    for title in ("bốn", "năm", "sáu"):
+        copy.write(case, fields={"title": title})
+    for _ in range(5):
+        with suppress(LinkError):
+            sync(copy, province)
+    assert copy.replica.epoch == 1
+    same_documents(copy, province)
