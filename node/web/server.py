@@ -23,7 +23,7 @@ from node.web.calls import (
     READS,
     SIGNED_IN,
     Call,
-    needs_pairing,
+    let_in,
     parse_json,
     require,
     write_if_possible,
@@ -239,7 +239,7 @@ async def _load_session(request: web.Request, office: Office, language: Language
         return
     now_ms = office.clock.now_ms()
     signed_in = await office.read(lambda db: find_sign_in(db, token, now_ms))
-    if signed_in is None or (needs_pairing(request, office) and not signed_in.is_paired):
+    if signed_in is None or let_in(request, office, signed_in) is None:
         return
     request[SIGNED_IN] = signed_in
     if LANGUAGE not in request.cookies:

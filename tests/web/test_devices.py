@@ -57,6 +57,19 @@ def test_people_sign_in_from_the_lan_at_paired_devices_only(tmp_path: Path) -> N
     tell_on_the_lan(tmp_path, story)
 
 
+def test_a_copied_cookie_or_ticket_opens_no_socket_from_the_lan(tmp_path: Path) -> None:
+    async def story(lan: LanOffice) -> None:
+        here = await lan.office.browser("lan")
+        path = (await here.post("/repo-tickets")).body["path"].removeprefix("/api/v1")
+        async with lan.client() as thief:
+            assert await code_of(thief.ask("GET", path)) == "sign_in_needed"
+            thief.headers["Cookie"] = here.cookies()
+            thief.headers["Origin"] = "https://" + thief.headers["Host"]
+            assert await code_of(thief.ask("GET", "/repo")) == "sign_in_needed"
+
+    tell_on_the_lan(tmp_path, story)
+
+
 def test_a_passkey_signs_in_from_the_lan_at_paired_devices_only(tmp_path: Path) -> None:
     async def story(lan: LanOffice) -> None:
         host = f"{lan.lan.site.name}:{lan.lan.port}"
