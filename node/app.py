@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import Final, TypeVar
 
 import cbor2
+from aiohttp import web
 from cryptography import x509
 
 from crypto.certificates import Subject, chain_to_der
@@ -379,10 +380,11 @@ async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str 
         downlink = Downlink(node._station.folder, node, node.clock)
         node.showing.append(downlink.show_anew)
         sync_host, sync_port = await _listen_for_children(node, downlink, stack)
-        web_host, web_port = await _listen_for_people(node, stack)
+        pages = build_web(node)
+        web_host, web_port = await _listen_for_people(node, pages, stack)
         # Else who writes the first case would wait for it, and all others too.
         look_up_days_off(node.clock.today().year)
-        lan_url = await _listen_on_the_lan(node, stack)
+        lan_url = await _listen_on_the_lan(node, pages, stack)
         keep_what_is_loaded()
         node.is_ready = True
         ready(
@@ -427,23 +429,25 @@ async def _listen_for_children(
     return config.sync_host, listener.port
 
 
-async def _listen_for_people(node: Node, stack: AsyncExitStack) -> tuple[str, int]:
+async def _listen_for_people(
+    node: Node, pages: web.Application, stack: AsyncExitStack
+) -> tuple[str, int]:
     config = node.config
     try:
-        listener = await listen(build_web(node), config.web_host, config.web_port, shutdown_s=2.0)
+        listener = await listen(pages, config.web_host, config.web_port, shutdown_s=2.0)
     except OSError as error:
         raise _address_error(error, config.web_host, config.web_port) from error
     stack.push_async_callback(listener.close)
     return config.web_host, listener.port
 
 
-async def _listen_on_the_lan(node: Node, stack: AsyncExitStack) -> str:
+async def _listen_on_the_lan(node: Node, pages: web.Application, stack: AsyncExitStack) -> str:
     config, lan = node.config, node.lan
     if lan is None:
         return ""
     try:
         listener = await listen(
-            build_web(node),
+            build_web(node, beside=pages),
             config.lan_host,
             config.lan_port,
             context=lan.tls.context,

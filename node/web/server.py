@@ -63,15 +63,20 @@ _HEADERS: Final = {
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def build_web(office: Office) -> web.Application:
-    """Return the application that serves the pages and the API of a node."""
+def build_web(office: Office, beside: web.Application | None = None) -> web.Application:
+    """Return the application that serves the pages and the API of a node.
+
+    Args:
+        office: the node.
+        beside: another of the same node, served elsewhere; what is counted is counted once.
+    """
     app = web.Application(middlewares=[_guarded], client_max_size=_BODY_BYTES_MAX)
     app[OFFICE] = office
-    app[STREAMS] = {}
-    app[PASSWORD_CHECKS] = PasswordChecks()
-    app[CHALLENGES] = Challenges(office.entropy(32))
-    app[TRAIL_SECRET] = office.entropy(32)
-    app[CONNECTIONS] = {}
+    app[STREAMS] = beside[STREAMS] if beside is not None else {}
+    app[PASSWORD_CHECKS] = beside[PASSWORD_CHECKS] if beside is not None else PasswordChecks()
+    app[CHALLENGES] = beside[CHALLENGES] if beside is not None else Challenges(office.entropy(32))
+    app[TRAIL_SECRET] = beside[TRAIL_SECRET] if beside is not None else office.entropy(32)
+    app[CONNECTIONS] = beside[CONNECTIONS] if beside is not None else {}
     add_routes(app)
     app.on_startup.append(_sweep)
     app.on_response_prepare.append(_add_headers)
