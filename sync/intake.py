@@ -13,6 +13,7 @@ import cbor2
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from crypto.identity import actor_of
+from crypto.tiers import is_above
 from schemas.errors import RecordError, SchemaError
 from schemas.event_text import KnownEvent, decode_event
 from schemas.events import Attached, Event, UnknownEvent
@@ -126,7 +127,7 @@ class Intake:
                 case LeafType.WRITER:
                     self._take_writer(log, seq, leaf)
                 case LeafType.CERTIFICATES:
-                    self._take_certificates(leaf)
+                    self._take_certificates(log, seq, leaf)
                 case LeafType.REVOCATION:
                     self.revocations.take(log, seq, leaf, now_ms)
                 case LeafType.TRAIL:
@@ -246,11 +247,14 @@ class Intake:
         if cursor.rowcount == 0:
             raise RecordError("writer_twice", f"writer {leaf.writer} is declared already")
 
-    def _take_certificates(self, leaf: Leaf) -> None:
+    def _take_certificates(self, log: Log, seq: int, leaf: Leaf) -> None:
         chain = decode_certificates(leaf.body)
         if leaf.writer or leaf.document:
             raise RecordError("certificates_malformed", "certificates have no writer or document")
         subject = self._verify_chain(chain)
+        if seq and not is_above(subject.code, log.code):
+            # Who issues certificates could put the key of somebody else's child into one.
+            raise RecordError("certificates_foreign", "a log names nodes above its owner only")
         self._store.put_peer(
             Peer(
                 peer_id=subject.peer_id,
