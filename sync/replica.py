@@ -103,6 +103,7 @@ class Replica:
         self._root = root
         self.subject = verify_chain(chain, root, None)
         self.device = device_id(key.peer_id)
+        store.own_key = key.peer_id
         self._project = project
         self.intake = Intake(store, admit=admit, verify_chain=self.verify_chain)
         self.inbound = Inbound(

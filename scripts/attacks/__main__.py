@@ -17,6 +17,7 @@ from scripts.attacks import (
     forgeries,
     identities,
     pages_of_others,
+    parents,
     paths,
     places,
     replays,
@@ -39,6 +40,7 @@ THEMES: Final[dict[str, Theme]] = {
     "devices": devices.attack,
     "bombs": bombs.attack,
     "forgeries": forgeries.attack,
+    "parents": parents.attack,
     "enrolments": enrolments.attack,
     "slowness": slowness.attack,
 }
