@@ -16,6 +16,7 @@ from scripts.attacks import (
     enrolments,
     forgeries,
     identities,
+    packs,
     pages_of_others,
     parents,
     paths,
@@ -41,6 +42,7 @@ THEMES: Final[dict[str, Theme]] = {
     "bombs": bombs.attack,
     "forgeries": forgeries.attack,
     "parents": parents.attack,
+    "packs": packs.attack,
     "enrolments": enrolments.attack,
     "slowness": slowness.attack,
 }
