@@ -21,6 +21,7 @@ from scripts.attacks import (
     parents,
     paths,
     places,
+    programs,
     replays,
     slowness,
     strangers,
@@ -34,6 +35,7 @@ Theme = Callable[[World, Report], Awaitable[None]]
 THEMES: Final[dict[str, Theme]] = {
     "strangers": strangers.attack,
     "identities": identities.attack,
+    "programs": programs.attack,
     "places": places.attack,
     "pages-of-others": pages_of_others.attack,
     "paths": paths.attack,
