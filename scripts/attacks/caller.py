@@ -49,12 +49,13 @@ class Caller:
         csrf: sent with everything unless other headers say otherwise.
     """
 
-    def __init__(self, url: str, context: ssl.SSLContext | None = None) -> None:
-        """Call a node at an address."""
+    def __init__(self, url: str, context: ssl.SSLContext | None = None, source: str = "") -> None:
+        """Call a node at an address, from another of this machine if one is given."""
         self.url = url
         self.csrf = ""
         self._context = context
         self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(local_addr=(source, 0) if source else None),
             cookie_jar=aiohttp.CookieJar(unsafe=True),
             timeout=aiohttp.ClientTimeout(total=ANSWER_S),
         )
