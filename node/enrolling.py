@@ -138,6 +138,13 @@ def _answer(
             f"This token is for {made.code}, not for {subject.code}.",
             "Have the province make one for this place, or make the node anew with the right code.",
         )
+    if subject.succeeds:
+        # Whoever overheard the token could else end the key that the office has.
+        raise RequestError(
+            "spare_unfit",
+            "A token enrols a new node; it makes no spare key.",
+            "A spare key is certified for the node itself, over its link or with files.",
+        )
     # Whose answer was lost on the way asks again, with the same key.
     if state == "used" and made.used_by != subject.peer_id.hex():
         raise RequestError(

@@ -185,9 +185,16 @@ def _check_spare(path: Path, subject: Subject, is_revoked: IsRevoked) -> None:
     Else whoever has the present key, a thief say, could name a spare of their own.
     """
     known = [each.subject for each in issued(path)]
-    if any(other.peer_id == subject.peer_id for other in known):
+    same = [other for other in known if other.peer_id == subject.peer_id]
+    if any((o.code, o.succeeds) == (subject.code, subject.succeeds) for o in same):
         # It is renewed.
         return
+    if same:
+        raise RequestError(
+            "spare_unfit",
+            f"The key {subject.peer_id.hex()[:16]} was enrolled for something else.",
+            "Make a new key for a spare: `tiepdan spare`.",
+        )
     if is_revoked(subject.succeeds, subject.code):
         raise RequestError(
             "key_revoked",

@@ -107,9 +107,11 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(url: str, context: ssl.SSLContext | None = None) -> AsyncIterator[Caller]:
+async def calling(
+    url: str, context: ssl.SSLContext | None = None, source: str = ""
+) -> AsyncIterator[Caller]:
     """Call a node for the length of a block."""
-    caller = Caller(url, context)
+    caller = Caller(url, context, source)
     try:
         yield caller
     finally:

@@ -109,9 +109,11 @@ async def refused(path: Path, token: Token) -> str:
     return refusal.code
 
 
-async def said(token: Token, *, key: NodeKey, secret: bytes, code: str = CODE) -> str:
+async def said(
+    token: Token, *, key: NodeKey, secret: bytes, code: str = CODE, succeeds: bytes = b""
+) -> str:
     """Ask as a stranger with a key of its own and a secret; return why it is refused, or ok."""
-    request = request_from_pem(request_to_pem(make_request(key, Tier.COMMUNE, code, "Giả")))
+    request = make_request(key, Tier.COMMUNE, code, "Giả", succeeds)
     der = request.public_bytes(Encoding.DER)
 
     def say(listener: bytes) -> bytes:
@@ -215,6 +217,18 @@ def test_a_place_that_has_a_key_gets_another_only_expressly_or_after_its_revocat
         (second / "chain.pem").unlink()
         (second / "root.pem").unlink()
         assert await refused(second, scene.token(province.port)) == "key_revoked"
+
+    tell(tmp_path, story)
+
+
+def test_a_token_makes_nobody_the_successor_of_a_key(tmp_path: Path) -> None:
+    async def story(province: Running, scene: Scene) -> None:
+        path = scene.commune()
+        await asyncio.to_thread(enrol_with_token, path, scene.token(province.port).text())
+        token = scene.token(province.port)
+        own = open_folder(path).subject.peer_id
+        asked = said(token, key=STRANGER, secret=token.secret, succeeds=own)
+        assert await asked == "spare_unfit"
 
     tell(tmp_path, story)
 

@@ -12,25 +12,28 @@ from pathlib import Path
 
 import pytest
 
-from crypto.certificates import make_request
+from crypto.certificates import make_request, request_to_pem
 from crypto.errors import CryptoError, SealError
 from crypto.identity import NodeKey
 from crypto.keyfile import read_chain
 from crypto.seal import from_text, office_key_id, open_sealed
 from node.cli import main
+from node.clock import Clock
 from node.entropy import system_rng
 from node.errors import ConfigError, NodeError
-from node.folder import ROTATED, open_folder
+from node.folder import ROTATED, open_folder, sign_request
 from node.office_keys import unlock
 from node.renewing import certified
 from node.rotating import _prepare, rotate
 from node.station import Station, opened_station
+from schemas.codes import Tier
 from schemas.ids import DocumentId, document_text
 from tests.node.places import Running, make_centre, make_commune, make_province, running, set_parent
 from tests.node.sticks import count
 
 CODE = "40.17083"
 WORDS = "câu mật khẩu của khóa dự phòng"
+THIEF = NodeKey.from_seed(b"a key of the thief".ljust(32))
 
 
 class Scene:
@@ -171,10 +174,21 @@ def test_who_has_the_key_alone_gets_no_spare_of_his_own(scene: Scene) -> None:
     scene.tell(story)
 
 
+def test_who_has_the_key_gets_no_second_spare_by_a_key_enrolled_elsewhere(scene: Scene) -> None:
+    scene.make_spare()
+    scene.copy()
+    request = make_request(THIEF, Tier.COMMUNE, "40.17099", "Xã khác")
+    sign_request(scene.province, request_to_pem(request), Clock().now_ms(), 90)
+
+    async def story(_: Running) -> None:
+        assert await why_no_spare(scene.thief) == "spare_unfit"
+
+    scene.tell(story)
+
+
 async def why_no_spare(folder: Path) -> str:
     own = open_folder(folder)
-    subject = own.subject
-    key = NodeKey.from_seed(b"a key of the thief".ljust(32))
+    subject, key = own.subject, THIEF
     request = make_request(key, subject.tier, subject.code, subject.name, subject.peer_id)
     with pytest.raises(NodeError) as refused:
         await asyncio.to_thread(certified, own, request)
