@@ -38,6 +38,9 @@ _DAILY_MS: Final = 24 * 3_600_000
 _SOON_MS: Final = 14 * 24 * 3_600_000
 _BY_HAND_SOON_MS: Final = 60 * 24 * 3_600_000
 
+# By the clock of the tier above; the second where that was ahead when it signed.
+_OUT_OF_TIME: Final = ("certificate_expired", "certificate_not_yet_valid")
+
 CertificateState = Literal["good", "due", "ends_soon", "ended"]
 
 
@@ -205,7 +208,7 @@ class Renewal:
         rest_ms = _AGAIN_MS if self.status.error else _DAILY_MS
         if tried_ms is not None and 0 <= now_ms - tried_ms < rest_ms:
             return False
-        return is_due(self._folder.chain[0], now_ms) or self._link_error() == "certificate_expired"
+        return is_due(self._folder.chain[0], now_ms) or self._link_error() in _OUT_OF_TIME
 
     async def attempt(self) -> None:
         """Try once; what comes of it is in the status."""
