@@ -15,6 +15,7 @@ from node.enrolling import enrol_with_token
 from node.entropy import system_entropy
 from node.errors import NodeError, RequestError
 from node.folder import expiry_ms, install_chain, open_folder, sign_request
+from node.qr import qr_lines
 from node.tokens import HOURS, make_token, tokens, withdraw
 from schemas.codes import Tier
 
@@ -51,6 +52,7 @@ def add_enrolment_commands(
     token.add_argument(
         "--again", action="store_true", help="the place may have another key that stays good"
     )
+    token.add_argument("--qr", action="store_true", help="show it as a QR code as well")
     token.add_argument("--withdraw", action="store_true", help="make the place's token worthless")
     token.set_defaults(run=_token)
 
@@ -123,6 +125,8 @@ def _token(options: argparse.Namespace) -> int:
         is_again=options.again,
     )
     print(token.text())
+    if options.qr:
+        print(qr_lines(token.text()), file=sys.stderr)
     print(f"Good for one key of {token.code}, until {_moment(token.expires_ms)}.", file=sys.stderr)
     print("Give it to that office alone, by telephone or text. There:", file=sys.stderr)
     print("  tiepdan enrol --data FOLDER --token LINE", file=sys.stderr)

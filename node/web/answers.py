@@ -291,10 +291,15 @@ class MakeToken(BaseModel):
 
 
 class TokenAnswer(Answer):
-    """A token; the line is shown this once and kept nowhere."""
+    """A token; the line is shown this once and kept nowhere.
+
+    Attributes:
+        picture: QR code of the line, as the address of a picture.
+    """
 
     code: str
     line: str
+    picture: str
     expires_ms: int
 
 

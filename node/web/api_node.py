@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from node.accounts import find_sign_in
 from node.connections import Held
+from node.qr import qr_picture
 from node.queries.devices import devices_digest
 from node.queries.sync_state import (
     changed_ms,
@@ -177,7 +178,9 @@ async def make_token(call: Call) -> TokenAnswer:
             asked.code, hours=asked.hours, is_again=asked.is_again
         )
         note(office.accounts.db, me, now_ms, "token.make", detail=asked.code)
-        return TokenAnswer(code=asked.code, line=line, expires_ms=expires_ms)
+        return TokenAnswer(
+            code=asked.code, line=line, picture=qr_picture(line), expires_ms=expires_ms
+        )
 
     return await office.write(work)
 

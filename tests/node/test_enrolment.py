@@ -34,6 +34,7 @@ from node.entropy import system_entropy
 from node.errors import NodeError
 from node.folder import init_folder, open_folder
 from node.gate import _AT_ONCE
+from node.qr import qr_lines
 from node.tls import server_context
 from node.tokens import FAILURES_MAX, make_token, tokens
 from node.websocket import PATH
@@ -359,9 +360,11 @@ def test_the_technician_types_two_commands_at_each_end(
         made = ["init", "--data", data, "--tier", "commune", "--code", CODE, "--name", "Mỹ Lý"]
         assert main(made) == 0
         assert "have the province make a token" in capsys.readouterr().out
-        assert main(["token", "--data", f"{scene.province}", "--code", CODE]) == 0
-        line = capsys.readouterr().out.strip()
+        assert main(["token", "--data", f"{scene.province}", "--code", CODE, "--qr"]) == 0
+        said = capsys.readouterr()
+        line = said.out.strip()
         assert parse_token(line).code == CODE
+        assert qr_lines(line) in said.err
         assert await asyncio.to_thread(main, ["enrol", "--data", data, "--token", line]) == 0
         assert "Enrolled: Mỹ Lý (commune 40.17083)" in capsys.readouterr().out
         assert main(["token", "--data", f"{scene.province}"]) == 0

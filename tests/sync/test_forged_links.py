@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from crypto.certificates import chain_to_der, issue, make_request
 from crypto.identity import log_id
 from crypto.note import Cosignature, cosign, key_name
 from schemas.codes import Tier
@@ -208,20 +207,6 @@ def test_a_log_must_start_with_the_certificate_of_its_owner(province: Node) -> N
         builder.epoch = index
         builder.leaves[0] = first
         assert refused(province, child_link(province), *all_of(builder)) == "log_unnamed"
-
-
-def test_no_log_puts_its_own_words_into_the_place_of_an_office_that_is_known(centre: Node) -> None:
-    """A province can certify anybody's public key as that of a commune of its own."""
-    with centre.transaction():
-        centre.replica.welcome(place(PROVINCE).as_peer(is_child=True))
-    liar = place("38")
-    request = make_request(place(PROVINCE).key, Tier.COMMUNE, "38.1", "Giả")
-    false = issue(liar.chain[0], liar.key, request, NOW_MS, 365)
-    body = encode_certificates(chain_to_der([false, *liar.chain]))
-    builder = LogBuilder(liar).add(LeafType.CERTIFICATES, body)
-    tell(centre, child_link(centre, "38"), *all_of(builder))
-    known = centre.store.peer(place(PROVINCE).key.peer_id)
-    assert known == place(PROVINCE).as_peer(is_child=True)
 
 
 def test_a_forged_head_ends_the_link_and_the_true_one_is_taken(province: Node) -> None:

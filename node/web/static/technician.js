@@ -35,6 +35,7 @@ document.getElementById("main").addEventListener("click", (event) => {
       closeDialog();
       openTemplate("token-shown");
       document.querySelector("#dialog [data-line]").textContent = made.line;
+      document.querySelector("#dialog img").src = made.picture;
       await refresh();
     });
   });
