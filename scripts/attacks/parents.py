@@ -143,17 +143,16 @@ class _Scene:
 
     def logs(self) -> list[Lie]:
         """Offer logs that the province has no right to send down."""
+        foreign: dict[str, dict[str, Any]] = {
+            "the neighbour's records": {"owner": self.neighbour.peer_id, "purpose": "up"},
+            "the log for the neighbour": {"purpose": f"down/{self.neighbour.peer_id.hex()}"},
+            "its own log upwards": {"purpose": "up"},
+            "a log in the name of the centre": {"owner": self.centre.subject.peer_id},
+            "a log in the commune's own name": {"owner": self.reader},
+        }
         return [
             Lie(said=said, messages=(self.hello(3, **changed),))
-            for said, changed in {
-                "the neighbour's records": {"owner": self.neighbour.peer_id, "purpose": "up"},
-                "the log for the neighbour": {
-                    "purpose": f"down/{self.neighbour.peer_id.hex()}",
-                },
-                "its own log upwards": {"purpose": "up"},
-                "a log in the name of the centre": {"owner": self.centre.subject.peer_id},
-                "a log in the commune's own name": {"owner": self.reader},
-            }.items()
+            for said, changed in foreign.items()
         ]
 
     def heads(self) -> list[Lie]:
