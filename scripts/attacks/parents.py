@@ -311,6 +311,6 @@ async def _older(report: Report, folder: Path, scene: _Scene) -> None:
     draft = forger.Draft(forger.actor(scene.me), "person")
     anew = [*scene.true[:2], forger.change(draft.first, hlc=forger.HLC + 1), scene.true[2]]
     for said, past in {"written anew": anew, "cut back and written anew": anew[:3]}.items():
-        lie = Lie(said=said, messages=scene.of_epoch(2, past), trace=held)
+        lie = Lie(said=said, messages=scene.of_epoch(2, past), trace=held, ends=False)
         code, now = await _told(folder, scene.province, lie)
         report.tried(f"a parent's log that was {said}", code or "open", refused=now == before)
