@@ -272,12 +272,13 @@ async def _refused(request: web.Request, refusal: Refusal) -> web.StreamResponse
 def _check_host(request: web.Request) -> None:
     """Refuse names that are not ours: a foreign name that leads here is an attack on the browser.
 
-    An address cannot be rebound, `localhost` and `.local` names are not looked up outside.
+    An address cannot be rebound, and `localhost` is not looked up outside. Any other `.local` name
+    than ours is whose anybody on the LAN says, and may lead a browser to this machine.
     """
-    host = request.url.host or ""
-    if host == "localhost" or host.endswith((".local", ".localhost")):
+    host, office = (request.url.host or "").lower(), request.app[OFFICE]
+    if host == "localhost" or host.endswith(".localhost"):
         return
-    if host == request.app[OFFICE].config.web_host:
+    if host == office.config.web_host or (office.lan and host == office.lan.site.name):
         return
     try:
         ipaddress.ip_address(host)

@@ -111,7 +111,14 @@ async def _wrong_methods(world: World, report: Report, caller: Caller) -> None:
 
 
 async def _foreign_names(report: Report, caller: Caller) -> None:
-    for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "a b", ""):
+    for host in (
+        "evil.local",
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "a b",
+        "",
+    ):
         reply = await caller.ask("GET", "/api/v1/health", headers={"Host": host})
         report.answered(f"the name {host!r} for this node", reply)
 

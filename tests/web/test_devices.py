@@ -73,6 +73,16 @@ def test_a_copied_cookie_or_ticket_opens_no_socket_from_the_lan(tmp_path: Path) 
     tell_on_the_lan(tmp_path, story)
 
 
+def test_a_name_that_somebody_else_announces_on_the_lan_is_none_of_ours(tmp_path: Path) -> None:
+    async def story(lan: LanOffice) -> None:
+        async with lan.client() as client:
+            assert (await client.ask("GET", "/health"))["tier"] == "commune"
+            client.headers["Host"] = client.headers["Host"].replace(lan.lan.site.name, "evil.local")
+            assert await code_of(client.ask("GET", "/health")) == "host_unknown"
+
+    tell_on_the_lan(tmp_path, story)
+
+
 def test_what_a_person_has_open_counts_once_wherever_it_was_opened(tmp_path: Path) -> None:
     async def story(lan: LanOffice) -> None:
         device, here = await lan.pair(await lan.offer()), await lan.office.browser("lan")
