@@ -297,8 +297,6 @@ def test_a_tab_closed_in_the_middle_of_a_word_keeps_the_word(
         }"""
     )
     page.locator("#people [name=full_name]").fill("Lầu Bá Tủa")
-    # Sealing takes some milliseconds; the node is told only after a pause.
-    page.wait_for_timeout(500)
     page.goto("about:blank")
     page.goto(f"{commune.url}/visits/new")
     page.locator(".drafts a", has_text="chỉ có trong trình duyệt này").first.click()

@@ -5,7 +5,7 @@ import { busy, complaint, prepare, say, showProblem, showWrong, wrongText } from
 import { mintId } from "./ids.js";
 import { push, pushLater } from "./outbox-panel.js";
 import * as outbox from "./outbox.js";
-import { current } from "./safe.js";
+import { current, currentHere } from "./safe.js";
 import { t } from "./texts.js";
 import { BYTES_MAX, tooLarge, uploadAll } from "./uploads.js";
 
@@ -161,18 +161,9 @@ function draftBody() {
   return body;
 }
 
-let keeping = Promise.resolve();
-
-/** Keeps or drops the draft in this browser, sealed to the person; one step after the other. */
-function keepLocally(body) {
-  const step = async () => {
-    if (body === null) return outbox.dropDraft(draft);
-    const who = await current();
-    if (who) await outbox.keepDraft(who, draft, body);
-    return Boolean(who);
-  };
-  keeping = keeping.then(step, step);
-  return keeping;
+/** Keeps or drops the draft in this browser, sealed to the person; returns whether somebody had unlocked it. */
+function keepLocally(body, durability = "strict") {
+  return body === null ? outbox.dropDraft(draft) : outbox.keepDraft(currentHere() || current(), draft, body, durability);
 }
 
 async function saveDraft() {
@@ -488,7 +479,7 @@ function changed() {
   if (entry || isFinished) return;
   timer = setTimeout(saveDraft, SAVE_MS);
   // At once: the page may be closed in the middle of a word.
-  if (isSealed || hasContent()) keepLocally(draftBody());
+  if (isSealed || hasContent()) keepLocally(draftBody(), "relaxed");
 }
 
 form.addEventListener("input", changed);

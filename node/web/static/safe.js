@@ -11,6 +11,17 @@ const IDLE_MS_MAX = 4 * 3_600_000;
 const AGE_MS_MAX = 16 * 3_600_000;
 const TOUCH_MS = 60_000;
 
+// Who has unlocked this browser, as this page knows it: what is typed is sealed without asking the database first.
+// Whatever changes that, in any tab, makes every page forget it.
+let known = null;
+const changes = new BroadcastChannel("tiepdan-safe");
+changes.addEventListener("message", () => { known = null; });
+
+function forget() {
+  known = null;
+  changes.postMessage("changed");
+}
+
 const bytes = (length) => crypto.getRandomValues(new Uint8Array(length));
 const encoded = (text) => new TextEncoder().encode(text);
 
@@ -67,6 +78,7 @@ export async function unlock(user, password, { isKept = true } = {}) {
 async function open(who) {
   const now = Date.now();
   await setSetting("open", { ...who, since: now, touched: now });
+  forget();
   return who;
 }
 
@@ -81,12 +93,16 @@ export async function unlockTrusted(user, name, password) {
   return open({ ...found, name });
 }
 
+const isOver = ({ since, touched }, now) =>
+  now < touched - TOUCH_MS || now - touched > IDLE_MS_MAX || now - since > AGE_MS_MAX;
+
 /** Returns who has unlocked this browser, {user, name, box, key}, or null. */
 export async function current() {
-  const who = await setting("open");
-  if (!who) return null;
+  known = (await setting("open")) || null;
+  if (!known) return null;
+  const who = known;
   const now = Date.now();
-  if (now < who.touched - TOUCH_MS || now - who.touched > IDLE_MS_MAX || now - who.since > AGE_MS_MAX) {
+  if (isOver(who, now)) {
     await lock();
     return null;
   }
@@ -94,8 +110,15 @@ export async function current() {
   return who;
 }
 
+/** Returns the same at once, where this page knows it and nothing has changed, or null. */
+export const currentHere = () => (known && !isOver(known, Date.now()) ? known : null);
+
 /** Forgets the key; entries stay, sealed. */
-export const lock = () => transact(["settings"], (all) => all.objectStore("settings").delete("open"));
+export async function lock() {
+  known = null;
+  await transact(["settings"], (all) => all.objectStore("settings").delete("open"));
+  forget();
+}
 
 /** After a change of password at the node: the same key under the new one. */
 export async function changePassword(user, old, fresh) {
