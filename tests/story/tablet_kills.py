@@ -324,7 +324,6 @@ class Desk:
         else:
             is_online = place == "take online"
             is_point = self.kill_while_taking(self._officer, victim, is_online=is_online)
-        self.last = (place, victim, self._step, is_point)
         if is_point:
             self.outcome.points[place, victim] += 1
 

@@ -369,8 +369,12 @@ function save() {
       await saveDraft();
       return;
     }
+    const who = placed(files).length ? await current() : null;
+    // Before the page says that it is registered: the files lie on this device until the node has them.
+    if (who) await outbox.put(who, visit, JSON.stringify(request), placed(files), { answer: made, isQuiet: true });
     isFinished = true;
-    showDone(request, made, files);
+    showDone(request, made);
+    await sendFiles(who, made, files);
   });
 }
 
@@ -402,7 +406,7 @@ function showEnd(part) {
 
 const arrived = (file) => Object.assign(document.createElement("li"), { textContent: t("{name}: đã lưu.", { name: file.name }) });
 
-async function showDone(request, made, files) {
+function showDone(request, made) {
   const list = document.getElementById("made");
   made.case_ids.forEach((id, index) => {
     const link = document.createElement("a");
@@ -416,11 +420,11 @@ async function showDone(request, made, files) {
   showEnd("made");
   // The node has the visit; a draft of it that stays for a moment can be thrown away by hand.
   dropDraft().catch((problem) => say(problem.text || String(problem), "wrong"));
-  const who = placed(files).length ? await current() : null;
+}
+
+async function sendFiles(who, made, files) {
   const uploads = document.getElementById("uploads");
   if (who) {
-    // The files lie on this device until the node has them, whatever happens to this page.
-    await outbox.put(who, visit, JSON.stringify(request), placed(files), { answer: made, isQuiet: true });
     await push();
     if (!(await outbox.read(who, visit))) for (const { file } of placed(files)) uploads.append(arrived(file));
     return;
