@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from node.clock import PLACE
 from node.law import load_law
+from node.web.browser_names import browser_name
 from node.web.calls import Call
 from node.web.languages import Language
 from schemas.law.rules import DeadlineRule
@@ -49,6 +50,7 @@ def environment() -> jinja2.Environment:
     templates.filters["size"] = size
     templates.filters["pairs"] = pairs
     templates.filters["groups"] = groups
+    templates.filters["browser"] = browser_name
     templates.filters["short"] = lambda text, count=12: text[:count]
     templates.globals["rule_of"] = rule_of
     return templates

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Error, Page, Playwright, sync_playwright
+from playwright.sync_api import Error, FilePayload, Page, Playwright, sync_playwright
 
 from tests.story.processes import NodeProcess
 from tests.story.relay import Relay, Trap, relay_to
@@ -212,7 +212,7 @@ class Desk:
         row.locator("[name=title]").fill(visit.title)
         row.locator("[data-files]").set_input_files(
             [
-                {"name": f"{place}.jpg", "mimeType": "image/jpeg", "buffer": photo}
+                FilePayload(name=f"{place}.jpg", mimeType="image/jpeg", buffer=photo)
                 for place, photo in enumerate(visit.photos)
             ]
         )
@@ -396,9 +396,7 @@ def run(folder: Path, *, points: int, seed: int, say: Callable[[str], Any]) -> s
     with opened_desk(folder, seed) as (desk, node):
         while desk.outcome.count < points:
             before = desk.outcome.count
-            began = time.monotonic()
             desk.one_point()
-            say(f"{time.monotonic() - began:.1f} {desk.last}")
             if desk.outcome.count > before and desk.outcome.count % 10 == 0:
                 say(f"{desk.outcome.count} points, {len(desk.outcome.told)} visits told")
         desk.send_everything()
