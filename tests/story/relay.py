@@ -88,15 +88,14 @@ class Relay:
         self._open.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_cut:
-            writer.close()
-            return
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
             writer.close()
             return
         self._open |= {writer, back}
+        if self._is_cut:
+            self._break()
         task = asyncio.current_task()
         assert task is not None
         self._pairs.add(task)
@@ -116,7 +115,8 @@ class Relay:
         await asyncio.to_thread(stop.wait)
         server.close()
         self._break()
-        await asyncio.gather(*self._pairs)
+        while self._pairs:
+            await asyncio.wait(self._pairs)
 
 
 @contextmanager

@@ -17,6 +17,8 @@ const TOUCH_MS = 60_000;
 let known = null;
 const changes = new BroadcastChannel("tiepdan-safe");
 changes.addEventListener("message", () => { known = null; });
+// A page that the browser had put aside, and shows again, may have missed it.
+self.addEventListener("pageshow", () => { known = null; });
 
 function forget() {
   known = null;
