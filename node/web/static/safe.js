@@ -18,7 +18,7 @@ let known = null;
 const changes = new BroadcastChannel("tiepdan-safe");
 changes.addEventListener("message", () => { known = null; });
 // A page that the browser had put aside, and shows again, may have missed it.
-self.addEventListener("pageshow", () => { known = null; });
+self.addEventListener("pageshow", (event) => { if (event.persisted) known = null; });
 
 function forget() {
   known = null;
