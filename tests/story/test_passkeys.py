@@ -170,6 +170,7 @@ def test_after_a_passkey_that_derives_none_the_page_says_what_is_locked_and_the_
         page.locator("#visit[data-ready]").wait_for()
         outbox = page.locator("#outbox")
         expect(outbox).to_contain_text("Nơi giữ tạm trên thiết bị này đang khóa")
+        expect(outbox.locator("[name=password]")).to_be_in_viewport()
         outbox.locator("[name=password]").fill("không phải mật khẩu")
         page.keyboard.press("Enter")
         expect(outbox.locator(".wrong")).to_be_visible()

@@ -542,8 +542,9 @@ async function listLocalDrafts() {
 loadDraft().catch((problem) => say(problem.text || String(problem), "wrong")).finally(() => {
   if (!isSealed) {
     for (const kind of ["people", "petitions"]) if (!lists[kind].box.children.length) addRow(kind);
-    // Whoever writes already is not led away.
-    if (!form.contains(document.activeElement)) (form.querySelector('[name="full_name"]') || form.elements.held_on).focus();
+    // Whoever writes already is not led away; that this browser is locked stays in sight above the form.
+    const first = form.querySelector('[name="full_name"]') || form.elements.held_on;
+    if (!form.contains(document.activeElement)) first.focus({ preventScroll: !currentHere() });
   }
   listLocalDrafts().catch((problem) => say(String(problem), "wrong"));
   if (entry?.state === "refused" && entry.problem) showProblem(form, entry.problem, elementOf);
