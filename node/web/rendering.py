@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from node.clock import PLACE
 from node.law import load_law
-from node.web.browser_names import browser_name
 from node.web.calls import Call
 from node.web.languages import Language
 from schemas.law.rules import DeadlineRule
@@ -33,6 +32,24 @@ _MENU: Final = (
     ("/technician", "technician.read"),
 )
 
+# A browser also calls itself by the names of those it wants to be taken for: the first counts.
+_PROGRAMS: Final = {
+    "Edg": "Edge",
+    "OPR/": "Opera",
+    "SamsungBrowser/": "Samsung Internet",
+    "Firefox/": "Firefox",
+    "Chrome/": "Chrome",
+    "Safari/": "Safari",
+}
+_SYSTEMS: Final = {
+    "Android": "Android",
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "Windows": "Windows",
+    "Mac OS X": "macOS",
+    "Linux": "Linux",
+}
+
 
 def environment() -> jinja2.Environment:
     """Return the templates; everything put into them is escaped."""
@@ -50,7 +67,7 @@ def environment() -> jinja2.Environment:
     templates.filters["size"] = size
     templates.filters["pairs"] = pairs
     templates.filters["groups"] = groups
-    templates.filters["browser"] = browser_name
+    templates.filters["browser"] = browser
     templates.filters["short"] = lambda text, count=12: text[:count]
     templates.globals["rule_of"] = rule_of
     return templates
@@ -108,6 +125,13 @@ def moment(at_ms: int | None) -> str:
     except (ValueError, OverflowError, OSError):
         # A broken clock elsewhere said so, beyond the year 9999.
         return "?"
+
+
+def browser(agent: str) -> str:
+    """Return what a User-Agent names, as people call it: `Chrome · Android`; else its beginning."""
+    program = next((name for sign, name in _PROGRAMS.items() if sign in agent), "")
+    system = next((name for sign, name in _SYSTEMS.items() if sign in agent), "")
+    return " · ".join(filter(None, (program, system))) or agent[:48]
 
 
 def groups(digits: str) -> str:
