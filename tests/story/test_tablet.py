@@ -3,18 +3,22 @@
 Method: Chromium with a profile that outlives it, a node as a process that is stopped and started.
 """
 
-import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright, expect, sync_playwright
 
 from schemas.codes import Role
-from tests.node.places import make_centre, make_commune, make_province
 from tests.story.processes import PASSWORD, NodeProcess, add_account
-from tests.story.tablet import everything_kept, opened_tablet, sign_in, unlock
+from tests.story.tablet import (
+    commune_node,
+    everything_kept,
+    opened_tablet,
+    sign_in,
+    start,
+    unlock,
+)
 
 pytestmark = pytest.mark.serial
 
@@ -29,25 +33,10 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """Run a commune, which the tests stop and start."""
-    folder = tmp_path_factory.mktemp("tablet")
-    make_centre(folder / "centre")
-    make_province(folder / "province", folder / "centre")
-    commune = folder / "commune"
-    make_commune(commune, folder / "province")
-    for user, name in (("lan", "Nguyễn Thị Lan"), ("mai", "Lô Thị Mai")):
-        add_account(commune, user, name, Role.RECEPTION_OFFICER)
-    process = NodeProcess(commune)
-    start(process)
-    yield process
-    assert process.stop() == 0
-
-
-def start(node: NodeProcess) -> None:
-    """Start a node and wait until it answers."""
-    node.start()
-    # Playwright holds this thread's event loop.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, node.wait_until_up()).result()
+    officers = {"lan": "Nguyễn Thị Lan", "mai": "Lô Thị Mai"}
+    with commune_node(tmp_path_factory.mktemp("tablet"), officers) as process:
+        yield process
+        assert process.stop() == 0
 
 
 @pytest.fixture
