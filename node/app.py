@@ -16,13 +16,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, TypeVar
 
-import cbor2
 from aiohttp import web
 from cryptography import x509
 
 from crypto.certificates import Subject, chain_to_der
 from crypto.errors import CryptoError
 from node.accounts import Accounts
+from node.arriving import Arrivals
 from node.bulk import file_times, send_now
 from node.cases.workdays import look_up_days_off
 from node.clock import Clock
@@ -43,8 +43,11 @@ from node.renewing import Renewal
 from node.repo import RepoDesk
 from node.revoking import RevokeReport, find_target, revoke_node
 from node.station import Station, open_station
+from node.trail import append
+from node.travelling import Traveller, let_in
 from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
+from schemas.codes import Tier
 from schemas.errors import MessageError
 from schemas.ids import parse_document_id
 from schemas.wire import Frame, Message, Priority
@@ -139,6 +142,14 @@ class Node:
             link_error=lambda: self.link.last_error[0] if self.link.last_error else "",
             renewed=self._take_chain,
         )
+        self.arrivals: Arrivals | None = None
+        if self.tier is Tier.OUTPOST:
+            self.arrivals = Arrivals(
+                station.folder,
+                clock,
+                is_linked=lambda: self.link.state == "up",
+                take=self._let_in,
+            )
         self.enrolment = Enrolment(station.folder, clock, self.renewal, system_entropy)
 
     @property
@@ -179,6 +190,17 @@ class Node:
         self._station.replica.chain = chain_to_der(chain)
         for show in self.showing:
             show()
+
+    async def _let_in(self, travellers: Sequence[Traveller]) -> None:
+        """Let those sign in whom the commune lets travel."""
+
+        def work(now_ms: int) -> None:
+            db = self._station.connection
+            changed = let_in(db, travellers)
+            if changed:
+                append(db, "", "", now_ms, "account.arrive", detail=" ".join(changed))
+
+        await self.write(work)
 
     async def export_record(self, document_id: str) -> bytes:
         """Return a record with its proof, as a file."""
@@ -245,19 +267,15 @@ class Node:
 
     async def greet(self, peer: Subject, chain: list[bytes], kinship: Kinship) -> Session:
         """Remember the peer and return a session with it."""
-        known = Peer(
-            peer_id=peer.peer_id,
-            tier=peer.tier.value,
-            code=peer.code,
-            name=peer.name,
-            office_key=peer.office_public,
-            chain=cbor2.dumps(chain),
-            is_child=kinship == "child",
-        )
+        known = Peer.named(peer, chain, is_child=kinship == "child")
 
         def unit() -> Session:
             with self._station.replica.transaction():
                 self._station.replica.welcome(known)
+                self._station.connection.execute(
+                    "INSERT OR REPLACE INTO contact VALUES (?, ?)",
+                    (peer.peer_id, self.clock.now_ms()),
+                )
             return Session(self._station.replica, peer, kinship, self.blobs, self._is_file_time)
 
         return await self._writer.run_for(peer.peer_id, unit)
@@ -406,6 +424,8 @@ async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str 
             ]
             if node.uplink is not None:
                 tasks.append(group.create_task(node.uplink.run(), name="uplink"))
+            if node.arrivals is not None:
+                tasks.append(group.create_task(node.arrivals.run(), name="arrivals"))
             if node.lan is not None:
                 tasks.append(group.create_task(node.lan.run(), name="lan"))
             await stop.wait()

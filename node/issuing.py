@@ -29,7 +29,12 @@ from sync.revocations import by_node, known_of
 
 FOLDER: Final = "issued"
 # A commune renews by itself over the line, a province with the holders of the root's key.
-_LIFETIME_DAYS: Final = {Tier.CENTRE: 365, Tier.PROVINCE: 365, Tier.COMMUNE: 90}
+_LIFETIME_DAYS: Final = {
+    Tier.CENTRE: 365,
+    Tier.PROVINCE: 365,
+    Tier.COMMUNE: 90,
+    Tier.OUTPOST: 90,
+}
 
 IsRevoked = Callable[[bytes, str], bool]
 """Tells of a peer id and a code whether that node's key was revoked."""
@@ -88,7 +93,8 @@ def issue_below(
 ) -> list[x509.Certificate]:
     """Issue for a node below and return the chain with the root behind it.
 
-    Whoever has the root's key issues for provinces and the centre, a province for its communes.
+    Whoever has the root's key issues for provinces and the centre, a province for its communes, a
+    commune for its outposts.
 
     Args:
         path: data folder of the one who issues.

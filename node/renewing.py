@@ -78,7 +78,7 @@ def certificate_state(certificate: x509.Certificate, tier: Tier, now_ms: int) ->
     ends_ms = expiry_ms(certificate)
     if now_ms >= ends_ms:
         return "ended"
-    if ends_ms - now_ms < (_SOON_MS if tier is Tier.COMMUNE else _BY_HAND_SOON_MS):
+    if ends_ms - now_ms < (_SOON_MS if tier in (Tier.COMMUNE, Tier.OUTPOST) else _BY_HAND_SOON_MS):
         return "ends_soon"
     return "due" if is_due(certificate, now_ms) else "good"
 
@@ -107,6 +107,21 @@ def renew(folder: NodeFolder) -> list[x509.Certificate]:
     return chain
 
 
+def check_above(folder: NodeFolder, listener: bytes) -> None:
+    """Check that a certificate (DER), whose key the listener has, is of the tier above.
+
+    Raises:
+        CryptoError: it is not.
+    """
+    shown, _ = subject_shown(chain_from_der([listener])[0], folder, None)
+    if not is_directly_below(folder.subject, shown):
+        raise CertificateError(
+            "certificate_wrong_tier",
+            f"{shown.name} ({shown.code}) is not the tier above this node",
+            "Check the setting `parent` in node.toml.",
+        )
+
+
 def certified(
     folder: NodeFolder, request: x509.CertificateSigningRequest
 ) -> list[x509.Certificate]:
@@ -118,13 +133,7 @@ def certified(
     """
 
     def say(listener: bytes) -> bytes:
-        shown, _ = subject_shown(chain_from_der([listener])[0], folder, None)
-        if not is_directly_below(folder.subject, shown):
-            raise CertificateError(
-                "certificate_wrong_tier",
-                f"{shown.name} ({shown.code}) is not the tier above this node",
-                "Check the setting `parent` in node.toml.",
-            )
+        check_above(folder, listener)
         return RenewRequest(request=request_to_pem(request).decode()).model_dump_json().encode()
 
     content = ask(folder.config.parent, RENEW_PATH, say, context=plain_client_context(folder))

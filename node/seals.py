@@ -49,8 +49,15 @@ class Seals:
         While no key of the province counts, the centre takes its place.
         """
         above = self._of_province() or self._of(Tier.CENTRE)
-        keys = {self._replica.subject.office_public, *above}
+        keys = {self._office_public(), *above}
         return to_text(seal(text.encode(), sorted(keys), _CONTEXTS[field] + document))
+
+    def _office_public(self) -> bytes:
+        """Return the key of this office: for an outpost its commune's, so that a thief has none."""
+        own = self._replica.subject
+        if own.tier is not Tier.OUTPOST:
+            return own.office_public
+        return subject_of(chain_from_der(self._replica.chain)[1]).office_public
 
     def sealed_anew(self, document: DocumentId, field: str, sealed: str) -> str | None:
         """Return a value sealed for the keys that count now; None if it is.
@@ -114,7 +121,7 @@ class Seals:
 
     def seal_words(self, words: str) -> str:
         """Return what somebody typed, sealed to this office alone."""
-        return to_text(seal(words.encode(), [self._replica.subject.office_public], _WORDS))
+        return to_text(seal(words.encode(), [self._office_public()], _WORDS))
 
     def open_words(self, sealed: str) -> str:
         """Return what seal_words() sealed.

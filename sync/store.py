@@ -491,4 +491,7 @@ class Store:
         )
 
 
-_RANK = {Tier.CENTRE.value: 0, Tier.PROVINCE.value: 1, Tier.COMMUNE.value: 2}
+_RANK = {
+    tier.value: rank
+    for rank, tier in enumerate((Tier.CENTRE, Tier.PROVINCE, Tier.COMMUNE, Tier.OUTPOST))
+}

@@ -322,7 +322,7 @@ def test_an_answer_that_was_altered_is_not_installed(tmp_path: Path) -> None:
 def test_an_open_token_opens_nothing_but_the_enrolment(tmp_path: Path) -> None:
     async def story(province: Running, scene: Scene) -> None:
         token = scene.token(province.port)
-        for path in (PATH, "/renew/1", "/"):
+        for path in (PATH, "/renew/1", "/accounts/1", "/"):
             with pytest.raises(NodeError) as caught:
                 await asyncio.to_thread(
                     ask, token.address, path, lambda _: b"{}", context=_context()

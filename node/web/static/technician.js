@@ -1,4 +1,4 @@
-// The technician's page: tokens for communes, revoking the key of a node below.
+// The technician's page: tokens for those below, who signs in at outposts, revoking keys.
 
 import { send } from "./api.js";
 import { busy, check, closeDialog, openTemplate, say, valuesOf } from "./forms.js";
@@ -19,6 +19,26 @@ document.getElementById("main").addEventListener("click", (event) => {
       await send("POST", "/revocations", { peer_id: button.dataset.revoke, ...valuesOf(form) }, key);
       closeDialog();
       say(t("Đã thu hồi khóa."));
+      await refresh();
+    });
+  });
+});
+
+document.getElementById("main").addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-travel]");
+  if (!button) return;
+  const form = openTemplate("travel-form");
+  form.querySelector("[data-node-name]").textContent = button.dataset.name;
+  const before = button.dataset.users.split(" ");
+  for (const box of form.querySelectorAll("[name=users]")) box.checked = before.includes(box.value);
+  const key = mintId();
+  form.addEventListener("submit", (submitted) => {
+    submitted.preventDefault();
+    busy(form, async () => {
+      const users = [...form.querySelectorAll("[name=users]:checked")].map((box) => box.value);
+      await send("POST", `/outposts/${button.dataset.travel}/accounts`, { users }, key);
+      closeDialog();
+      say(t("Đã ghi."));
       await refresh();
     });
   });
