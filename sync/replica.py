@@ -6,7 +6,7 @@ no network: the program and the simulation drive the same code.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -287,7 +287,7 @@ class Replica:
         """Put a change that was written here in an earlier epoch into the present up log too."""
         log = self.up_log()
         number = self._writer_number(log, writer, leaf.hlc)
-        self._append(log, replace(leaf, writer=number).encode(), 0)
+        self._append(log, leaf._replace(writer=number).encode(), 0)
 
     def _own_log(self, purpose: str) -> Log:
         own_id = log_id(self.key.peer_id, purpose, self.epoch)
