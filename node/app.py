@@ -36,7 +36,7 @@ from node.issuing import IsRevoked
 from node.lan import Lan
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
-from node.memory import keep_what_is_loaded, share_heaps
+from node.memory import keep_what_is_loaded, share_heaps, spare_buffers
 from node.office_keys import OfficeKeyState, state_of, unlock
 from node.pack_jobs import PackJobs
 from node.renewing import Renewal
@@ -372,6 +372,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str 
     rng = system_rng()
     raise_descriptor_limit()
     share_heaps()
+    spare_buffers()
     async with AsyncExitStack() as stack:
         node = Node(open_station(path, rng), Clock(), rng)
         if passphrase:

@@ -3,11 +3,14 @@
 import ctypes
 import gc
 import sys
+from asyncio import sslproto
 from typing import Final
 
 # From glibc's malloc.h.
 _M_ARENA_MAX: Final = -8
 _ARENAS: Final = 2
+# Some TLS records; a link has seldom more on the way.
+_TLS_BUFFER_BYTES: Final = 64 << 10
 # Between two looks at what is new; a megabyte or two.
 _NEW_OBJECTS: Final = 20_000
 
@@ -22,6 +25,15 @@ def share_heaps() -> None:
         library = ctypes.CDLL(None)
         if hasattr(library, "mallopt"):
             library.mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def spare_buffers() -> None:
+    """Let a TLS connection read through a small buffer, before any is open.
+
+    asyncio has one of 256 KiB for each and fills it with zeros, so that an idle link takes it all;
+    with 130 communes that was more than their records needed.
+    """
+    sslproto.SSLProtocol.max_size = _TLS_BUFFER_BYTES
 
 
 def keep_what_is_loaded() -> None:

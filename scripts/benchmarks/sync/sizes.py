@@ -24,8 +24,8 @@ class Size:
         overtakes: status changes beside a file, for each shape of the line.
         copied_cases: in short contacts.
         contact_s: length of these.
-        held: numbers of cases that both ends hold while few are edited; the first copy is of as many
-            as the first of them says.
+        held: numbers of cases that both ends hold while few are edited; of the first one is the
+            first copy, too.
         held_runs: batches of edits at each of them.
         congestion_runs: for each algorithm and loss.
     """
