@@ -1,6 +1,7 @@
 """The commands `tiepdan accounts`, `account` and `audit`, for the technician at the machine."""
 
 import argparse
+import getpass
 import json
 import sys
 from collections.abc import Callable
@@ -86,6 +87,8 @@ def _password(options: argparse.Namespace) -> str:
         return one_time_password(system_entropy(ONE_TIME_BYTES))
     if options.password_file is None:
         return ""
+    if str(options.password_file) == "-" and sys.stdin.isatty():
+        return getpass.getpass(f"Password of {options.user}: ")
     if str(options.password_file) == "-":
         return sys.stdin.readline().rstrip("\n")
     return _read(options.password_file).rstrip("\n")

@@ -80,7 +80,7 @@ async def run_demo(data: Path, base_port: int, ready_file: Path | None, say: Say
                 # Somebody else took a port between our look at it and our use of it.
                 if error.code != "port_in_use" or base_port or demo.is_ready or not races_left:
                     raise
-    say("Đã dừng tất cả các nút · all nodes are stopped")
+    say("Đã dừng tất cả máy chủ · all nodes are stopped")
     return 0
 
 
@@ -127,7 +127,7 @@ class Demo:
                     run = node.keep(parent, self._on_up)
                     tasks.append(group.create_task(run, name=node.spot.place.folder))
                 await stop.wait()
-                self._say("Đang dừng các nút … · stopping the nodes …")
+                self._say("Đang dừng các máy chủ … · stopping the nodes …")
                 for task in tasks:
                     task.cancel()
         except ExceptionGroup as errors:

@@ -237,7 +237,7 @@ class Listening:
         try:
             connection.DTLSv1_listen()
         except SSL.WantReadError:
-            return None, secured.leaving()
+            return None, [_first_record(answer) for answer in secured.leaving()]
         except SSL.Error:
             # Whatever it is, it is no ClientHello; a stranger gets no answer to that.
             return None, []
@@ -290,6 +290,16 @@ def _is_hello(datagram: bytes) -> bool:
         and datagram[0] == _HANDSHAKE
         and datagram[_RECORD_HEAD_BYTES] == _CLIENT_HELLO
     )
+
+
+def _first_record(answer: bytes) -> bytes:
+    """Return a HelloVerifyRequest as record 0, whatever number the ClientHello had.
+
+    OpenSSL gives it that number (RFC 6347 section 4.2.1), but counts its flight from 1: a dialler
+    whose repeated ClientHellos have numbers of their own would drop the record that comes under
+    the same number again, each time that the flight comes.
+    """
+    return answer[:5] + bytes(6) + answer[11:]
 
 
 def _told(error: SSL.Error) -> LinkError:

@@ -3,7 +3,14 @@
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from schemas.codes import CaseType, Channel, IdentityMode, IdentityType, PartyRole, ReceptionKind
 from schemas.events import DocumentRef, OfficeCode
@@ -25,6 +32,14 @@ Heads = Annotated[
 ]
 
 
+# As it is printed on the paper and read out, in groups; equal numbers must be equal letters.
+PaperNumber = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9A-Za-z](?:[ .-]?[0-9A-Za-z]){5,19}$"),
+    AfterValidator(lambda number: number.translate({ord(sign): None for sign in " .-"})),
+]
+
+
 class Request(BaseModel):
     """Base of all requests: unknown keys are refused, so that a typing error is not lost."""
 
@@ -41,7 +56,7 @@ class PersonEntry(Request):
     phone: Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)] = ""
     role: PartyRole = PartyRole.PETITIONER
     identity_type: IdentityType | None = None
-    identity_number: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{6,20}$")] | None = None
+    identity_number: PaperNumber | None = None
     identity_checked: bool = False
 
     @model_validator(mode="after")

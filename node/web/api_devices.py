@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Final
 
 import segno
@@ -21,6 +21,7 @@ from node.devices import (
     wrong_proof,
 )
 from node.discovery import Found
+from node.errors import RequestError
 from node.lan import Lan
 from node.pairings import Offer
 from node.queries.devices import DeviceRow, device_rows, known_nodes
@@ -120,10 +121,12 @@ async def confirm_pairing(call: Call) -> PairingAnswer:
         note(office.accounts.db, me, now_ms, "device.pair", detail=device.hex())
         return certificate
 
-    async with AsyncExitStack() as undo:
-        undo.callback(offer.pairing.fail, "pairing_failed")
+    try:
         offer.certificate = await office.write(work)
-        undo.pop_all()
+    except BaseException as error:
+        # Also when the request was given up: the device must not wait for what was not kept.
+        offer.pairing.fail(error.code if isinstance(error, RequestError) else "pairing_failed")
+        raise
     return _pairing(call, lan, offer)
 
 

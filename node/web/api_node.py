@@ -51,8 +51,8 @@ _GATHER_S: Final = 0.3
 STREAMS_A_PERSON_MAX: Final = 20
 # Of a key, as two people compare by voice: 128 bits.
 _KEY_DIGITS: Final = 32
-# By who reads them.
-STREAMS: Final[web.AppKey[dict[asyncio.Task[object], str]]] = web.AppKey("streams")
+# With the request of each, which knows who reads it and whether the reader is still there.
+STREAMS: Final[web.AppKey[dict[asyncio.Task[object], Call]]] = web.AppKey("streams")
 
 
 class NewsFilter(BaseModel):
@@ -226,8 +226,8 @@ async def stream_news(call: Call) -> web.StreamResponse:
 
     Nothing is sent that a page could not read otherwise; the stream ends with the session.
     """
-    streams, user = call.request.app[STREAMS], call.me.user
-    if sum(reader == user for reader in streams.values()) >= STREAMS_A_PERSON_MAX:
+    streams = call.request.app[STREAMS]
+    if _open_streams(streams, call.me.user) >= STREAMS_A_PERSON_MAX:
         raise WebError(
             "streams_too_many",
             429,
@@ -241,7 +241,7 @@ async def stream_news(call: Call) -> web.StreamResponse:
     await response.prepare(call.request)
     task = asyncio.current_task()
     assert task is not None
-    streams[task] = user
+    streams[task] = call
     try:
         with call.office.connections.hold(call.me.device) as held:
             await _send_until_revoked(call, response, held)
@@ -250,6 +250,20 @@ async def stream_news(call: Call) -> web.StreamResponse:
     finally:
         del streams[task]
     return response
+
+
+def _open_streams(streams: dict[asyncio.Task[object], Call], user: str) -> int:
+    """Count what the user's pages still read, and end the streams that pages left behind.
+
+    A stream finds out by its next beat only, and within one somebody opens twenty pages in turn.
+    """
+    count = 0
+    for task, reader in streams.items():
+        if reader.request.transport is None:
+            task.cancel()
+        elif reader.me.user == user:
+            count += 1
+    return count
 
 
 async def _send_until_revoked(call: Call, response: web.StreamResponse, held: Held) -> None:

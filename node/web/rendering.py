@@ -32,6 +32,24 @@ _MENU: Final = (
     ("/technician", "technician.read"),
 )
 
+# A browser also calls itself by the names of those it wants to be taken for: the first counts.
+_PROGRAMS: Final = {
+    "Edg": "Edge",
+    "OPR/": "Opera",
+    "SamsungBrowser/": "Samsung Internet",
+    "Firefox/": "Firefox",
+    "Chrome/": "Chrome",
+    "Safari/": "Safari",
+}
+_SYSTEMS: Final = {
+    "Android": "Android",
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "Windows": "Windows",
+    "Mac OS X": "macOS",
+    "Linux": "Linux",
+}
+
 
 def environment() -> jinja2.Environment:
     """Return the templates; everything put into them is escaped."""
@@ -49,6 +67,7 @@ def environment() -> jinja2.Environment:
     templates.filters["size"] = size
     templates.filters["pairs"] = pairs
     templates.filters["groups"] = groups
+    templates.filters["browser"] = browser
     templates.filters["short"] = lambda text, count=12: text[:count]
     templates.globals["rule_of"] = rule_of
     return templates
@@ -106,6 +125,13 @@ def moment(at_ms: int | None) -> str:
     except (ValueError, OverflowError, OSError):
         # A broken clock elsewhere said so, beyond the year 9999.
         return "?"
+
+
+def browser(agent: str) -> str:
+    """Return what a User-Agent names, as people call it: `Chrome · Android`; else its beginning."""
+    program = next((name for sign, name in _PROGRAMS.items() if sign in agent), "")
+    system = next((name for sign, name in _SYSTEMS.items() if sign in agent), "")
+    return " · ".join(filter(None, (program, system))) or agent[:48]
 
 
 def groups(digits: str) -> str:

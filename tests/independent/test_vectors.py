@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.independent import messages
 from tests.independent.change_reader import Refused, read_change
@@ -21,6 +22,7 @@ from tests.independent.forger import lay_out, tree_root
 from tests.independent.frame_reader import inflate, read_frame
 from tests.independent.frame_writer import strip, write_frame
 from tests.independent.listener import Listener, Side
+from tests.independent.newcomer import digest, mac, pin, read_line
 from tests.independent.outline_reader import Cursor, trace
 from tests.independent.peer import Incoming, log_id
 from tests.independent.record_checker import (
@@ -129,6 +131,17 @@ def test_leaves_hold_what_they_say() -> None:
             assert texts == [said[name] for name in names]
         else:
             assert cbor(body) == raw(each["chain"])
+
+
+def test_a_mark_follows_from_the_lines_of_its_trail() -> None:
+    told = vectors("leaves")["trail"]
+    link, links = bytes(32), []
+    for line in told["lines"]:
+        link = sha256(b"tiepdan audit v1\n" + link + line.encode()).digest()
+        links.append(link.hex())
+    assert links == told["links"]
+    kind, writer, document, _, body = cbor(raw(told["leaf"]))
+    assert (kind, writer, document, cbor(body)) == (4, 0, b"", [len(links), link])
 
 
 def entries(leaves: list[bytes]) -> Iterator[tuple[bytes, Entry]]:
@@ -406,3 +419,75 @@ def test_statements_hold_or_are_refused() -> None:
     for stated in told["refused"]:
         with pytest.raises(REFUSALS):
             read_words(bytes.fromhex(stated["statement"]), root)
+
+
+def test_a_token_says_this_and_lets_one_place_in() -> None:
+    told = vectors("enrolment")
+    token, said = told["token"], told["enrolment"]
+    for text in token["lines"]:
+        line = read_line(text)
+        assert (line.code, line.pin.hex(), line.secret.hex()) == (
+            token["code"],
+            token["pin"],
+            token["secret"],
+        )
+        assert (line.name.hex(), line.key.hex()) == (token["name"], token["key"])
+    for each in told["refused"]:
+        with pytest.raises((AssertionError, ValueError)):
+            read_line(each["line"])
+    shown, request = raw(said["shown"]), raw(said["request"]["request"])
+    assert pin(shown) == line.pin
+    asked = mac(line.key, b"tiepdan enrol request v1\n", sha256(shown).digest(), digest(request))
+    assert asked.hex() == said["request"]["proof"]
+    certificates = raw(said["answer"]["certificates"])
+    proof = mac(line.key, b"tiepdan enrol answer v1\n", asked, *map(digest, certificates))
+    assert proof.hex() == said["answer"]["proof"]
+    own = read_chain(certificates[:-1], read_place(certificates[-1]))
+    assert own.code == line.code
+    key = x509.load_der_x509_csr(request).public_key()
+    assert isinstance(key, Ed25519PublicKey)
+    assert key.public_bytes_raw() == own.key
+
+
+def test_packets_hold_what_they_say_and_streams_are_cut_so() -> None:
+    told = vectors("datagrams")
+    for each in told["good"]:
+        assert read_packet(raw(each["packet"])) == {
+            name: each[name] for name in ("acknowledges", "asks", "ends", "number", "piece")
+        }
+    for each in told["refused"]:
+        with pytest.raises(REFUSALS):
+            read_packet(raw(each["packet"]))
+    for each in told["streams"]:
+        stream = b"".join(len(data).to_bytes(3) + data for data in raw(each["messages"]))
+        whole = [stream[at : at + 1_136].hex() for at in range(0, len(stream), 1_136)]
+        assert each["pieces"] == whole
+
+
+def read_packet(data: bytes) -> dict[str, Any]:
+    """Return what a packet says, as section 7.8 has it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if len(data) < 5 or data[0] >> 4 > (2 if data[0] & 2 else 0):
+        raise ValueError("no packet")
+    flags, at = data[0], 5
+    found: dict[str, Any] = {"asks": bool(flags & 4), "ends": bool(flags & 8)}
+    found |= {"number": int.from_bytes(data[1:5]), "acknowledges": None, "piece": None}
+    if flags & 1:
+        top, bits = int.from_bytes(data[5:9]), int.from_bytes(data[9:17])
+        came = [top, *(top - 1 - back for back in range(64) if bits >> back & 1)]
+        taken = [int.from_bytes(data[here : here + 4]) for here in (17, 21, 25)]
+        found["acknowledges"], at = {"came": came, "taken": taken}, 29
+    if flags & 2:
+        number, piece = int.from_bytes(data[at : at + 4]), data[at + 4 :]
+        if not 1 <= len(piece) <= 1_136:
+            raise ValueError("no piece")
+        found["piece"], at = (
+            {"data": piece.hex(), "number": number, "stream": flags >> 4},
+            len(data),
+        )
+    if at != len(data):
+        raise ValueError("not as long as it says")
+    return found

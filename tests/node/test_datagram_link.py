@@ -164,6 +164,21 @@ def test_a_stranger_who_proves_no_address_gets_less_than_it_sent_and_nothing_is_
             assert line.listening.greet(data, b"noise")[0] is None
 
 
+def test_a_dialler_that_numbers_its_repeated_hellos_anew_is_let_in(tmp_path: Path) -> None:
+    line = Line(*_places(tmp_path))
+    near = line.dialling.dial()
+    hello = near.begin()[0]
+    # Its first two were lost; the third is another record, as RFC 6347 section 4.2.2 has it.
+    _, answers = line.listening.greet(hello[:5] + (2).to_bytes(6, "big") + hello[11:], b"address")
+    _, again = near.receive(answers[0])
+    far, flight = line.listening.greet(again[0], b"address")
+    assert far is not None
+    while flight and not near.is_open:
+        replies = [reply for datagram in flight for reply in near.receive(datagram)[1]]
+        flight = [answer for reply in replies for answer in far.receive(reply)[1]]
+    assert near.is_open
+
+
 def test_a_cookie_serves_the_address_it_was_given_to_alone(tmp_path: Path) -> None:
     line = Line(*_places(tmp_path))
     mine = line.dialling.dial()

@@ -102,3 +102,14 @@ def test_what_was_sealed_for_others_is_tried_once(province: Path) -> None:
         assert mark(station) == 1
         assert mark(station) == 0
         assert found(station) == set()
+
+
+def test_a_number_typed_in_groups_is_the_same_number() -> None:
+    typed = [ONE, "040 162 001 234", "040.162.001.234", "0401-6200-1234"]
+    people = [
+        PersonEntry(
+            full_name="Vi Thị Mơ", identity_type=IdentityType.CITIZEN_CARD, identity_number=number
+        )
+        for number in typed
+    ]
+    assert {person.identity_number for person in people} == {ONE}

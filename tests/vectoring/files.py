@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tests.vectoring.certificates import certificates
+from tests.vectoring.datagrams import datagrams
+from tests.vectoring.enrolment import enrolment
 from tests.vectoring.frames import frames, stripping
 from tests.vectoring.ids import ids, keys
 from tests.vectoring.layout import Earlier, lay_out
@@ -33,8 +35,10 @@ FILES: Final[dict[str, Callable[[Earlier], Any]]] = {
     "sealed.json": sealed,
     "packs.json": packs,
     "sessions.json": sessions,
+    "datagrams.json": datagrams,
     "revocations.json": revocations,
     "pairing.json": pairing,
+    "enrolment.json": enrolment,
 }
 
 

@@ -4,13 +4,16 @@ import base64
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from node.trail import START, TrailLine, check_lines
 from schemas.ids import DocumentId, document_text
-from schemas.record import LeafType, decode_certificates, decode_leaf, decode_writer
+from schemas.record import Leaf, LeafType, decode_certificates, decode_leaf, decode_writer
+from schemas.trail import TrailMark
 from tests.independent.change_reader import read_change
 from tests.independent.odd_changes import FORGED, ODD, Make, Stage
 from tests.sync.bad_leaves import BAD
@@ -18,6 +21,8 @@ from tests.sync.builders import (
     CASE,
     COMMUNE,
     DOCUMENT,
+    NOW,
+    NOW_MS,
     PROVINCE,
     LogBuilder,
     Node,
@@ -43,7 +48,32 @@ def leaves(_: Earlier) -> Any:
             {"leaf": leaf, "reason": reason} for leaf, reason in BAD if len(leaf) < 20_000
         ],
         "log": [fields_of(leaf) for leaf in log_of_the_commune()],
+        "trail": trail(),
     }
+
+
+def trail() -> dict[str, Any]:
+    """Return lines of an audit trail, and the leaf that marks it behind the last one."""
+    values: list[tuple[int, str, str, str, str, str]] = [
+        (NOW_MS, "lan", "reception_officer", "case.read", document_text(DOCUMENT), ""),
+        (NOW_MS + 1, "", "", "account.made", "", 'tuấn "Lò"\\\n'),
+    ]
+    texts = [
+        json.dumps([number, *line], ensure_ascii=False, separators=(",", ":"))
+        for number, line in enumerate(values, 1)
+    ]
+    links = [START]
+    for text in texts:
+        links.append(sha256(b"tiepdan audit v1\n" + links[-1] + text.encode()).digest())
+    names = ("number", "at_ms", "user", "role", "action", "document_id", "detail")
+    lines = [
+        TrailLine(**dict(zip(names, json.loads(text), strict=True)), link=link)
+        for text, link in zip(texts, links[1:], strict=True)
+    ]
+    assert check_lines(iter(lines)).broken_at is None
+    mark = TrailMark(lines=len(lines), link=links[-1])
+    leaf = Leaf(type=LeafType.TRAIL, writer=0, document=b"", hlc=NOW, body=mark.encode())
+    return {"leaf": leaf.encode(), "lines": texts, "links": links[1:]}
 
 
 def fields_of(data: bytes) -> dict[str, Any]:

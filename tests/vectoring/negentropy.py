@@ -18,10 +18,15 @@ from typing import Any, Final, NamedTuple
 _TARGET: Final = Path(__file__).parents[2] / "tests" / "vectors" / "negentropy.json"
 _NOTE: Final = (
     "Messages of js/Negentropy.js of github.com/hoytech/negentropy, protocol version 1, at the "
-    "commit named here, run on our own scenarios. Made by tests/vectoring/negentropy.py, which "
-    "says how the sets follow from the parameters. Messages in hex, those of the initiator and the "
-    "responder in turn; have and need as the initiator reports them, each with its SHA-256. "
-    "Answers: one message to a responder with the items of the first scenario."
+    "commit named here, run on our own scenarios by tests/vectoring/negentropy.py. Item n, from 0 "
+    "to count - 1, has the timestamp first + n // same_time; its id is the SHA-256 of the text "
+    "negentropy/SEED/n, the first `shared` bytes set to zero. With a and b the numbers in bytes 24 "
+    "to 27 and 28 to 31 of that SHA-256, highest first, and e = count - n: the initiator lacks "
+    "the item if e <= tail[1] or a % 1000 < missing[0], the responder if tail[1] < e <= tail[1] + "
+    "tail[0] or b % 1000 < missing[1]. Frames: limits in bytes of the initiator and the responder, "
+    "0 for none. Messages in hex, those of the initiator and the responder in turn; have and need "
+    "as the initiator reports them, how many and the SHA-256 of them all, in that order. Answers: "
+    "one message to the responder of the first scenario, without a limit, and what it says."
 )
 # Reads scenarios from stdin. The implementation is loaded from where the first argument says.
 _HARNESS: Final = """

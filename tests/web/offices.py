@@ -204,6 +204,10 @@ async def open_office(
     try:
         await node.write(lambda _: _hire(node, staff))
         await server.start_server()
+        assert server.runner is not None
+        assert server.runner.server is not None
+        # As a node serves: a page that goes away cancels no handler.
+        server.runner.server.handler_cancellation = False
         async with asyncio.TaskGroup() as group:
             packing = group.create_task(node.packs.run())
             try:

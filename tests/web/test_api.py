@@ -396,6 +396,22 @@ def test_a_person_has_so_many_streams_of_news_and_others_have_theirs(tmp_path: P
     tell(tmp_path, story)
 
 
+def test_pages_left_behind_one_after_the_other_do_not_count_as_open(tmp_path: Path) -> None:
+    async def story(office: OpenOffice) -> None:
+        lan = await office.browser("lan")
+        stale = [lan._client.get("/api/v1/news") for _ in range(STREAMS_A_PERSON_MAX)]
+        opened = [await stream for stream in stale]
+        for stream in opened:
+            stream.close()
+        await office.until("SELECT 1")
+        assert (await lan.get("/api/v1/link")).status == 200
+        async with lan._client.get("/api/v1/news") as stream:
+            assert stream.status == 200
+            await _event(stream)
+
+    tell(tmp_path, story)
+
+
 def test_a_draft_has_a_longest_size(tmp_path: Path) -> None:
     async def story(office: OpenOffice) -> None:
         lan, draft = await office.browser("lan"), f"/api/v1/drafts/{mint(1)}"

@@ -15,6 +15,11 @@ from node.pairings import WRONG_CODES_MAX
 from tests.lan.middle import between
 from tests.web.lan_office import HOST, LanOffice, pass_time, tell_on_the_lan
 
+# Stands for a disk that takes no more.
+REFUSE_DEVICES = (
+    "CREATE TRIGGER refuse BEFORE INSERT ON device BEGIN SELECT RAISE(ABORT, 'full'); END"
+)
+
 
 async def refusal(lan: LanOffice, offer: Any, **how: Any) -> str:
     """Return the code with which a pairing is refused."""
@@ -135,10 +140,21 @@ def test_a_node_that_restarts_after_the_confirmation_has_let_the_device_in(tmp_p
 
 def test_what_cannot_be_stored_was_not_confirmed(tmp_path: Path) -> None:
     async def story(lan: LanOffice) -> None:
+        offer = await lan.offer("qr")
+        db = lan.office.node.accounts.db
+        await lan.office.node.write(lambda _: db.execute(REFUSE_DEVICES))
+        assert await refusal(lan, offer) == "pairing_failed"
+        assert (await lan.pairing(offer))["state"] == "refused"
+        assert not await lan.paired_rows()
+
+    tell_on_the_lan(tmp_path, story)
+
+
+def test_a_device_hears_that_its_key_was_paired_before(tmp_path: Path) -> None:
+    async def story(lan: LanOffice) -> None:
         device = await lan.pair(await lan.offer("qr"))
         offer = await lan.offer("qr")
-        # The same key again: the row is there already, so the transaction fails.
-        assert await refusal(lan, offer) == "pairing_failed"
+        assert await refusal(lan, offer) == "device_known"
         assert (await lan.pairing(offer))["state"] == "refused"
         assert len(await lan.paired_rows()) == 1
         async with device.client() as client:

@@ -7,7 +7,7 @@ import pytest
 
 from node.web.forms import in_order
 from node.web.languages import languages
-from node.web.rendering import environment, lead
+from node.web.rendering import browser, environment, lead
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,23 @@ def test_a_button_says_what_to_do_and_the_timeline_what_happened() -> None:
     english, vietnamese = languages()["en"], languages()["vi"]
     assert (english.step("closed"), english.label("event", "closed")) == ("Close", "Closed")
     assert vietnamese.step("closed") == vietnamese.label("event", "closed")
+
+
+@pytest.mark.parametrize(
+    ("agent", "said"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64) Chrome/131.0.0.0 Safari/537.36", "Chrome · Linux"),
+        ("Mozilla/5.0 (Linux; Android 14) Chrome/131.0 Mobile Safari/537.36", "Chrome · Android"),
+        ("Mozilla/5.0 (Windows NT 10.0) Chrome/131.0 Safari/537.36 Edg/131.0", "Edge · Windows"),
+        (
+            "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) Version/17.5 Safari/604.1",
+            "Safari · iPad",
+        ),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Firefox/128.0", "Firefox · Linux"),
+        ("tiepdan pair", "tiepdan pair"),
+        ("x" * 200, "x" * 48),
+        ("", ""),
+    ],
+)
+def test_a_browser_is_named_as_people_call_it(agent: str, said: str) -> None:
+    assert browser(agent) == said

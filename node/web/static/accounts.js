@@ -6,7 +6,7 @@ import { refresh } from "./live.js";
 import { t } from "./texts.js";
 
 const reads = document.documentElement.lang;
-const when = { dateStyle: "short", timeStyle: "short", timeZone: "Asia/Ho_Chi_Minh" };
+const when = { day: "2-digit", month: "2-digit", year: "numeric", hour: "2-digit", minute: "2-digit", timeZone: "Asia/Ho_Chi_Minh" };
 
 function whenSent(form, work) {
   form.addEventListener("submit", (event) => {

@@ -333,7 +333,11 @@ function findMissing() {
     need(form.elements.envelope_number, t("Ghi số phong bì."));
     need(form.elements.sealed_ref, t("Ghi mã tham chiếu."));
   } else {
-    for (const row of lists.people.box.children) need(row.querySelector('[name="full_name"]'), t("Ghi họ và tên."));
+    for (const row of lists.people.box.children) {
+      need(row.querySelector('[name="full_name"]'), t("Ghi họ và tên."));
+      const kind = row.querySelector('[name="identity_type"]');
+      if (row.querySelector('[name="identity_number"]').value.trim()) need(kind, t("Chọn loại giấy tờ."));
+    }
     for (const row of lists.petitions.box.children) {
       if (!row.querySelector("[data-radio]:checked")) wrong.push([row.querySelector("[data-radio]"), t("Chọn loại.")]);
       const joined = row.querySelector("[data-case-picker]").dataset.id;
@@ -354,7 +358,7 @@ function findMissing() {
 }
 
 function save() {
-  if (findMissing()) return;
+  if (!form.dataset.ready || findMissing()) return;
   clearTimeout(timer);
   busy(form, async () => {
     const request = currentRequest();
