@@ -30,8 +30,8 @@ def share_heaps() -> None:
 def spare_buffers() -> None:
     """Let a TLS connection read through a small buffer, before any is open.
 
-    asyncio has one of 256 KiB for each and fills it with zeros, so that an idle link takes it all;
-    with 130 communes that was more than their records needed.
+    asyncio has one of 256 KiB for each and fills it with zeros, so that an idle link takes it all:
+    some 30 MB with 130 communes.
     """
     sslproto.SSLProtocol.max_size = _TLS_BUFFER_BYTES
 

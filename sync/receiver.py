@@ -229,8 +229,6 @@ class Receiver:
             FrameError: it is no frame.
         """
         _, count = past_needed(data)
-        if self._came_before(incoming, first_seq, count):
-            return
         try:
             entries = read_after(incoming.history.past, first_seq, data, dictionary)
             count = len(entries)
