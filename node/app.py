@@ -6,7 +6,7 @@ import random
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -30,13 +30,14 @@ from node.connections import Connections
 from node.enrolment import Enrolment
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
+from node.exchange import Portion
 from node.folder import NodeFolder
 from node.housekeeping import Housekeeping
 from node.issuing import IsRevoked
 from node.lan import Lan
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
-from node.memory import keep_what_is_loaded, share_heaps
+from node.memory import keep_what_is_loaded, share_heaps, spare_buffers
 from node.office_keys import OfficeKeyState, state_of, unlock
 from node.pack_jobs import PackJobs
 from node.renewing import Renewal
@@ -50,7 +51,7 @@ from node.writer import ChangeCounter, WriterThread
 from schemas.codes import Tier
 from schemas.errors import MessageError
 from schemas.ids import parse_document_id
-from schemas.wire import Frame, Message, Priority
+from schemas.wire import Frame, Message
 from sync.database import open_reader, translated
 from sync.errors import LinkError, StoreError
 from sync.record_file import export_record
@@ -288,30 +289,18 @@ class Node:
         store = self._station.replica.store
         await self.write(lambda now_ms: send_now(store, self.config, now_ms, now=now))
 
-    async def step(
-        self,
-        session: Session,
-        messages: Sequence[Message],
-        *,
-        room_bytes: int,
-        down_to: Priority = Priority.BULK,
-    ) -> list[Message]:
+    async def step(self, session: Session, take: Callable[[], Portion]) -> list[Message]:
         """Handle messages in one transaction and return what may leave after its commit."""
+        has_heard = False
 
-        def unit() -> list[Message]:
-            answers: list[Message] = []
-            if any(isinstance(message, Frame) for message in messages):
-                self._check_room()
-            now_ms = self.clock.now_ms()
-            with self._station.replica.transaction():
-                for message in messages:
-                    answers += session.receive(message, now_ms)
-                if room_bytes:
-                    answers += session.pump(now_ms, room_bytes, down_to=down_to)
-            return answers
+        def prepare() -> Callable[[], list[Message]]:
+            nonlocal has_heard
+            portion = take()
+            has_heard = bool(portion.messages)
+            return partial(self._do, session, portion)
 
         try:
-            answers = await self._writer.run_for(session.peer.peer_id, unit)
+            answers = await self._writer.run_prepared(session.peer.peer_id, prepare)
         except (LinkError, MessageError, StoreError, CryptoError):
             raise
         except Exception as error:
@@ -319,8 +308,20 @@ class Node:
             # transaction was rolled back, so nothing half done remains.
             log.exception("link fault")
             raise LinkError("link_fault", "the message could not be handled") from error
-        if messages:
+        if has_heard:
             await self._announce()
+        return answers
+
+    def _do(self, session: Session, portion: Portion) -> list[Message]:
+        answers: list[Message] = []
+        if any(isinstance(message, Frame) for message in portion.messages):
+            self._check_room()
+        now_ms = self.clock.now_ms()
+        with self._station.replica.transaction():
+            for message in portion.messages:
+                answers += session.receive(message, now_ms)
+            if portion.room_bytes:
+                answers += session.pump(now_ms, portion.room_bytes, down_to=portion.down_to)
         return answers
 
     def _check_room(self) -> None:
@@ -390,6 +391,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str 
     rng = system_rng()
     raise_descriptor_limit()
     share_heaps()
+    spare_buffers()
     async with AsyncExitStack() as stack:
         node = Node(open_station(path, rng), Clock(), rng)
         if passphrase:

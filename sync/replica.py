@@ -289,7 +289,7 @@ class Replica:
         """Put a change that was written here in an earlier epoch into the present up log too."""
         log = self.up_log()
         number = self._writer_number(log, writer, leaf.hlc)
-        self._append(log, replace(leaf, writer=number).encode(), 0)
+        self._append(log, leaf._replace(writer=number).encode(), 0)
 
     def _own_log(self, purpose: str) -> Log:
         own_id = log_id(self.key.peer_id, purpose, self.epoch)
