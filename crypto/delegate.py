@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from crypto.errors import CertificateError
+from crypto.errors import UNREADABLE, CertificateError
 from crypto.identity import NodeKey
 from crypto.p256 import p256_key
 
@@ -73,7 +73,7 @@ def check_delegate(delegate: x509.Certificate, issuer: x509.Certificate) -> None
         raise CertificateError(
             "certificate_bad_signature", "the key of the datagram link was certified by another"
         ) from error
-    except (ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise CertificateError("certificate_malformed", str(error)) from error
     if not is_fit:
         raise CertificateError("certificate_malformed", "it is not one for the datagram link")

@@ -12,6 +12,13 @@ CryptoError
 └── PasswordError      a password is too short, too long or wrong
 """
 
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+
+# What the library raises over bytes that somebody else chose.
+UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm)
+
 
 class CryptoError(Exception):
     """Parent of what this package raises.

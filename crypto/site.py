@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from crypto.errors import CertificateError
+from crypto.errors import UNREADABLE, CertificateError
 from crypto.identity import device_id
 from crypto.p256 import point_of, public_key_of
 
@@ -170,7 +170,7 @@ def check_site(certificate: x509.Certificate) -> None:
         raise CertificateError(
             "certificate_bad_signature", "the certificate of this site is not signed by itself"
         ) from error
-    except (ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+    except (*UNREADABLE, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
         raise CertificateError("certificate_malformed", str(error)) from error
     if not is_fit:
         raise CertificateError(
@@ -195,7 +195,7 @@ def check_device(certificate: x509.Certificate, site: x509.Certificate, point: b
         raise CertificateError(
             "certificate_bad_signature", "this site did not sign the device's certificate"
         ) from error
-    except (ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise CertificateError("certificate_malformed", str(error)) from error
     if found != point:
         raise CertificateError(

@@ -83,9 +83,12 @@ class SiteClient:
         """Return the JSON that the API answers.
 
         Raises:
-            RequestError: site_unreachable, or what the node answered.
+            RequestError: site_unreachable, site_answer_unknown, or what the node answered.
         """
-        return json.loads(await self._ask(method, f"/api/v1{path}", body))
+        try:
+            return json.loads(await self._ask(method, f"/api/v1{path}", body))
+        except (ValueError, RecursionError) as error:
+            raise RequestError("site_answer_unknown", "The node's answer is no JSON.") from error
 
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> bytes:
         assert self._client is not None
@@ -131,7 +134,7 @@ def _problem(status: int, content: bytes) -> RequestError:
     try:
         told = json.loads(content)
         return RequestError(str(told["code"]), str(told["message"]), str(told.get("hint", "")))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return RequestError("site_answer_unknown", f"The node answered with status {status}.")
 
 

@@ -178,7 +178,7 @@ def parse_exported(text: str) -> TrailLine:
     try:
         found = json.loads(text)
         return TrailLine(**(found | {"link": bytes.fromhex(found["link"])}))
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError("not a line of an audit trail") from error
 
 

@@ -43,7 +43,7 @@ class Ways:
     def __init__(self, folder: Path) -> None:
         """Read what a node's folder remembers."""
         self._path = folder / WAYS_NAME
-        self._known = _read(self._path)
+        self._known = read_ways(self._path)
 
     def better(self, parent: str, own: str, now_ms: int) -> Way:
         """Return the way to dial first in a network."""
@@ -73,13 +73,14 @@ class Ways:
         return None
 
 
-def _read(path: Path) -> list[_Known]:
+def read_ways(path: Path) -> list[_Known]:
+    """Return what stands in a file; of one that is damaged nothing."""
     try:
         items = json.loads(path.read_text(encoding="utf-8"))
         known = [_Known(item["parent"], item["own"], int(item["at_ms"])) for item in items]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
         log.warning("ways not read", extra={"reason": type(error).__name__})
         return []
     return known[-_NETWORKS_MAX:]

@@ -20,7 +20,7 @@ def in_turn(store: Store, owner: bytes, now_ms: int) -> bool:
     row = store.db.execute(
         "SELECT max(a.at_ms) FROM alarm a JOIN log l ON lower(hex(l.log_id)) = a.log_id"
         " WHERE l.owner = ? AND a.code IN ('epoch_opened', 'epochs_in_turn', 'log_behind',"
-        " 'log_forked') AND l.epoch > 0",
+        " 'log_forked') AND l.epoch > 0 AND a.evidence = ''",
         (owner,),
     ).fetchone()
     return row[0] is not None and abs(now_ms - row[0]) < _IN_TURN_MS

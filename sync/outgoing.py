@@ -14,7 +14,7 @@ RETRY_MS: Final = 20_000
 # When to ask whether the tiers above have countersigned meanwhile, and after twice the time again:
 # the peer tells it by itself, too, and there may be no tier above for months.
 POLL_MS: Final = 300_000
-_POLL_MS_MAX: Final = 4 * 3_600_000
+POLL_MS_MAX: Final = 4 * 3_600_000
 # From so many on, leaves are a backlog: urgent no more, and packed with the help of those before
 # them; a lone one needs none.
 LEAVES_MANY: Final = 8
@@ -108,7 +108,7 @@ class Outgoing:
         """
         if self.acked < size:
             return RETRY_MS
-        return min(POLL_MS << min(self.polls, 16), _POLL_MS_MAX)
+        return min(POLL_MS << min(self.polls, 16), POLL_MS_MAX)
 
     def land(self, have_seq: int, gaps: Sequence[tuple[int, int]]) -> list[Flight]:
         """Learn from an acknowledgement what need not be sent; return the flights that arrived.

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Final
 
 from crypto.certificates import Subject
-from crypto.identity import log_id
 from schemas.limits import COSIGNATURES_MAX, EARLY_FRAMES_MAX
 from schemas.wire import (
     DICTIONARY_NAME_BYTES,
@@ -22,6 +21,7 @@ from schemas.wire import (
     Problem,
 )
 from sync.apart import keep_apart
+from sync.claims import Claims
 from sync.epochs import open_epoch, pass_up, take_back
 from sync.errors import FrameError, LinkError, LogError
 from sync.framing import dictionaries, past_needed, read_after, restore
@@ -29,6 +29,7 @@ from sync.incoming import Incoming, came_of
 from sync.log import HEAD_STEP, UP, Log
 from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
+from sync.scope import is_within
 from sync.scrub import has_damage
 from sync.stripping import Whole
 
@@ -51,9 +52,7 @@ class Receiver:
         self._dictionaries: list[bytes | None] = []
         self._cosignature_news = 0
         self._news = replica.store.news[peer.peer_id]
-        # Own logs, by the number of the offer, of which the peer claims to hold more: their epochs
-        # and purposes.
-        self._ahead: dict[int, tuple[int, str]] = {}
+        self._claims = Claims(replica, peer)
         # Offers of logs that are stopped here: what comes of them is left alone.
         self._ignored: dict[int, str] = {}
         # Leaves of each log that the peer offered; None before its first word.
@@ -83,7 +82,7 @@ class Receiver:
     def _is_set_aside(self, named: bytes) -> bool:
         """Tell whether the peer offered a log of which no leaves are taken."""
         number = int.from_bytes(named, "big") if len(named) != 16 else -1
-        return number in self._ahead or number in self._ignored
+        return number in self._claims or number in self._ignored
 
     def _is_own(self, offer: Offer) -> bool:
         return (offer.owner or self._peer.peer_id) == self._replica.subject.peer_id
@@ -94,7 +93,7 @@ class Receiver:
             self._replica.inbound.check_returner(offer.purpose, self._peer)
             if offer.epoch >= self._replica.epoch:
                 # Its head must show that we signed it, before we believe that we are a copy.
-                self._ahead[number] = offer.epoch, self._purpose(offer)
+                self._claims.add(number, offer.epoch, self._purpose(offer))
                 return None
             return self._accept(offer, now_ms)
         log = self._accept(offer, now_ms)
@@ -306,7 +305,7 @@ class Receiver:
             LinkError: its signature or its owner's certificate is not acceptable.
         """
         if self._is_set_aside(head.log):
-            return self._on_head_ahead(head, now_ms)
+            return self._on_head_aside(head, now_ms)
         incoming, log = self._find(head.log)
         if incoming.is_damaged:
             return []
@@ -335,26 +334,11 @@ class Receiver:
         incoming.seen = (log, log.arrivals)
         return problems or [self._ack(incoming, log)]
 
-    def _on_head_ahead(self, head: Head, now_ms: int) -> list[Message]:
-        """Go on in the next epoch if the peer holds leaves that we signed and do not have."""
-        number = int.from_bytes(head.log, "big")
-        if fault := self._ignored.get(number):
-            return [Problem(code=fault, detail="this log is stopped", log=head.log)]
-        epoch, purpose = self._ahead[number]
-        proves = self._replica.inbound.proves
-        if epoch < self._replica.epoch or not proves(epoch, purpose, head, now_ms):
-            # It missed what we offered, and means well.
-            return []
-        log = self._store.find_log(log_id(self._replica.subject.peer_id, purpose, epoch))
-        is_behind = log is None or head.size > log.size
-        open_epoch(
-            self._replica,
-            epoch + 1,
-            now_ms,
-            "log_behind" if is_behind else "log_forked",
-            f"{self._peer.name} holds {head.size} leaves of epoch {epoch} with our signature",
-        )
-        return []
+    def _on_head_aside(self, head: Head, now_ms: int) -> list[Message]:
+        fault = self._ignored.get(int.from_bytes(head.log, "big"))
+        if fault is None:
+            return self._claims.on_head(head, now_ms)
+        return [Problem(code=fault, detail="this log is stopped", log=head.log)]
 
     def _settle(self, incoming: Incoming, log: Log, now_ms: int) -> list[Message]:
         """Take leaves into use if a head covers them; return what is wrong with them, if it is."""
@@ -368,6 +352,7 @@ class Receiver:
                     self._store.seek_blobs(self._peer.peer_id)
                     if log.purpose != UP:
                         pass_up(self._replica, log, start)
+                self._pass_back(log)
                 self._take_back(incoming, log, now_ms)
         except LogError as error:
             if error.code == "leaves_damaged":
@@ -375,6 +360,13 @@ class Receiver:
             head = Head(log=incoming.reference, size=size, root=root, signature=signature)
             return [self._fault(incoming, log, head, error, now_ms)]
         return []
+
+    def _pass_back(self, log: Log) -> None:
+        """Let a log of a place below that came from above go on to its owner, on an open link."""
+        is_above = is_within(self._replica.subject.code, self._peer.code)
+        if log.source is not None and log.purpose == UP and is_above:
+            self._store.given_back[log.log_id] = log.size
+            self._store.news[log.owner] += 1
 
     def _fault(
         self, incoming: Incoming, log: Log, head: Head, error: LogError, now_ms: int
@@ -462,6 +454,9 @@ class Receiver:
         Raises:
             LinkError: it was not offered.
         """
+        number = int.from_bytes(named, "big")
+        if len(named) != 16 and number in self._claims:
+            return self._claims.named(number)
         return self._find(named)[1].log_id
 
     def _find(self, named: bytes) -> tuple[Incoming, Log]:

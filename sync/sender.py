@@ -32,6 +32,7 @@ from sync.pace import Pace
 from sync.past import PAST_LEAVES_MAX
 from sync.replica import Replica
 from sync.scrub import has_damage
+from sync.stopping import go_on, stop
 from sync.stripping import Whole
 
 
@@ -67,6 +68,8 @@ class Sender:
         self.coding = Coding(replica.store, peer.peer_id)
         # Logs of the peer of which we hold more than it does; None before it said what it has.
         self._owed: set[bytes] | None = None
+        # How many leaves the peer offered of each log, as it goes on offering.
+        self._sizes: Mapping[bytes, int] = {}
         # How many statements and logs there were when it was looked for what to tell.
         self._looked_at: tuple[int, int] = (0, 0)
         self._told: set[bytes] = set()
@@ -75,6 +78,7 @@ class Sender:
     def learn_offers(self, sizes: Mapping[bytes, int] | None) -> None:
         """Learn from its first word how many leaves of its own logs the peer has."""
         if self._owed is None and sizes is not None:
+            self._sizes = sizes
             self._owed = {
                 log.log_id
                 for log in self._store.logs()
@@ -142,7 +146,9 @@ class Sender:
 
     def _logs_to_send(self) -> list[Log]:
         logs = logs_for(self._replica, self._peer, self._kinship)
-        return logs + [log for log in self._store.logs() if self._is_to_return(log)]
+        returned = [log for log in self._store.logs() if self._is_to_return(log)]
+        # The owner, on an older copy, opens the epoch behind the first that it hears of.
+        return logs + sorted(returned, key=lambda log: -log.epoch)
 
     def has_offered(self, log_id: bytes) -> bool:
         """Tell whether a log was offered in this session."""
@@ -153,7 +159,8 @@ class Sender:
         if self._owed is None or not self._is_theirs(log):
             return False
         is_forked = log.fault == "log_forked" and log.owner == self._peer.peer_id
-        return log.log_id in self._owed or is_forked
+        came_back = self._store.given_back.get(log.log_id, -1) > self._sizes.get(log.log_id, -1)
+        return log.log_id in self._owed or is_forked or came_back
 
     def revocations(self) -> list[Message]:
         """Return statements that stand in leaves which the peer has not acknowledged.
@@ -451,7 +458,10 @@ class Sender:
             outgoing.is_doubtful = True
             return
         detail = f"the peer reports: {problem.detail}"
-        self._stop(log, problem.code, detail, now_ms, outgoing.evidence)
+        stop(self._replica, log, problem.code, detail, now_ms, outgoing.evidence)
+        if not self._cosigned(log):
+            # Nothing of it could be given back, which would say what the peer holds.
+            go_on(self._replica, log, detail, now_ms)
 
     def _suspect(self, now_ms: int) -> None:
         """Look whether what is on its way is damaged here; this transaction will not stand."""
@@ -470,22 +480,9 @@ class Sender:
         self._handed_out.pop(log.number, None)
         log.doubts, log.dirty = log.doubts + 1, True
         if log.doubts >= DOUBTS_MAX or not self._is_fresh:
-            self._stop(log, code, detail, now_ms, outgoing.evidence)
+            stop(self._replica, log, code, detail, now_ms, outgoing.evidence)
         else:
             self.doubt = Problem(code=code, detail=detail)
-
-    def _stop(self, log: Log, code: str, detail: str, now_ms: int, other: str = "") -> None:
-        """Stop a log, and keep our head of it and what else contradicts it as evidence."""
-        if log.fault:
-            # Stopped already: each further sign of it says nothing new.
-            return
-        code = code or "problem"
-        root, signature = log.frontier.root().hex(), log.head_signature.hex()
-        evidence = f"{log.origin} {log.size} {root} {signature} {other}".rstrip()
-        self._store.raise_alarm(
-            now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=evidence
-        )
-        log.fault, log.dirty = code, True
 
     def _find(self, named: bytes) -> Outgoing | None:
         if len(named) == 16:

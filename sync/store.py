@@ -37,6 +37,9 @@ class Store:
         # Leaves below were handed to a link, by peer and number of the log. No rollback takes them
         # back: what of it never left, the peer lacks and says so.
         self.handed_out: dict[bytes, dict[int, int]] = {}
+        # Logs of others that the tier above gave back, with their size then: their owners may be on
+        # an open link, and lack them too.
+        self.given_back: dict[bytes, int] = {}
         # Counts news about cosignatures, so that sessions look only when there is some.
         self.cosignature_news = 0
         # Counts what may concern sessions, or more: by purpose, logs that grew or were stopped; by

@@ -25,6 +25,7 @@ from crypto.site import (
     issue_device,
     issue_page,
     make_site,
+    read_certificate_der,
 )
 from tests.crypto.forging import forged_page
 
@@ -116,6 +117,16 @@ def test_a_ca_that_could_speak_for_any_address_is_not_taken_for_a_site() -> None
 
 def _sign_without_limits(builder: x509.CertificateBuilder) -> x509.Certificate:
     return builder.sign(SITE_KEY, SHA256())
+
+
+def test_a_certificate_with_a_key_of_no_known_kind_is_refused() -> None:
+    # id-ecPublicKey, and a number that nobody has given to anything.
+    known, unknown = bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d0206")
+    strange = read_certificate_der(SITE.public_bytes(Encoding.DER).replace(known, unknown))
+    with pytest.raises(CertificateError, match="key type"):
+        check_site(strange)
+    with pytest.raises(CertificateError, match="key type"):
+        check_device(page(), strange, POINT)
 
 
 def test_a_device_certificate_of_another_site_or_key_is_refused() -> None:

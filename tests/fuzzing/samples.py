@@ -11,32 +11,42 @@ import cbor2
 
 from crypto.certificates import chain_to_pem, make_request, request_to_pem
 from crypto.enrolment import Token
-from crypto.identity import PeerId
+from crypto.identity import OfficeKey, PeerId
 from crypto.note import render_proof
+from crypto.office import office_key_file
 from crypto.p256 import SECRET_BYTES, p256_key
 from crypto.password import hash_password
 from crypto.seal import seal
 from crypto.sealed_stream import StreamSealer
 from crypto.shares import Share
 from crypto.site import certificate_der, fingerprint, make_site
-from node.enrolling import EnrolRequest
+from node.enrolling import EnrolAnswer, EnrolRequest
+from node.renewing import RenewAnswer, RenewRequest
+from node.trail import TrailLine, exported
 from schemas.codes import Tier
 from schemas.events import Noted
 from schemas.ids import DocumentId
 from schemas.record import Leaf, LeafType, decode_leaf
 from schemas.repo import encode_sync
+from schemas.revocation import Mark, RevocationLeaf
+from schemas.trail import TrailMark
 from schemas.wire import Frame, encode_message
 from sync.change import Action, parse_change
 from sync.document import Documents, Edit, Talk
 from sync.framing import pack
 from sync.history import LogHistory
+from sync.negentropy import ItemVector, initiate, probe
 from sync.pack_entries import About, End, Messages, Piece, encode_entry
+from sync.packets import Packet, Seen, Stream, encode_packet
+from sync.packets import Piece as PacketPiece
 from sync.record_file import export_record
 from sync.sync_message import without_flags
 from tests.sync.builders import COMMUNE, PROVINCE, Link, Node, new_node, place, root
+from tests.sync.revoked import said_of, statement_by
 
 STREAM_KEY: Final = bytes(range(32))
 CONTEXT: Final = b"fuzzing"
+ITEMS: Final = ItemVector((number % 7, bytes([number]) * 32) for number in range(40))
 _CONFIG: Final = 'parent = "10.0.0.1:8443"\nweb_port = 8080\nlanguage = "vi"\n'
 
 
@@ -63,8 +73,43 @@ def samples() -> dict[str, tuple[bytes, ...]]:
         "frame": frames,
         "record file": (record,),
         **_lan(),
+        **_beside(),
         "configuration": (_CONFIG.encode(),),
         "password": (hash_password("một hai ba", bytes(16)).encode(),),
+    }
+
+
+def _beside() -> dict[str, tuple[bytes, ...]]:
+    """Return what revokes, compares, renews and marks."""
+    said = said_of(place(COMMUNE), Mark(log_id=bytes(16), last_valid_seq=3, root=bytes(32)))
+    statement = statement_by(place(PROVINCE), said).encode()
+    leaf = RevocationLeaf(statement=statement, voided=((bytes(16), bytes(32)),))
+    line = TrailLine(
+        number=1, at_ms=2, user="lan", role="x", action="GET", document_id="", detail="", link=b"\1"
+    )
+    seen = Seen(highest=3, before=1, taken=(1, 2, 3))
+    packet = Packet(number=7, seen=seen, piece=PacketPiece(Stream.URGENT, 4, b"tin"), asks=True)
+    request = request_to_pem(make_request(place(COMMUNE).key, Tier.COMMUNE, COMMUNE, "Mỹ Lý"))
+    pem = chain_to_pem(place(COMMUNE).chain).decode()
+    return {
+        "revocation": (statement,),
+        "revocation leaf": (leaf.encode(),),
+        "trail mark": (TrailMark(lines=3, link=bytes(32)).encode(),),
+        "trail line": (exported(line).encode(),),
+        "packet": (encode_packet(packet),),
+        "comparison": (initiate(ITEMS), probe(ITEMS)),
+        "office key": (office_key_file(OfficeKey.from_private(bytes(range(32))), "", b""),),
+        "renewal": (RenewRequest(request=request.decode()).model_dump_json().encode(),),
+        "enrolment answer": (
+            EnrolAnswer(certificates=pem, proof="00" * 32).model_dump_json().encode(),
+        ),
+        "renewal answer": (RenewAnswer(certificates=pem).model_dump_json().encode(),),
+        "refusal": (b'{"code": "token_unknown", "message": "x", "hint": ""}',),
+        "request body": (
+            b'{"user": "lan", "password": "m\xe1\xbb\x99t hai", "new_password": "ba"}',
+            b'{"kind": "visit", "id": "00", "fields": {"title": "x"}, "texts": {}, "base": []}',
+        ),
+        "ways": (b'[{"parent": "10.0.0.1:8443", "own": "10.0.0.2", "at_ms": 1}]',),
     }
 
 

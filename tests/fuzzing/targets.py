@@ -6,6 +6,8 @@ What only this node's own disk holds is not among them.
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from pydantic import ValidationError
@@ -18,32 +20,49 @@ from crypto.certificates import (
     subject_of_request,
 )
 from crypto.enrolment import parse_token
-from crypto.errors import CertificateError, CryptoError, PasswordError, SealError
+from crypto.errors import CertificateError, CryptoError, KeyfileError, PasswordError, SealError
 from crypto.note import parse_note, parse_proof
+from crypto.office import read_office_key
 from crypto.password import verify_password
 from crypto.seal import from_text, open_sealed, recipients_of
 from crypto.sealed_stream import PREFIX_BYTES, StreamOpener, head_bytes, read_head
 from crypto.shares import decode_share
 from crypto.site import check_site, read_certificate_der
+from node.asking import Refused
 from node.config import parse_config
-from node.enrolling import EnrolRequest
+from node.enrolling import EnrolAnswer, EnrolRequest
 from node.errors import ConfigError, RequestError
 from node.paired_device import read_link
+from node.renewing import RenewAnswer, RenewRequest
 from node.sightings import NODE_TYPE, sighting_of
+from node.trail import parse_exported
+from node.ways import read_ways
 from node.web.calls import parse_json
 from node.web.errors import WebError
+from node.web.operations import OPERATIONS
 from schemas.errors import MessageError, RecordError
 from schemas.event_text import decode_event
 from schemas.record import decode_certificates, decode_leaf, decode_writer
 from schemas.repo import decode_repo_message
+from schemas.revocation import decode_revocation_leaf, decode_statement
+from schemas.trail import decode_trail
 from schemas.wire import decode_messages
 from sync.change import parse_change, references
-from sync.errors import ChangeError, FrameError, PackError, RecordFileError
+from sync.errors import (
+    ChangeError,
+    FrameError,
+    LinkError,
+    NegentropyError,
+    PackError,
+    RecordFileError,
+)
 from sync.framing import dictionaries, read_frame
+from sync.negentropy import reconcile, respond
 from sync.pack_entries import EntryReader, decode_about
+from sync.packets import decode_packet
 from sync.record_file import verify_record
 from sync.sync_message import parse_sync_message
-from tests.fuzzing.samples import CONTEXT, STREAM_KEY
+from tests.fuzzing.samples import CONTEXT, ITEMS, STREAM_KEY
 from tests.sync.builders import PROVINCE, place, root
 
 
@@ -122,6 +141,28 @@ def _sighting(data: bytes) -> object:
     return sighting_of(NODE_TYPE, _text(name), "x.local.", ["10.0.0.9"], 8444, dict(properties))
 
 
+def _comparison(data: bytes) -> None:
+    respond(ITEMS, data, frame_bytes_max=4_096)
+    reconcile(ITEMS, data, frame_bytes_max=4_096)
+
+
+def _body(data: bytes) -> None:
+    """Read what a page, a tablet's outbox or a program sends as the body of each operation."""
+    said = parse_json(data)
+    for operation in OPERATIONS:
+        if isinstance(operation.body, type):
+            with suppress(ValidationError):
+                operation.body.model_validate(said)
+
+
+def _ways(data: bytes) -> None:
+    """Read the file that a power cut may have left in any state."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "ways.json"
+        file.write_bytes(data)
+        read_ways(file)
+
+
 TARGETS: Final = {
     "leaf": Target(decode_leaf, (RecordError,)),
     "writer": Target(decode_writer, (RecordError,)),
@@ -149,6 +190,19 @@ TARGETS: Final = {
     "enrolment": Target(EnrolRequest.model_validate_json, (ValidationError,)),
     "note": Target(lambda data: parse_note(_text(data)), (CryptoError,)),
     "proof": Target(lambda data: parse_proof(_text(data)), (CryptoError,)),
+    "revocation": Target(decode_statement, (RecordError,)),
+    "revocation leaf": Target(decode_revocation_leaf, (RecordError,)),
+    "trail mark": Target(decode_trail, (RecordError,)),
+    "trail line": Target(lambda data: parse_exported(_text(data)), (ValueError,)),
+    "packet": Target(decode_packet, (LinkError,)),
+    "comparison": Target(_comparison, (NegentropyError,)),
+    "office key": Target(read_office_key, (KeyfileError,)),
+    "renewal": Target(RenewRequest.model_validate_json, (ValidationError,)),
+    "enrolment answer": Target(EnrolAnswer.model_validate_json, (ValidationError,)),
+    "renewal answer": Target(RenewAnswer.model_validate_json, (ValidationError,)),
+    "refusal": Target(Refused.model_validate_json, (ValidationError,)),
+    "request body": Target(_body, (WebError,)),
+    "ways": Target(_ways, ()),
     "record file": Target(_record_file, (RecordFileError,)),
     "configuration": Target(lambda data: parse_config(_text(data)), (ConfigError,)),
     "password": Target(lambda data: verify_password("một hai ba", _text(data)), (PasswordError,)),

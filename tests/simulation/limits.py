@@ -14,13 +14,6 @@ from tests.simulation.harms import short_days
 
 
 @contextmanager
-def as_they_are() -> Iterator[None]:
-    """Leave the limits of the product as they are."""
-    with _set((_ASKS_OFTEN,)):
-        yield
-
-
-@contextmanager
 def files_at_once() -> Iterator[None]:
     """Wait for no disk: what a story writes to files survives all that happens in it."""
     with mock.patch.object(os, "fsync"):
@@ -47,12 +40,15 @@ def small_limits(rng: random.Random) -> Iterator[None]:
         (choice, "_CALM_PACKETS", 10),
         (slots, "STARTING_MAX", rng.choice((1, 64))),
     )
-    with _set((*chosen, _ASKS_OFTEN)), short_days(subtree_level):
+    with _set(chosen), short_days(subtree_level):
         yield
 
 
-# Here messages vanish on links that stay up, as on no way of ours: asking again is what heals that.
-_ASKS_OFTEN = (outgoing, "_POLL_MS_MAX", outgoing.POLL_MS)
+@contextmanager
+def frequent_polls() -> Iterator[None]:
+    """Let nodes ask for a cosignature as often in the end as in the beginning."""
+    with _set(((outgoing, "POLL_MS_MAX", outgoing.POLL_MS),)):
+        yield
 
 
 @contextmanager

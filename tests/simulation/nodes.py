@@ -15,7 +15,7 @@ from sync.replica import Author, Replica
 from sync.store import Store
 from tests.simulation.dialling import Dialler, Door
 from tests.simulation.identities import START_MS, Office, offices, root_certificate
-from tests.simulation.storage import Guard, new_disk
+from tests.simulation.storage import Guard, give_back, new_disk
 from tests.simulation.writer import SimulatedWriter
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ class SimulatedNode:
     def close(self) -> None:
         """Throw the disk away."""
         self._replica = None
-        self.guard.disk.close()
+        give_back(self.guard.disk)
 
     def clock_ms(self, now_ms: int) -> int:
         """Return what this node takes for the time."""

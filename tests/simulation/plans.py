@@ -40,6 +40,8 @@ class Plan:
             fails: on a line, TLS would notice.
         message_ms: how long a node has to work for each message.
         tick_ms: how often a session looks at what it waits for, without any news.
+        has_frequent_polls: late cosignatures are asked for every few minutes; else, as in the
+            product, ever more rarely: what a message that vanished said may take hours.
         crash_kind, crash_moment: all crashes happen at this kind of statement, if given.
     """
 
@@ -63,6 +65,7 @@ class Plan:
     damages: int = 0
     is_clean: bool = False
     has_small_limits: bool = True
+    has_frequent_polls: bool = False
     message_ms: int = 0
     tick_ms: int = session.RETRY_MS
     crash_kind: str = ""
@@ -143,6 +146,7 @@ def draw_plan(seed: int) -> Plan:
         blackouts=some(_SELDOM, 2),
         message_ms=rng.choice((0, 0, 5, 100)),
         has_small_limits=has_small_limits,
+        has_frequent_polls=rng.random() < 0.5,
     )
 
 

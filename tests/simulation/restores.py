@@ -46,16 +46,24 @@ def restore(world: "World", node: SimulatedNode, disk: bytes, *, is_known: bool)
         world.counts["disks kept"] += 1
         return
     world.crash(node, "loses its disk")
+    replaced = _epoch_of(node.guard.disk)
     node.put_back(disk)
     world.counts["restores"] += 1
     node.start()
     if is_known:
-        clock_ms, epoch = node.clock_ms(world.now_ms), node.replica.epoch + 1
+        # As node/restore.py does while the disk that is replaced can be read. Of one that is dead
+        # only who holds the lost epoch tells: PROTOCOL.md 7.7.
+        clock_ms, epoch = node.clock_ms(world.now_ms), max(node.replica.epoch, replaced) + 1
         node.commit(
             lambda: open_epoch(node.replica, epoch, clock_ms, "restored", "copy", cuts=False)
         )
     world.note(f"{node.code} is put back, {'known' if is_known else 'unknown'}")
     world.ledger.restored(node, is_known=is_known)
+
+
+def _epoch_of(disk: sqlite3.Connection) -> int:
+    row = disk.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+    return int.from_bytes(row[0]) if row is not None else 0
 
 
 def _is_last_word(world: "World", node: SimulatedNode, disk: bytes) -> bool:

@@ -167,9 +167,30 @@ def _template() -> bytes:
         made.close()
 
 
+_spare: list[sqlite3.Connection] = []
+
+
 def new_disk() -> sqlite3.Connection:
-    """Return an empty database with the tables in place; the caller closes it."""
+    """Return an empty database with the tables in place; give_back() takes it again."""
+    if _spare:
+        return _spare.pop()
     disk = sqlite3.connect(":memory:", isolation_level=None, cached_statements=512)
     disk.deserialize(_template())
     disk.execute("PRAGMA foreign_keys = ON")
     return disk
+
+
+def give_back(disk: sqlite3.Connection) -> None:
+    """Empty a disk for a later node: to prepare all statements anew takes a tenth of a story."""
+    if disk.in_transaction:
+        disk.execute("ROLLBACK")
+    tables = disk.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name != '_sqlite_migrations'"
+    ).fetchall()
+    disk.execute("PRAGMA foreign_keys = OFF")
+    disk.execute("BEGIN")
+    for (table,) in tables:
+        disk.execute(f"DELETE FROM {table}")
+    disk.execute("COMMIT")
+    disk.execute("PRAGMA foreign_keys = ON")
+    _spare.append(disk)

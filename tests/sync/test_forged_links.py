@@ -495,6 +495,7 @@ def test_a_problem_of_the_link_ends_it_and_one_of_a_log_stops_that(tmp_path: Pat
     assert caught.value.code == "clock_wrong"
     with pytest.raises(LinkError):
         tell(commune, session, Problem(code="x", detail="x", log=bytes(16)))
-    tell(commune, session, Problem(code="log_forked", detail="x", log=log))
-    tell(commune, session, Problem(code="log_forked", detail="again", log=log))
-    assert commune.alarms() == ["log_forked"]
+    stops = Problem(code="log_forked", detail="x", log=log)
+    tell(commune, session, stops, replace(stops, detail="again"))
+    assert commune.log(commune.place).fault == "log_forked"
+    assert commune.rows("SELECT count(*) FROM alarm WHERE evidence != ''") == [(1,)]

@@ -1,0 +1,55 @@
+"""Goal: what a tier above gives back reaches whom it belongs to, as long as links stay open.
+
+Method: as in test_epochs.py.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+from schemas.wire import Head
+from sync.epochs import open_epoch
+from sync.errors import LinkError
+from tests.sync.builders import NOW_MS, Link, Node, new_node
+from tests.sync.test_epochs import copy_of, meet, restored, same_documents
+
+
+def test_what_the_centre_gives_back_to_a_province_reaches_the_commune_on_an_open_link(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    centre = new_node("0", tmp_path)
+    case = commune.open_case(1)
+    meet(commune, province)
+    old_commune, old_province = copy_of(commune, tmp_path), copy_of(province, tmp_path)
+    commune.write(case, fields={"title": "sau"})
+    restored(commune)
+    commune.write(case, fields={"topic": "kỳ sau"})
+    meet(commune, province)
+    meet(province, centre)
+    for node in (old_commune, old_province):
+        with node.transaction():
+            open_epoch(node.replica, 2, NOW_MS, "restored", "copy", cuts=False)
+    link = Link(old_commune, old_province).run()
+    Link(old_province, centre).run()
+    assert link.down.has_news()
+    link.run()
+    assert old_commune.values(case) == commune.values(case)
+    same_documents(old_commune, old_province)
+    same_documents(old_province, centre)
+    # Told once.
+    Link(old_commune, old_province).run()
+    again = Link(old_commune, old_province).run()
+    assert not any(isinstance(message, Head) for _, message in again.sent)
+
+
+def test_a_copy_skips_at_once_all_epochs_that_the_tier_above_holds(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    first, second = copy_of(commune, tmp_path), copy_of(commune, tmp_path)
+    commune.write(case, fields={"title": "mất"})
+    meet(commune, province)
+    meet(first, province)
+    with suppress(LinkError):
+        Link(second, province).run()
+    assert second.replica.epoch == 2
