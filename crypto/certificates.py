@@ -1,6 +1,6 @@
 """X.509 certificates of nodes, checkable with plain `openssl verify` (RFC 5280, RFC 8410).
 
-Every certificate is an Ed25519 CA certificate with
+Every certificate is an Ed25519 certificate, of a CA but for outposts, with
 
 - subject: organization = name of the office for people, common name `tiepdan <tier> <code>`, serial
   number attribute = code (the X.509 library allows 64 bytes in a common name, which is too little
@@ -8,8 +8,8 @@ Every certificate is an Ed25519 CA certificate with
 - subject alternative name: one URI `tiepdan:<tier>:<code>`;
 - the office extension below, not critical, so that other programs can pass over it;
 - basic constraints with the path length of its tier: root 3, province 1, centre and commune 0;
-- key usage digitalSignature, keyCertSign, cRLSign; extended key usage serverAuth and clientAuth on
-  all but the root.
+- key usage digitalSignature, keyCertSign, cRLSign, of an outpost the first alone; extended key
+  usage serverAuth and clientAuth on all but the root.
 
 The serial number is a hash of what is certified, so issuing needs no randomness and the same
 request at the same instant gives the same certificate.
@@ -28,9 +28,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from crypto.errors import CertificateError
-from crypto.extensions import OFFICE_KEY_OID, SUCCEEDS_OID, key_extension, key_in
+from crypto.extensions import (
+    OFFICE_KEY_OID,
+    SUCCEEDS_OID,
+    constraints_of,
+    key_extension,
+    key_in,
+    key_usage_of,
+)
 from crypto.identity import NodeKey, PeerId
-from crypto.tiers import PATH_LENGTH, ROOT_CODE, check_child, check_code
+from crypto.tiers import ROOT_CODE, check_child, check_code
 from schemas.codes import Tier
 
 _BIT_STRING_64 = b"\x03\x41\x00"
@@ -39,7 +46,7 @@ _BIT_STRING_64 = b"\x03\x41\x00"
 BACKDATE_MS = 24 * 60 * 60 * 1000
 # ub-organization-name of X.520, in characters.
 NAME_CHARS_MAX = 64
-# Root to commune is two certificates below the root; a device makes three.
+# Of an outpost three certificates below the root.
 CHAIN_LENGTH_MAX = 4
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,17 +57,6 @@ _KNOWN_CRITICAL = {
     x509.ExtendedKeyUsage.oid,
     x509.SubjectAlternativeName.oid,
 }
-_KEY_USAGE = x509.KeyUsage(
-    digital_signature=True,
-    key_cert_sign=True,
-    crl_sign=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    encipher_only=False,
-    decipher_only=False,
-)
 _TLS_USAGE = x509.ExtendedKeyUsage(
     [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
 )
@@ -71,7 +67,7 @@ class Subject:
     """Whom a certificate speaks of.
 
     Attributes:
-        code: code of the office: "0", "40" or "40.17083".
+        code: code of the node: "0", "40", "40.17083" or "40.17083.1".
         name: name of the office for people.
         office_public: 32-byte X25519 key to which values for this office are sealed.
         succeeds: peer id of the key that this one may take the place of; empty for none.
@@ -370,10 +366,8 @@ def _sign(
         .serial_number(_serial_number(subject, key, now_ms, ends))
         .not_valid_before(_time(now_ms - BACKDATE_MS))
         .not_valid_after(ends)
-        .add_extension(
-            x509.BasicConstraints(ca=True, path_length=PATH_LENGTH[subject.tier]), critical=True
-        )
-        .add_extension(_KEY_USAGE, critical=True)
+        .add_extension(constraints_of(subject.tier), critical=True)
+        .add_extension(key_usage_of(subject.tier), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(key.private_key.public_key()),
@@ -447,8 +441,8 @@ def _check_authority(certificate: x509.Certificate, subject: Subject) -> None:
     with _reading("certificate"):
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    expected = x509.BasicConstraints(ca=True, path_length=PATH_LENGTH[subject.tier])
-    if constraints != expected or usage != _KEY_USAGE:
+    limits = (constraints_of(subject.tier), key_usage_of(subject.tier))
+    if (constraints, usage) != limits:
         raise _malformed("certificate", f"its limits are not those of a {subject.tier} node")
 
 

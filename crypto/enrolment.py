@@ -19,7 +19,7 @@ from typing import Final
 
 from crypto.errors import EnrolmentError
 from crypto.identity import PeerId
-from crypto.tiers import check_code
+from crypto.tiers import tier_of
 from schemas.codes import Tier
 
 PIN_BYTES: Final = 10
@@ -37,7 +37,7 @@ _HOURS_BITS: Final = 20
 _CHECK_BITS: Final = 20
 # 2020-01-01 in hours since 1970; with 20 bits that lasts until 2139.
 _HOURS_FROM: Final = 438_288
-_LINE: Final = re.compile(r"\s*([0-9.]{1,8})@(\S{3,260})/([0-9A-Za-z\s-]+)")
+_LINE: Final = re.compile(r"\s*([0-9.]{1,11})@(\S{3,260})/([0-9A-Za-z\s-]+)")
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]]+):[0-9]{1,5}")
 
 
@@ -79,7 +79,7 @@ def parse_token(text: str) -> Token:
 
     Raises:
         EnrolmentError: token_malformed, where something was misheard or is missing.
-        CertificateError: the code is not one of a commune.
+        CertificateError: there is no such code.
     """
     line = _LINE.fullmatch(text)
     if line is None or not _ADDRESS.fullmatch(line[2]):
@@ -96,7 +96,8 @@ def parse_token(text: str) -> Token:
     body, check = number >> _CHECK_BITS, number & (1 << _CHECK_BITS) - 1
     if check != _check(code, address, body):
         raise _malformed("a sign, the code or the address differs from what was made")
-    check_code(Tier.COMMUNE, code)
+    if tier_of(code) not in (Tier.COMMUNE, Tier.OUTPOST):
+        raise _malformed("only communes and their outposts enrol with one")
     known = (body >> _HOURS_BITS).to_bytes(PIN_BYTES + SECRET_BYTES, "big")
     return Token(
         code=code,

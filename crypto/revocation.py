@@ -42,7 +42,8 @@ def verify_revocation(
         raise CertificateError(
             "revocation_foreign",
             f"{signer.name} ({signer.code}) does not stand above {code!r:.20}",
-            "Only a node above may revoke: the province its communes, the centre all.",
+            "Only a node above may revoke: a commune its outposts, the province its communes too,"
+            " the centre all.",
         )
     verify(signer.peer_id, _DOMAIN + statement.said, statement.signature)
     return signer

@@ -16,12 +16,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, TypeVar
 
-import cbor2
+from aiohttp import web
 from cryptography import x509
 
 from crypto.certificates import Subject, chain_to_der
 from crypto.errors import CryptoError
 from node.accounts import Accounts
+from node.arriving import Arrivals
 from node.bulk import file_times, send_now
 from node.cases.workdays import look_up_days_off
 from node.clock import Clock
@@ -29,24 +30,28 @@ from node.connections import Connections
 from node.enrolment import Enrolment
 from node.entropy import system_entropy, system_rng
 from node.errors import StartError
+from node.exchange import Portion
 from node.folder import NodeFolder
 from node.housekeeping import Housekeeping
 from node.issuing import IsRevoked
 from node.lan import Lan
 from node.link import Downlink, LinkStatus, Uplink
 from node.listening import listen, raise_descriptor_limit
-from node.memory import keep_what_is_loaded, share_heaps
+from node.memory import keep_what_is_loaded, share_heaps, spare_buffers
 from node.office_keys import OfficeKeyState, state_of, unlock
 from node.pack_jobs import PackJobs
 from node.renewing import Renewal
 from node.repo import RepoDesk
 from node.revoking import RevokeReport, find_target, revoke_node
 from node.station import Station, open_station
+from node.trail import append
+from node.travelling import Traveller, let_in
 from node.web.server import build_web
 from node.writer import ChangeCounter, WriterThread
+from schemas.codes import Tier
 from schemas.errors import MessageError
 from schemas.ids import parse_document_id
-from schemas.wire import Frame, Message, Priority
+from schemas.wire import Frame, Message
 from sync.database import open_reader, translated
 from sync.errors import LinkError, StoreError
 from sync.record_file import export_record
@@ -138,6 +143,14 @@ class Node:
             link_error=lambda: self.link.last_error[0] if self.link.last_error else "",
             renewed=self._take_chain,
         )
+        self.arrivals: Arrivals | None = None
+        if self.tier is Tier.OUTPOST:
+            self.arrivals = Arrivals(
+                station.folder,
+                clock,
+                is_linked=lambda: self.link.state == "up",
+                take=self._let_in,
+            )
         self.enrolment = Enrolment(station.folder, clock, self.renewal, system_entropy)
 
     @property
@@ -178,6 +191,17 @@ class Node:
         self._station.replica.chain = chain_to_der(chain)
         for show in self.showing:
             show()
+
+    async def _let_in(self, travellers: Sequence[Traveller]) -> None:
+        """Let those sign in whom the commune lets travel."""
+
+        def work(now_ms: int) -> None:
+            db = self._station.connection
+            changed = let_in(db, travellers)
+            if changed:
+                append(db, "", "", now_ms, "account.arrive", detail=" ".join(changed))
+
+        await self.write(work)
 
     async def export_record(self, document_id: str) -> bytes:
         """Return a record with its proof, as a file."""
@@ -244,19 +268,15 @@ class Node:
 
     async def greet(self, peer: Subject, chain: list[bytes], kinship: Kinship) -> Session:
         """Remember the peer and return a session with it."""
-        known = Peer(
-            peer_id=peer.peer_id,
-            tier=peer.tier.value,
-            code=peer.code,
-            name=peer.name,
-            office_key=peer.office_public,
-            chain=cbor2.dumps(chain),
-            is_child=kinship == "child",
-        )
+        known = Peer.named(peer, chain, is_child=kinship == "child")
 
         def unit() -> Session:
             with self._station.replica.transaction():
                 self._station.replica.welcome(known)
+                self._station.connection.execute(
+                    "INSERT OR REPLACE INTO contact VALUES (?, ?)",
+                    (peer.peer_id, self.clock.now_ms()),
+                )
             return Session(self._station.replica, peer, kinship, self.blobs, self._is_file_time)
 
         return await self._writer.run_for(peer.peer_id, unit)
@@ -269,30 +289,18 @@ class Node:
         store = self._station.replica.store
         await self.write(lambda now_ms: send_now(store, self.config, now_ms, now=now))
 
-    async def step(
-        self,
-        session: Session,
-        messages: Sequence[Message],
-        *,
-        room_bytes: int,
-        down_to: Priority = Priority.BULK,
-    ) -> list[Message]:
+    async def step(self, session: Session, take: Callable[[], Portion]) -> list[Message]:
         """Handle messages in one transaction and return what may leave after its commit."""
+        has_heard = False
 
-        def unit() -> list[Message]:
-            answers: list[Message] = []
-            if any(isinstance(message, Frame) for message in messages):
-                self._check_room()
-            now_ms = self.clock.now_ms()
-            with self._station.replica.transaction():
-                for message in messages:
-                    answers += session.receive(message, now_ms)
-                if room_bytes:
-                    answers += session.pump(now_ms, room_bytes, down_to=down_to)
-            return answers
+        def prepare() -> Callable[[], list[Message]]:
+            nonlocal has_heard
+            portion = take()
+            has_heard = bool(portion.messages)
+            return partial(self._do, session, portion)
 
         try:
-            answers = await self._writer.run_for(session.peer.peer_id, unit)
+            answers = await self._writer.run_prepared(session.peer.peer_id, prepare)
         except (LinkError, MessageError, StoreError, CryptoError):
             raise
         except Exception as error:
@@ -300,8 +308,20 @@ class Node:
             # transaction was rolled back, so nothing half done remains.
             log.exception("link fault")
             raise LinkError("link_fault", "the message could not be handled") from error
-        if messages:
+        if has_heard:
             await self._announce()
+        return answers
+
+    def _do(self, session: Session, portion: Portion) -> list[Message]:
+        answers: list[Message] = []
+        if any(isinstance(message, Frame) for message in portion.messages):
+            self._check_room()
+        now_ms = self.clock.now_ms()
+        with self._station.replica.transaction():
+            for message in portion.messages:
+                answers += session.receive(message, now_ms)
+            if portion.room_bytes:
+                answers += session.pump(now_ms, portion.room_bytes, down_to=portion.down_to)
         return answers
 
     def _check_room(self) -> None:
@@ -371,6 +391,7 @@ async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str 
     rng = system_rng()
     raise_descriptor_limit()
     share_heaps()
+    spare_buffers()
     async with AsyncExitStack() as stack:
         node = Node(open_station(path, rng), Clock(), rng)
         if passphrase:
@@ -379,10 +400,11 @@ async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str 
         downlink = Downlink(node._station.folder, node, node.clock)
         node.showing.append(downlink.show_anew)
         sync_host, sync_port = await _listen_for_children(node, downlink, stack)
-        web_host, web_port = await _listen_for_people(node, stack)
+        pages = build_web(node)
+        web_host, web_port = await _listen_for_people(node, pages, stack)
         # Else who writes the first case would wait for it, and all others too.
         look_up_days_off(node.clock.today().year)
-        lan_url = await _listen_on_the_lan(node, stack)
+        lan_url = await _listen_on_the_lan(node, pages, stack)
         keep_what_is_loaded()
         node.is_ready = True
         ready(
@@ -404,6 +426,8 @@ async def serve(path: Path, ready: Callable[[Addresses], None], passphrase: str 
             ]
             if node.uplink is not None:
                 tasks.append(group.create_task(node.uplink.run(), name="uplink"))
+            if node.arrivals is not None:
+                tasks.append(group.create_task(node.arrivals.run(), name="arrivals"))
             if node.lan is not None:
                 tasks.append(group.create_task(node.lan.run(), name="lan"))
             await stop.wait()
@@ -427,23 +451,25 @@ async def _listen_for_children(
     return config.sync_host, listener.port
 
 
-async def _listen_for_people(node: Node, stack: AsyncExitStack) -> tuple[str, int]:
+async def _listen_for_people(
+    node: Node, pages: web.Application, stack: AsyncExitStack
+) -> tuple[str, int]:
     config = node.config
     try:
-        listener = await listen(build_web(node), config.web_host, config.web_port, shutdown_s=2.0)
+        listener = await listen(pages, config.web_host, config.web_port, shutdown_s=2.0)
     except OSError as error:
         raise _address_error(error, config.web_host, config.web_port) from error
     stack.push_async_callback(listener.close)
     return config.web_host, listener.port
 
 
-async def _listen_on_the_lan(node: Node, stack: AsyncExitStack) -> str:
+async def _listen_on_the_lan(node: Node, pages: web.Application, stack: AsyncExitStack) -> str:
     config, lan = node.config, node.lan
     if lan is None:
         return ""
     try:
         listener = await listen(
-            build_web(node),
+            build_web(node, beside=pages),
             config.lan_host,
             config.lan_port,
             context=lan.tls.context,

@@ -21,6 +21,7 @@ from node.cli_office_key import (
     add_passphrase_options,
     given_passphrase,
 )
+from node.cli_outposts import add_outpost_commands
 from node.cli_packs import add_pack_commands
 from node.cli_people import add_people_commands
 from node.cli_revocations import add_revocation_commands
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     _node_commands(commands)
     _record_commands(commands)
     add_enrolment_commands(commands, _add_data)
+    add_outpost_commands(commands, _add_data)
     add_rotation_commands(commands, _add_data)
     add_root_commands(commands)
     add_pack_commands(commands, _add_data)
@@ -83,8 +85,8 @@ def _parser() -> argparse.ArgumentParser:
 def _node_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     init = commands.add_parser("init", help="make a node's data folder with a new key")
     _add_data(init)
-    init.add_argument("--tier", required=True, choices=["centre", "province", "commune"])
-    init.add_argument("--code", required=True, help="0, 40 or 40.17083")
+    init.add_argument("--tier", required=True, choices=["centre", "province", "commune", "outpost"])
+    init.add_argument("--code", required=True, help="0, 40, 40.17083 or 40.17083.1")
     init.add_argument("--name", required=True, help="name of the place")
     init.add_argument("--parent", default="", help="host:port of the tier above")
     init.add_argument("--web-port", type=int, default=Config().web_port)

@@ -15,6 +15,7 @@ from node.enrolling import enrol_with_token
 from node.entropy import system_entropy
 from node.errors import NodeError, RequestError
 from node.folder import expiry_ms, install_chain, open_folder, sign_request
+from node.qr import qr_lines
 from node.tokens import HOURS, make_token, tokens, withdraw
 from schemas.codes import Tier
 
@@ -30,27 +31,30 @@ def add_enrolment_commands(
     add_data(enrol)
     which = enrol.add_mutually_exclusive_group(required=True)
     which.add_argument(
-        "--token", metavar="LINE", help="one-time token of the province; - to type it"
+        "--token", metavar="LINE", help="one-time token of the node above; - to type it"
     )
     which.add_argument("--sign", type=Path, metavar="REQUEST", help="sign a child's request.pem")
     which.add_argument("--install", type=Path, metavar="CHAIN", help="install what came back")
     enrol.add_argument("--out", type=Path, help="where to write what was signed")
-    enrol.add_argument("--days", type=int, help="how long it is good (90 for communes, else 365)")
+    enrol.add_argument(
+        "--days", type=int, help="how long it is good (90 for communes and outposts, else 365)"
+    )
     enrol.add_argument(
         "--again", action="store_true", help="the place may have another key that stays good"
     )
     enrol.set_defaults(run=_enrol)
 
     token = commands.add_parser(
-        "token", help="make a one-time token with which a commune enrols over the network"
+        "token", help="make a one-time token with which a node below enrols over the network"
     )
     add_data(token)
-    token.add_argument("--code", help="of the commune, as 40.17083; without it, tokens are listed")
+    token.add_argument("--code", help="of the place, as 40.17083; without it, tokens are listed")
     token.add_argument("--hours", type=int, default=HOURS, help="until it expires, at most 168")
-    token.add_argument("--address", default="", help="host:port at which the commune reaches us")
+    token.add_argument("--address", default="", help="host:port at which it reaches us")
     token.add_argument(
         "--again", action="store_true", help="the place may have another key that stays good"
     )
+    token.add_argument("--qr", action="store_true", help="show it as a QR code as well")
     token.add_argument("--withdraw", action="store_true", help="make the place's token worthless")
     token.set_defaults(run=_token)
 
@@ -60,11 +64,12 @@ def say_next(data: Path, tier: Tier) -> None:
     asked = subject_of_request(request_from_pem(_read(data / "request.pem")))
     print(f"Made: {asked.name} ({asked.tier.value} {asked.code}), key {_grouped(asked)}.")
     print(f"Its request is {data / 'request.pem'}; it is not secret.")
-    if tier is Tier.COMMUNE:
-        print("With a line: have the province make a token (`tiepdan token`), then here")
+    above = {Tier.COMMUNE: "province", Tier.OUTPOST: "commune"}.get(tier)
+    if above:
+        print(f"With a line: have the {above} make a token (`tiepdan token`), then here")
         print(f"  tiepdan enrol --data {data} --token LINE")
         print(
-            "Without: carry the request to the province, have it signed (`tiepdan enrol --sign`),"
+            f"Without: carry the request to the {above}, have it signed (`tiepdan enrol --sign`),"
         )
     else:
         print("Carry it to the holders of the root's key, have it signed (`tiepdan root sign`, or")
@@ -123,6 +128,8 @@ def _token(options: argparse.Namespace) -> int:
         is_again=options.again,
     )
     print(token.text())
+    if options.qr:
+        print(qr_lines(token.text()), file=sys.stderr)
     print(f"Good for one key of {token.code}, until {_moment(token.expires_ms)}.", file=sys.stderr)
     print("Give it to that office alone, by telephone or text. There:", file=sys.stderr)
     print("  tiepdan enrol --data FOLDER --token LINE", file=sys.stderr)

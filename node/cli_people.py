@@ -87,11 +87,15 @@ def _password(options: argparse.Namespace) -> str:
         return one_time_password(system_entropy(ONE_TIME_BYTES))
     if options.password_file is None:
         return ""
-    if str(options.password_file) == "-" and sys.stdin.isatty():
-        return getpass.getpass(f"Password of {options.user}: ")
-    if str(options.password_file) == "-":
-        return sys.stdin.readline().rstrip("\n")
-    return _read(options.password_file).rstrip("\n")
+    if str(options.password_file) != "-":
+        password = _read(options.password_file)
+    elif sys.stdin.isatty():
+        password = getpass.getpass(f"Password of {options.user}: ")
+    else:
+        password = sys.stdin.readline()
+    if not password.strip():
+        raise NodeError("password_empty", "The password is empty.", "Nothing was changed.")
+    return password.rstrip("\n")
 
 
 def _change(station: Station, options: argparse.Namespace, password: str) -> None:

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
-import cbor2
-
 from crypto.certificates import chain_to_der
 from node.registration import register_visit
 from node.requests import CaseAction, DirectiveAction, EditFields
@@ -166,16 +164,8 @@ def _lines(stations: Sequence[Station], now_ms: int) -> Iterator[_Line]:
 
 
 def _peer(station: Station, *, is_child: bool) -> Peer:
-    subject = station.replica.subject
-    return Peer(
-        peer_id=subject.peer_id,
-        tier=subject.tier.value,
-        code=subject.code,
-        name=subject.name,
-        office_key=subject.office_public,
-        chain=cbor2.dumps(chain_to_der(station.folder.chain)),
-        is_child=is_child,
-    )
+    chain = chain_to_der(station.folder.chain)
+    return Peer.named(station.replica.subject, chain, is_child=is_child)
 
 
 def _attach(station: Station, author: Author, deed: Filing, now_ms: int) -> None:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from crypto.keyring import Keyring
+from crypto.tiers import is_directly_above, office_code
 from node.cases.denunciation import is_code
 from node.cases.fold import fold
 from node.cases.guards import check
@@ -16,6 +17,7 @@ from node.cases.standing import CaseStanding
 from node.clock import date_of
 from node.data_requests import open_requests
 from node.errors import RequestError
+from node.following import seen
 from node.requests import CaseAction, DirectiveAction, EditFields, IssueDirective, SplitCase
 from node.sealing import Sealing, check_values, sealed_error
 from node.seals import Seals
@@ -37,6 +39,7 @@ from schemas.events import (
     Registered,
     Split,
     StateEvent,
+    TakenAlong,
 )
 from schemas.fields import FIELDS, SEALED_FIELDS, check_field
 from schemas.ids import DocumentId, EventId, document_text, mint_document_id, parse_document_id
@@ -121,6 +124,8 @@ class Desk:
         event = parse_event(request.event)
         if isinstance(event, Split):
             raise RequestError("use_split", "A case is split by its own request.")
+        if isinstance(event, TakenAlong):
+            self._check_outpost(event.to_code)
         facts = self.facts(document)
         standing = fold(facts)
         if isinstance(event, StateEvent):
@@ -137,6 +142,12 @@ class Desk:
         self.check(author, self.fields(document), standing, event)
         written = self._replica.write(author, document, now_ms=now_ms, events=[event])
         return list(written.events)
+
+    def _check_outpost(self, code: str) -> None:
+        if not is_directly_above(self._replica.subject.code, code):
+            raise RequestError(
+                "address_foreign", f"{code} is no outpost of this office.", field="to_code"
+            )
 
     def split(self, author: Author, case_id: str, request: SplitCase, now_ms: int) -> list[str]:
         """Split a case of several contents into one case each, and return their ids."""
@@ -333,7 +344,7 @@ class Desk:
         Raises:
             RequestError: a foreign address, an unknown case, or words about a denunciation.
         """
-        here = self._replica.subject.code
+        here = office_code(self._replica.subject.code)
         for code in request.to_codes:
             if not (here == "0" or is_within(code, here)):
                 raise RequestError(
@@ -376,13 +387,13 @@ class Desk:
         issued = next(
             fact for fact in self.facts(document) if isinstance(fact.event, DirectiveIssued)
         )
-        here = self._replica.subject.code
+        here = office_code(self._replica.subject.code)
         assert isinstance(issued.event, DirectiveIssued)
         match event:
             case DirectiveAcknowledged() | DirectiveReported():
                 is_turn = here in issued.event.to_codes
             case DirectiveDone() | DirectiveWithdrawn():
-                is_turn = here == issued.writer.code
+                is_turn = here == office_code(issued.writer.code)
             case _:
                 raise RequestError("event_foreign", "This is not an event of a directive.")
         if not is_turn:
@@ -480,19 +491,3 @@ class Desk:
 
 def _unknown() -> RequestError:
     return RequestError("not_found", "There is no such record here.")
-
-
-def seen(facts: Sequence[Fact], follows: Sequence[str]) -> list[Fact]:
-    """Return the state events up to and including those followed, and all other facts."""
-    by_id: Mapping[str, Fact] = {fact.id: fact for fact in facts}
-    unknown = [key for key in follows if key not in by_id]
-    if unknown:
-        raise RequestError("event_unknown", "The page names an event that is not in this case.")
-    seen: set[str] = set()
-    pending = list(follows)
-    while pending:
-        key = pending.pop()
-        if key not in seen and key in by_id:
-            seen.add(key)
-            pending += getattr(by_id[key].event, "follows", ())
-    return [f for f in facts if f.id in seen or not isinstance(f.event, StateEvent)]

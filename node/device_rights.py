@@ -9,8 +9,9 @@ from typing import Final
 
 from node.cases.fold import fold
 from node.cases.history import Fact
-from node.desk import Desk, seen
+from node.desk import Desk
 from node.errors import RequestError
+from node.following import seen
 from node.permissions import may
 from node.sealing import check_values
 from schemas.codes import DocumentKind

@@ -182,6 +182,9 @@ class Dialling:
         self._context.use_privatekey(folder.key.private_key)
         # The parent has the rest of the chain: it is the parent's own.
         self._context.use_certificate(folder.chain[0])
+        store = _store(self._context)
+        for certificate in folder.chain[1:]:
+            store.add_cert(crypto.X509.from_cryptography(certificate))
         self.resumes: SSL.Session | None = None
 
     def dial(self) -> Secured:

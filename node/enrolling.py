@@ -1,7 +1,7 @@
 """Enrolment over the network with a one-time token: what each side says, and why it refuses.
 
-The commune pins the key that answers by the token and proves that it knows the token's secret; the
-province proves the same in its answer. So neither ever trusts whom it merely met first.
+Who asks pins the key that answers by the token and proves that it knows the token's secret; the
+other proves the same in its answer. So neither ever trusts whom it merely met first.
 """
 
 import ssl
@@ -35,6 +35,7 @@ from crypto.enrolment import (
     request_proof,
 )
 from crypto.errors import CertificateError, CryptoError, EnrolmentError
+from crypto.tiers import tier_of
 from node.asking import ask
 from node.config import read_config, write_config
 from node.errors import ConfigError, NodeError, RequestError
@@ -76,7 +77,7 @@ class EnrolAnswer(BaseModel):
     proof: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-# The province
+# The node above: a province, or a commune
 
 
 def answer_request(
@@ -128,23 +129,30 @@ def _answer(
     if now_ms >= made.expires_ms:
         raise RequestError(
             "token_expired",
-            "This token has expired, by the clock of the province.",
-            "Have the province make a new one.",
+            "This token has expired, by the clock of the node that made it.",
+            "Have a new one made there.",
         )
     subject = subject_of_request(request)
     if subject.code != made.code:
         raise RequestError(
             "token_other_place",
             f"This token is for {made.code}, not for {subject.code}.",
-            "Have the province make one for this place, or make the node anew with the right code.",
+            "Have one made for this place, or make the node anew with the right code.",
+        )
+    if subject.succeeds:
+        # Whoever overheard the token could else end the key that the office has.
+        raise RequestError(
+            "spare_unfit",
+            "A token enrols a new node; it makes no spare key.",
+            "A spare key is certified for the node itself, over its link or with files.",
         )
     # Whose answer was lost on the way asks again, with the same key.
     if state == "used" and made.used_by != subject.peer_id.hex():
         raise RequestError(
             "token_used",
             f"This token was used already, by the key {made.used_by[:16]}.",
-            "If that was not your machine, somebody overheard the token: revoke that key at the"
-            " province, then make a new token.",
+            "If that was not your machine, somebody overheard the token: revoke that key there,"
+            " then make a new token.",
         )
     chain = issue_below(path, request, now_ms=now_ms, is_revoked=is_revoked, again=made.is_again)
     keep(path, made, used_by=subject.peer_id.hex(), used_ms=now_ms)
@@ -154,14 +162,14 @@ def _answer(
     )
 
 
-# The commune
+# The node below: a commune, or an outpost
 
 
 def enrol_with_token(path: Path, line: str) -> Subject:
-    """Enrol the node of a folder at the province that a token names, and point it there.
+    """Enrol the node of a folder at the node that a token names, and point it there.
 
     Raises:
-        RequestError: the province cannot be reached, or refuses.
+        RequestError: that node cannot be reached, or refuses.
         ConfigError: there is no node in the folder, or it belongs to another root.
         CryptoError: the token is malformed, or whoever answers is not the one that it names.
     """
@@ -172,15 +180,15 @@ def enrol_with_token(path: Path, line: str) -> Subject:
         raise ConfigError(
             "not_initialised",
             f"There is no request in {path}.",
-            "Make the node first: tiepdan init --data FOLDER --tier commune --code"
-            f" {token.code} --name NAME",
+            f"Make the node first: tiepdan init --data FOLDER --tier {tier_of(token.code)}"
+            f" --code {token.code} --name NAME",
         ) from error
     own = subject_of_request(request)
     if own.code != token.code:
         raise RequestError(
             "token_other_place",
             f"This token is for {token.code}, and the node in {path} is {own.code}.",
-            "Have the province make a token for this place; nothing was used up.",
+            "Have a token made for this place; nothing was used up.",
         )
     chain, root = _asked(token, request)
     subject = install_chain(path, chain, root)
@@ -212,7 +220,7 @@ def _asked(
     except ValidationError as error:
         raise RequestError(
             "answer_malformed",
-            "The province's answer cannot be read.",
+            "The answer of the node above cannot be read.",
             "Check that both nodes have the same version.",
         ) from error
     certificates = chain_from_pem(answer.certificates.encode())
@@ -224,7 +232,7 @@ def _asked(
         raise CertificateError(
             "certificate_wrong_issuer",
             "the certificate was not issued by the node that the token names",
-            "Have the province make a new token.",
+            "Have a new token made.",
         )
     return chain, root
 
@@ -240,7 +248,7 @@ def _check_pin(token: Token, listener: bytes) -> None:
             "token_pin_differs",
             f"another machine than the one that made the token answers at {token.address}",
             "Nothing was said to it. Somebody may stand between, or the address belongs to another:"
-            " check it with the province, or enrol with files on a stick.",
+            " check it with whoever made the token, or enrol with files on a stick.",
         )
 
 

@@ -1,17 +1,21 @@
 """Certificates as the technician's page has them: this node's own, and tokens for those below."""
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
 
 from node.clock import Clock
 from node.errors import RequestError
 from node.folder import SPARE_CHAIN, NodeFolder, expiry_ms
+from node.queries.node_facts import OutpostLine
+from node.queries.outposts import outposts
 from node.renewing import CertificateState, Renewal, RenewalStatus, certificate_state
 from node.tokens import MadeToken, make_token, tokens, withdraw
+from node.travelling import choose
 from schemas.codes import Tier
 
 
 class Enrolment:
-    """Who may link: this node upwards, and communes below that get a token."""
+    """Who may link: this node upwards, and those below that get a token."""
 
     def __init__(
         self,
@@ -64,11 +68,11 @@ class Enrolment:
         return list(tokens(self._folder.path))
 
     def make_token(self, code: str, *, hours: int, is_again: bool) -> tuple[str, int]:
-        """Make a token for a commune; return its line and until when it holds.
+        """Make a token for a place below; return its line and until when it holds.
 
         Raises:
-            RequestError: it is not known where communes reach this node.
-            CryptoError: the commune is not one of this province.
+            RequestError: it is not known where that place reaches this node.
+            CryptoError: the place is not directly below this node.
         """
         own = self._folder.subject
         token = make_token(
@@ -82,6 +86,18 @@ class Enrolment:
             is_again=is_again,
         )
         return token.text(), token.expires_ms
+
+    def outposts(self, db: sqlite3.Connection) -> list[OutpostLine]:
+        """Return the outposts that were enrolled here."""
+        return outposts(db, self._folder.path)
+
+    def let_travel(self, code: str, users: Sequence[str]) -> None:
+        """Say whose accounts travel to an outpost.
+
+        Raises:
+            RequestError: there can be no such outpost here, or there is no such account.
+        """
+        choose(self._folder.path, self._folder.subject, code, users)
 
     def withdraw(self, code: str) -> None:
         """Make the token of a place worthless.

@@ -6,7 +6,7 @@ after the commit.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import aiohttp
@@ -54,23 +54,33 @@ class _Heard(NamedTuple):
     size_bytes: int
 
 
+class Portion(NamedTuple):
+    """What a link does in one transaction.
+
+    Attributes:
+        messages: that came, to be handled.
+        room_bytes: for about so many bytes of new leaves and files in the answers; with 0 there are
+            no answers but those to the messages.
+        down_to: of no lower priority than this.
+    """
+
+    messages: Sequence[Message]
+    room_bytes: int
+    down_to: Priority
+
+
 class Sessions(Protocol):
     """What a link needs of the node."""
 
     async def greet(self, peer: Subject, chain: list[bytes], kinship: Kinship) -> Session:
         """Remember the peer and return a session with it."""
 
-    async def step(
-        self,
-        session: Session,
-        messages: Sequence[Message],
-        *,
-        room_bytes: int,
-        down_to: Priority = Priority.BULK,
-    ) -> list[Message]:
+    async def step(self, session: Session, take: Callable[[], Portion]) -> list[Message]:
         """Handle messages in one transaction and return what may leave after its commit.
 
-        With new leaves and files for about so many bytes, of no lower priority than this.
+        Args:
+            session: with the peer.
+            take: returns what is to be done; called once the writer is free for it.
         """
 
     async def wait_for_news(self, session: Session) -> None:
@@ -119,6 +129,7 @@ class Exchange:
         self._filled = {stream: asyncio.Event() for stream in Stream}
         self._has_looked = asyncio.Event()
         self._is_deaf = False
+        self._is_closed = False
         # Nothing is left to say until there is news, or time has passed.
         self._is_quiet = False
 
@@ -187,7 +198,7 @@ class Exchange:
 
         Else a peer that believes more of us than is true would believe it again the next time.
         """
-        await self._step([], self._room_bytes(), Priority.BULK)
+        await self._step(lambda: Portion((), self._room_bytes(), Priority.BULK))
         while self._outboxes[Stream.URGENT] and not self._is_deaf:
             await self._wake.wait()
             self._wake.clear()
@@ -202,35 +213,43 @@ class Exchange:
     async def _handle(self) -> None:
         await self._greet()
         while True:
-            batch, is_closed = self._next_batch()
-            # What is pumped cannot be overtaken any more: little at a time, as the line carries.
-            may_send = not self._outboxes[Stream.URGENT] and not self._is_deaf
-            down_to = self._down_to()
-            room_bytes = self._room_bytes() if may_send else 0
-            is_due = may_send and not (self._is_quiet and not self._session.has_news())
-            if batch or is_due:
-                answers = await self._step(batch, room_bytes, down_to)
-                self._is_quiet = may_send and down_to is Priority.BULK and not answers
-            if is_closed:
+            if self._has_heard() or self._is_due():
+                await self._step(self._take)
+            if self._is_closed:
                 raise LinkError("link_closed", "the link was closed")
             await self._wake.wait()
             self._wake.clear()
 
-    def _next_batch(self) -> tuple[list[Message], bool]:
-        """Return what came, as much as one transaction takes, and whether the link was closed."""
+    def _has_heard(self) -> bool:
+        """Tell whether something came that may be handled."""
+        return not self._inbox.empty() and (self._is_deaf or self._outbox_size() < _OUTBOX_MAX)
+
+    def _may_send(self) -> bool:
+        """Tell whether more may be queued.
+
+        What is pumped cannot be overtaken any more: little at a time, as the line carries.
+        """
+        return not self._outboxes[Stream.URGENT] and not self._is_deaf
+
+    def _is_due(self) -> bool:
+        return self._may_send() and not (self._is_quiet and not self._session.has_news())
+
+    def _take(self) -> Portion:
+        """Return what came, as much as one transaction takes, and how much may be answered."""
         batch: list[Message] = []
         size_bytes = 0
-        while not self._inbox.empty() and (self._is_deaf or self._outbox_size() < _OUTBOX_MAX):
+        while self._has_heard():
             heard = self._inbox.get_nowait()
             if heard is None:
-                return batch, True
+                self._is_closed = True
+                break
             batch.append(heard.message)
             size_bytes += heard.size_bytes
             # What the peer is and understands stays known, though what follows ends the link.
             if size_bytes >= _BATCH_BYTES or isinstance(heard.message, Hello):
                 self._wake.set()
                 break
-        return batch, False
+        return Portion(batch, self._room_bytes() if self._may_send() else 0, self._down_to())
 
     def _outbox_size(self) -> int:
         return sum(map(len, self._outboxes.values()))
@@ -241,21 +260,24 @@ class Exchange:
             return Priority.STATUS
         return Priority.RECORDS if self._outboxes[Stream.BULK] else Priority.BULK
 
-    async def _step(
-        self, batch: Sequence[Message], room_bytes: int, down_to: Priority
-    ) -> list[Message]:
-        """Handle messages and queue what may leave; return that."""
-        answers = await self._sessions.step(
-            self._session, batch, room_bytes=room_bytes, down_to=down_to
-        )
-        if room_bytes:
+    async def _step(self, take: Callable[[], Portion]) -> None:
+        """Handle a portion and queue what may leave."""
+        portion = Portion((), 0, Priority.BULK)
+
+        def taken() -> Portion:
+            nonlocal portion
+            portion = take()
+            return portion
+
+        answers = await self._sessions.step(self._session, taken)
+        self._is_quiet = portion.room_bytes > 0 and portion.down_to is Priority.BULK and not answers
+        if portion.room_bytes:
             self._has_looked.set()
         parted = streams_of(answers)
         for stream, outbox in self._outboxes.items():
             outbox.extend(_together(parted[stream]))
             if outbox:
                 self._filled[stream].set()
-        return answers
 
     def _room_bytes(self) -> int:
         carried = (self._session.rate_bytes_s or 0.0) * _PUMP_S

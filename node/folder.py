@@ -48,7 +48,7 @@ from crypto.keyfile import (
 from crypto.keyring import Keyring
 from crypto.office import office_key_file, read_office_key
 from crypto.passphrase import SALT_BYTES
-from crypto.tiers import check_code
+from crypto.tiers import check_code, is_directly_above
 from node.config import Config, read_config, write_config
 from node.entropy import system_entropy
 from node.errors import ConfigError
@@ -225,7 +225,8 @@ def sign_request(
 ) -> bytes:
     """Return, as PEM, the chain and the root for a child's request.
 
-    A province is signed with the root's key, a commune with the province's own.
+    A province is signed with the root's key, a commune with the province's own, an outpost with
+    the commune's.
 
     Args:
         path: data folder of the one who signs.
@@ -341,10 +342,4 @@ def expiry_ms(certificate: x509.Certificate) -> int:
 
 def is_directly_below(subject: Subject, parent: Subject) -> bool:
     """Tell whether one node is enrolled under the other."""
-    if parent.tier is Tier.CENTRE:
-        return subject.tier is Tier.PROVINCE
-    return (
-        parent.tier is Tier.PROVINCE
-        and subject.tier is Tier.COMMUNE
-        and subject.code.startswith(parent.code + ".")
-    )
+    return is_directly_above(parent.code, subject.code)

@@ -1,4 +1,4 @@
-"""What the port for children answers beside links: enrolment with a token, and renewal.
+"""What the port for children answers beside links: enrolment with a token, renewal, accounts.
 
 Whoever comes without a certificate is let through the handshake only while a token is open, and
 then only to the enrolment; everything else on the port needs a certificate of our root, as ever.
@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from crypto.certificates import chain_to_pem, request_from_pem, subject_of_request
+from crypto.certificates import Subject, chain_to_pem, request_from_pem, subject_of_request
 from crypto.errors import CertificateError, CryptoError
 from node.clock import Clock
 from node.enrolling import ENROL_PATH, EnrolRequest, answer_request
@@ -25,6 +25,8 @@ from node.renewing import RENEW_PATH, RenewAnswer, RenewRequest
 from node.throttle import Throttle
 from node.tls import peer_subject
 from node.tokens import Door
+from node.travelling import ACCOUNTS_PATH, Parcel, parcel_for
+from schemas.codes import Tier
 from sync.errors import StoreError, SyncError
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class Gate:
         app = web.Application(middlewares=[_certified], client_max_size=BODY_BYTES_MAX)
         app.router.add_post(ENROL_PATH, self._on_enrol)
         app.router.add_post(RENEW_PATH, self._on_renew)
+        app.router.add_post(ACCOUNTS_PATH, self._on_accounts)
         return app
 
     def admits_strangers(self) -> bool:
@@ -84,13 +87,7 @@ class Gate:
         """Renew the certificate of a node below, also one that is out of time."""
 
         async def work() -> BaseModel:
-            shown, _ = peer_subject(_secured(request), self._folder, None)
-            if not is_directly_below(shown, self._folder.subject):
-                raise CertificateError(
-                    "certificate_wrong_code",
-                    f"{shown.name} ({shown.code}) is not directly below this node",
-                    "Check the setting `parent` in node.toml of that node.",
-                )
+            shown = self._child(request)
             asked = RenewRequest.model_validate_json(await _body(request))
             wanted = request_from_pem(asked.request.encode())
             check_renewal(shown, subject_of_request(wanted))
@@ -104,6 +101,31 @@ class Gate:
             return RenewAnswer(certificates=chain_to_pem(chain).decode())
 
         return await self._answered(request, "renewal", work)
+
+    async def _on_accounts(self, request: web.Request) -> web.Response:
+        """Tell an outpost who may sign in there."""
+
+        async def work() -> BaseModel:
+            shown = self._child(request)
+
+            def parcel(is_revoked: IsRevoked) -> Parcel:
+                if shown.tier is not Tier.OUTPOST or is_revoked(shown.peer_id, shown.code):
+                    raise RequestError("key_revoked", "No accounts travel to that machine.")
+                return parcel_for(self._folder.path, self._folder.key, shown, self._clock.now_ms())
+
+            return await self._issuing.issue(parcel)
+
+        return await self._answered(request, "accounts", work)
+
+    def _child(self, request: web.Request) -> Subject:
+        shown, _ = peer_subject(_secured(request), self._folder, None)
+        if not is_directly_below(shown, self._folder.subject):
+            raise CertificateError(
+                "certificate_wrong_code",
+                f"{shown.name} ({shown.code}) is not directly below this node",
+                "Check the setting `parent` in node.toml of that node.",
+            )
+        return shown
 
     async def _answered(
         self, request: web.Request, what: str, work: Callable[[], Awaitable[BaseModel]]

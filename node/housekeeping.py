@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeVar
 
 from node.clock import Clock
 from node.paper_marks import has_pending, make_marks
+from node.resealing import Resealing
 from node.station import Station
 from node.trail_marks import mark_trail
 from node.writer import ChangeCounter, WriterThread
@@ -29,6 +30,9 @@ _MARK_S: Final = 600.0
 # Opening a number takes a tenth of a millisecond; looking who waits, some for many people.
 _MARKS_A_STEP: Final = 100
 _PAPERS_S: Final = 5.0
+# Each becomes a change to a record.
+_SEALS_A_STEP: Final = 20
+_SEALS_S: Final = 5.0
 _SCRUB_IDLE_MS: Final = 60_000
 
 
@@ -62,6 +66,7 @@ class Housekeeping:
             ("scrub", self.keep_scrubbed()),
             ("trail", self.keep_trail_marked()),
             ("papers", self.keep_papers_marked()),
+            ("seals", self.keep_sealed_anew()),
         ]
 
     async def keep_folded(self) -> None:
@@ -120,6 +125,26 @@ class Housekeeping:
                 except StoreError as error:
                     log.error("papers not marked", extra={"code": error.code})
             await self._clock.sleep(_PAPERS_S)
+
+    async def keep_sealed_anew(self) -> None:
+        """Seal for the next key of the province what a revoked one opened, until cancelled."""
+        replica = self._station.replica
+        resealing = Resealing(replica, self._station.desk)
+
+        def unit() -> int:
+            if not resealing.is_due():
+                return 0
+            with replica.transaction():
+                return resealing.step(_SEALS_A_STEP, self._clock.now_ms())
+
+        while True:
+            try:
+                if done := await self._writer.run(unit):
+                    # They travel with what is written next, as the marks of the trail do.
+                    log.info("sealed anew", extra={"values": done})
+            except StoreError as error:
+                log.error("not sealed anew", extra={"code": error.code})
+            await self._clock.sleep(_SEALS_S)
 
     async def keep_scrubbed(self) -> None:
         """Read all that is stored again beside the work, a little at a time, until cancelled."""

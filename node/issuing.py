@@ -29,7 +29,12 @@ from sync.revocations import by_node, known_of
 
 FOLDER: Final = "issued"
 # A commune renews by itself over the line, a province with the holders of the root's key.
-_LIFETIME_DAYS: Final = {Tier.CENTRE: 365, Tier.PROVINCE: 365, Tier.COMMUNE: 90}
+_LIFETIME_DAYS: Final = {
+    Tier.CENTRE: 365,
+    Tier.PROVINCE: 365,
+    Tier.COMMUNE: 90,
+    Tier.OUTPOST: 90,
+}
 
 IsRevoked = Callable[[bytes, str], bool]
 """Tells of a peer id and a code whether that node's key was revoked."""
@@ -88,7 +93,8 @@ def issue_below(
 ) -> list[x509.Certificate]:
     """Issue for a node below and return the chain with the root behind it.
 
-    Whoever has the root's key issues for provinces and the centre, a province for its communes.
+    Whoever has the root's key issues for provinces and the centre, a province for its communes, a
+    commune for its outposts.
 
     Args:
         path: data folder of the one who issues.
@@ -185,9 +191,16 @@ def _check_spare(path: Path, subject: Subject, is_revoked: IsRevoked) -> None:
     Else whoever has the present key, a thief say, could name a spare of their own.
     """
     known = [each.subject for each in issued(path)]
-    if any(other.peer_id == subject.peer_id for other in known):
+    same = [other for other in known if other.peer_id == subject.peer_id]
+    if any((o.code, o.succeeds) == (subject.code, subject.succeeds) for o in same):
         # It is renewed.
         return
+    if same:
+        raise RequestError(
+            "spare_unfit",
+            f"The key {subject.peer_id.hex()[:16]} was enrolled for something else.",
+            "Make a new key for a spare: `tiepdan spare`.",
+        )
     if is_revoked(subject.succeeds, subject.code):
         raise RequestError(
             "key_revoked",

@@ -75,15 +75,7 @@ class Relative:
 
     def as_peer(self) -> Peer:
         """Return it as the store remembers it."""
-        return Peer(
-            peer_id=self.subject.peer_id,
-            tier=self.subject.tier.value,
-            code=self.subject.code,
-            name=self.subject.name,
-            office_key=self.subject.office_public,
-            chain=cbor2.dumps(list(self.chain)),
-            is_child=self.kinship == "child",
-        )
+        return Peer.named(self.subject, self.chain, is_child=self.kinship == "child")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +127,8 @@ def relative_of(folder: NodeFolder, chain: list[bytes], subject: Subject) -> Rel
         "pack_not_a_neighbour",
         f"{subject.name} ({subject.tier.value} {subject.code}) stands neither directly above nor"
         f" directly below {own.name} ({own.tier.value} {own.code})",
-        "Packs go from a commune to its province, from a province to the centre, and back.",
+        "Packs go from an outpost to its commune, from there to the province and to the centre, and"
+        " back.",
     )
 
 

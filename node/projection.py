@@ -9,6 +9,7 @@ from datetime import date
 from functools import cache
 from typing import Any, Final
 
+from crypto.tiers import office_code
 from node.cases.deadlines import Deadline, deadlines
 from node.cases.fold import fold
 from node.cases.history import Fact
@@ -124,7 +125,7 @@ class _View:
             kind=kind,
             id=document_text(document),
             document=document,
-            origin=row[0],
+            origin=office_code(row[0]),
             changed_ms=reading_ms(row[1]),
             registers=registers,
             values=registers.values(),

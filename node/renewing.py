@@ -38,6 +38,9 @@ _DAILY_MS: Final = 24 * 3_600_000
 _SOON_MS: Final = 14 * 24 * 3_600_000
 _BY_HAND_SOON_MS: Final = 60 * 24 * 3_600_000
 
+# By the clock of the tier above; the second where that was ahead when it signed.
+_OUT_OF_TIME: Final = ("certificate_expired", "certificate_not_yet_valid")
+
 CertificateState = Literal["good", "due", "ends_soon", "ended"]
 
 
@@ -75,7 +78,7 @@ def certificate_state(certificate: x509.Certificate, tier: Tier, now_ms: int) ->
     ends_ms = expiry_ms(certificate)
     if now_ms >= ends_ms:
         return "ended"
-    if ends_ms - now_ms < (_SOON_MS if tier is Tier.COMMUNE else _BY_HAND_SOON_MS):
+    if ends_ms - now_ms < (_SOON_MS if tier in (Tier.COMMUNE, Tier.OUTPOST) else _BY_HAND_SOON_MS):
         return "ends_soon"
     return "due" if is_due(certificate, now_ms) else "good"
 
@@ -104,6 +107,21 @@ def renew(folder: NodeFolder) -> list[x509.Certificate]:
     return chain
 
 
+def check_above(folder: NodeFolder, listener: bytes) -> None:
+    """Check that a certificate (DER), whose key the listener has, is of the tier above.
+
+    Raises:
+        CryptoError: it is not.
+    """
+    shown, _ = subject_shown(chain_from_der([listener])[0], folder, None)
+    if not is_directly_below(folder.subject, shown):
+        raise CertificateError(
+            "certificate_wrong_tier",
+            f"{shown.name} ({shown.code}) is not the tier above this node",
+            "Check the setting `parent` in node.toml.",
+        )
+
+
 def certified(
     folder: NodeFolder, request: x509.CertificateSigningRequest
 ) -> list[x509.Certificate]:
@@ -115,13 +133,7 @@ def certified(
     """
 
     def say(listener: bytes) -> bytes:
-        shown, _ = subject_shown(chain_from_der([listener])[0], folder, None)
-        if not is_directly_below(folder.subject, shown):
-            raise CertificateError(
-                "certificate_wrong_tier",
-                f"{shown.name} ({shown.code}) is not the tier above this node",
-                "Check the setting `parent` in node.toml.",
-            )
+        check_above(folder, listener)
         return RenewRequest(request=request_to_pem(request).decode()).model_dump_json().encode()
 
     content = ask(folder.config.parent, RENEW_PATH, say, context=plain_client_context(folder))
@@ -205,7 +217,7 @@ class Renewal:
         rest_ms = _AGAIN_MS if self.status.error else _DAILY_MS
         if tried_ms is not None and 0 <= now_ms - tried_ms < rest_ms:
             return False
-        return is_due(self._folder.chain[0], now_ms) or self._link_error() == "certificate_expired"
+        return is_due(self._folder.chain[0], now_ms) or self._link_error() in _OUT_OF_TIME
 
     async def attempt(self) -> None:
         """Try once; what comes of it is in the status."""

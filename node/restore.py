@@ -125,6 +125,13 @@ def _renew(fresh: Path, folder: NodeFolder, now_ms: int) -> int:
     connection = open_database(fresh, MIGRATIONS)
     try:
         own = connection.execute("SELECT DISTINCT owner FROM log WHERE source IS NULL").fetchall()
+        if any(bytes(row[0]) == folder.subject.succeeds for row in own):
+            raise ConfigError(
+                "backup_before_rotation",
+                "This backup was made before this office changed its key.",
+                "Put the whole backup into a new folder with this command, and there take the"
+                " same spare key into use again: tiepdan rotate --spare.",
+            )
         if any(bytes(row[0]) != folder.key.peer_id for row in own):
             raise ConfigError(
                 "backup_foreign",

@@ -7,7 +7,6 @@ from crypto.certificates import Subject, chain_from_pem, verify_chain
 from node.errors import NodeError
 from node.folder import NodeFolder
 from node.issuing import spares_of
-from schemas.codes import Tier
 from sync.errors import LogError
 from sync.replica import Replica
 from sync.revocations import Known
@@ -128,8 +127,6 @@ def revoke_node(
     Raises:
         LogError: it does not stand below this node, or not so many leaves are here.
     """
-    if replica.subject.tier is Tier.COMMUNE:
-        raise LogError("revocation_foreign", "nobody stands below a commune")
     sizes = countersigned(replica, target.peer_id)
     logs = logs_of(replica, target.peer_id)
     if last_valid is not None:

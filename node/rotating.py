@@ -18,7 +18,7 @@ from typing import Any, Final
 from cryptography import x509
 
 from crypto.certificates import Subject, make_request, request_to_pem, subject_of, verify_chain
-from crypto.errors import KeyfileError
+from crypto.errors import KeyfileError, PasswordError
 from crypto.identity import SEED_BYTES, NodeKey, OfficeKey
 from crypto.keyfile import (
     PUBLIC_MODE,
@@ -207,7 +207,15 @@ def _follow(
     """Return the file of the office key that follows, and what it needs to open what was sealed."""
     present = read_secret(folder.office_key)
     words = "" if is_plain(present) else passphrase()
-    folder.key.office.unlock(open_office_key(present, words))
+    try:
+        folder.key.office.unlock(open_office_key(present, words))
+    except PasswordError as error:
+        raise RequestError(
+            "office_passphrase_wrong",
+            "The passphrase of the key that opens seals is wrong; nothing was changed.",
+            "If nobody knows it any more, this office cannot change its key by itself: have the"
+            " province revoke the key, and make the node anew. The province opens what was sealed.",
+        ) from error
     data = office_key_file(office, words, system_entropy(SALT_BYTES))
     return data, folder.keyring.handed_to(office.public)
 

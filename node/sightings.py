@@ -28,7 +28,7 @@ KINDS: Final[dict[str, Kind]] = {
 NAME_CHARS_MAX: Final = 63
 _HOST: Final = re.compile(r"(?=.{1,253}\.$)([A-Za-z0-9_-]{1,63}\.)+")
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
-_CODE: Final = re.compile(r"[0-9]{1,2}(\.[0-9]{1,5})?")
+_CODE: Final = re.compile(r"[0-9]{1,2}(\.[0-9]{1,5}(\.[1-9][0-9]?)?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@ DERIVED_TABLES = (
     "long_text",
     "audience",
     "dead_letter",
+    "vouching",
     "revocation_leaf",
     "void_change",
     "quarantined_change",

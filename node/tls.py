@@ -192,7 +192,9 @@ def subject_shown(
     """
     chain = [certificate]
     if certificate.issuer != folder.root.subject:
-        chain += folder.chain
+        # Of a child all of ours; of a parent what stands above both.
+        above = (each.subject == certificate.issuer for each in folder.chain)
+        chain += folder.chain[next((at for at, fits in enumerate(above) if fits), 0) :]
     return verify_chain(chain, folder.root, now_ms), chain_to_der(chain)
 
 

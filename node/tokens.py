@@ -13,7 +13,7 @@ from typing import Final, Literal
 from crypto.enrolment import HOUR_MS, SECRET_BYTES, Token, name_of, pin_of, proof_key
 from crypto.identity import PeerId
 from crypto.keyfile import SECRET_MODE, write_file
-from crypto.tiers import check_child, check_code
+from crypto.tiers import check_child, tier_of
 from node.errors import RequestError
 from node.issuing import held
 from schemas.codes import Tier
@@ -75,13 +75,13 @@ def make_token(
     hours: int = HOURS,
     is_again: bool = False,
 ) -> Token:
-    """Make a token for a commune; an earlier one for it holds no longer.
+    """Make a token for a commune, or an outpost of one; an earlier one for it holds no longer.
 
     Args:
-        path: data folder of the province.
-        own: tier, code and key of the province.
-        code: of the commune.
-        address: `host:port` at which the commune reaches this node.
+        path: data folder of the node above.
+        own: tier, code and key of that node.
+        code: of the place.
+        address: `host:port` at which the place reaches that node.
         now_ms: wall clock.
         entropy: makes the secret.
         hours: until it expires, at most a week.
@@ -89,15 +89,14 @@ def make_token(
 
     Raises:
         RequestError: token_address_missing or token_hours_unfit.
-        CryptoError: the commune is not one of this province, or nothing can be written.
+        CryptoError: the place is not directly below this node, or nothing can be written.
     """
     tier, own_code, peer_id = own
-    check_code(Tier.COMMUNE, code)
-    check_child(issuer_tier=tier, issuer_code=own_code, tier=Tier.COMMUNE, code=code)
+    check_child(issuer_tier=tier, issuer_code=own_code, tier=tier_of(code), code=code)
     if not address:
         raise RequestError(
             "token_address_missing",
-            "It is not known under which address the commune reaches this node.",
+            "It is not known under which address nodes below reach this one.",
             'Set sync_address in node.toml, such as "10.0.0.1:8443".',
         )
     if not 1 <= hours <= HOURS_MAX:
@@ -175,7 +174,7 @@ def find_token(path: Path, name: bytes) -> MadeToken:
     raise RequestError(
         "token_unknown",
         "This token is not known here: it was withdrawn, or replaced by a later one.",
-        "Have the province make a new one.",
+        "Have a new one made where it came from.",
     )
 
 

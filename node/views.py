@@ -94,6 +94,13 @@ def people_tables(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0007_outposts")
+def outpost_tables(db: Database) -> None:
+    """Accounts that came from the commune, and when nodes below were heard of."""
+    for statement in _OUTPOSTS:
+        db.execute(statement)
+
+
 _LISTS = (
     # The index would merge its parts within commits, in pieces of 30 ms; the node does it beside.
     "INSERT INTO case_search (case_search, rank) VALUES ('automerge', 0)",
@@ -376,4 +383,14 @@ _PEOPLE = (
         mark BLOB NOT NULL
     ) STRICT, WITHOUT ROWID""",
     "CREATE INDEX paper_mark_mark ON paper_mark (mark) WHERE mark != x''",
+)
+
+_OUTPOSTS = (
+    # The hash of the password as it came last; the account may have another by now.
+    """CREATE TABLE travelled (
+        user TEXT PRIMARY KEY REFERENCES account(user), password TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE contact (
+        peer BLOB PRIMARY KEY, at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
 )

@@ -21,12 +21,14 @@ _WAITING_MAX: Final = 1_000
 
 
 class _Unit:
-    """A unit of work and who waits for its result."""
+    """What makes a unit of work once the thread is free for it, and who waits for its result."""
 
-    __slots__ = ("done", "work")
+    __slots__ = ("done", "prepare")
 
-    def __init__(self, work: Callable[[], Any], done: "asyncio.Future[Any]") -> None:
-        self.work = work
+    def __init__(
+        self, prepare: Callable[[], Callable[[], Any]], done: "asyncio.Future[Any]"
+    ) -> None:
+        self.prepare = prepare
         self.done = done
 
 
@@ -48,16 +50,23 @@ class WriterThread:
 
         A cancelled waiter does not stop the work once it began: writes are idempotent.
         """
-        return await self._wait(None, work)
+        return await self._wait(None, lambda: work)
 
     async def run_for(self, peer_id: bytes, work: Callable[[], T]) -> T:
         """Run one unit of work for a link when it is its peer's turn, and return its result."""
-        return await self._wait(peer_id, work)
+        return await self._wait(peer_id, lambda: work)
 
-    async def _wait(self, peer_id: bytes | None, work: Callable[[], T]) -> T:
+    async def run_prepared(self, peer_id: bytes, prepare: Callable[[], Callable[[], T]]) -> T:
+        """Do the same with work that is made, here in the loop, when the turn has come.
+
+        So it takes along what has come while it waited.
+        """
+        return await self._wait(peer_id, prepare)
+
+    async def _wait(self, peer_id: bytes | None, prepare: Callable[[], Callable[[], T]]) -> T:
         async with self._places:
             done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-            unit = _Unit(work, done)
+            unit = _Unit(prepare, done)
             if peer_id is None:
                 self._people.append(unit)
             else:
@@ -77,7 +86,7 @@ class WriterThread:
                 continue
             self._is_busy = True
             begun_s = self._clock.monotonic_s()
-            running = asyncio.get_running_loop().run_in_executor(self._executor, unit.work)
+            running = asyncio.get_running_loop().run_in_executor(self._executor, unit.prepare())
             running.add_done_callback(partial(self._end, unit, peer_id, begun_s))
 
     def _end(

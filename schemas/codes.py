@@ -14,6 +14,7 @@ class Tier(StrEnum):
     CENTRE = "centre"
     PROVINCE = "province"
     COMMUNE = "commune"
+    OUTPOST = "outpost"
 
 
 class DocumentKind(StrEnum):

@@ -54,6 +54,7 @@ from schemas.events import (
     Split,
     SupplementRequested,
     Suspended,
+    TakenAlong,
     Terminated,
     TransferAcknowledged,
     Transferred,
@@ -119,6 +120,7 @@ FactEvent = (
     | DataAnswered
     | GroupFormed
     | DirectiveLinked
+    | TakenAlong
     | DirectiveIssued
     | DirectiveAcknowledged
     | DirectiveReported

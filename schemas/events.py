@@ -36,6 +36,7 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Short = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2_000)]
 OfficeCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,2}(\.[0-9]{1,5})?$")]
+OutpostCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,2}\.[0-9]{1,5}\.[1-9][0-9]?$")]
 
 
 class Event(BaseModel):
@@ -449,6 +450,16 @@ class DirectiveLinked(Event):
 
     type: Literal["directive_linked"] = "directive_linked"
     directive: DocumentRef
+
+
+class TakenAlong(Event):
+    """A copy of the case goes to an outpost of the commune, which works on it away from the line.
+
+    It changes nothing of the case; what a lost machine held can be told from it.
+    """
+
+    type: Literal["taken_along"] = "taken_along"
+    to_code: OutpostCode
 
 
 # Directives

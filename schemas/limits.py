@@ -80,3 +80,6 @@ REVOCATION_CHARS_MAX = 300
 REVOCATION_BYTES_MAX = 128 << 10
 # Changes that one leaf takes out of use; for more, others follow.
 VOIDED_MAX = 8_192
+
+# Of a place: 40.17083.99.
+CODE_CHARS_MAX = 11

@@ -6,7 +6,12 @@ from typing import Any, Final
 import cbor2
 
 from schemas.errors import RecordError
-from schemas.limits import REVOCATION_BYTES_MAX, REVOCATION_CHARS_MAX, REVOCATION_LOGS_MAX
+from schemas.limits import (
+    CODE_CHARS_MAX,
+    REVOCATION_BYTES_MAX,
+    REVOCATION_CHARS_MAX,
+    REVOCATION_LOGS_MAX,
+)
 from schemas.record import decode_cbor
 
 _TIME_MAX: Final = 1 << 53
@@ -140,7 +145,7 @@ def decode_revocation_leaf(body: bytes) -> RevocationLeaf:
 
 def _decode_said(said: bytes) -> Revocation:
     key, code, marks, reason, at_ms = _items(said, 5)
-    if not (_is_bytes(key, 32) and isinstance(code, str) and len(code) <= 8):
+    if not (_is_bytes(key, 32) and isinstance(code, str) and len(code) <= CODE_CHARS_MAX):
         raise RecordError("revocation_malformed", "a node is named by its key and its code")
     if not (isinstance(reason, str) and len(reason) <= REVOCATION_CHARS_MAX):
         raise RecordError("revocation_malformed", "the reason is a short text")

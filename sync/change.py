@@ -127,7 +127,8 @@ class Change(NamedTuple):
         last_op: number of its last one, below start_op when it has none.
         actors: its own, then those whose operations it refers to.
         letters: operations on letters or items.
-        columns: all operations as they are encoded.
+        columns: all operations as they are encoded; may be none where there are no letters and
+            `typed` says so.
         is_regular: laid out as Automerge's own encoder does, with nothing that is not read here.
         typed: content of each text whose letters are typed one after the other, into nothing, by
             operations behind the one that makes it, where that is certain of all letters; None: the

@@ -25,7 +25,11 @@ from sync.registers import Effect, Registers, absorb, judge, kind_of
 from sync.replica import Author, Replica
 from sync.scrub import look
 
-_ABOVE: Final = {Tier.COMMUNE: Tier.PROVINCE, Tier.PROVINCE: Tier.CENTRE}
+_ABOVE: Final = {
+    Tier.OUTPOST: Tier.COMMUNE,
+    Tier.COMMUNE: Tier.PROVINCE,
+    Tier.PROVINCE: Tier.CENTRE,
+}
 
 
 def open_epoch(

@@ -1,6 +1,6 @@
 """What a node knows of a log it holds, as frames need it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from schemas.errors import RecordError
@@ -95,6 +95,19 @@ def is_certificates(data: bytes) -> bool:
     """Tell whether a leaf holds certificates."""
     leaf = read_leaf(data)
     return leaf is not None and leaf.type == LeafType.CERTIFICATES
+
+
+def certificates_in(store: Store, log: Log) -> Iterator[bytes]:
+    """Yield the bodies of a log's leaves that hold certificates, in their order.
+
+    One that the disk altered is left out.
+    """
+    # They are few and stand early; a type column would cost every leaf.
+    rows = store.db.execute("SELECT data FROM leaf WHERE log = ? ORDER BY seq", (log.number,))
+    for (data,) in rows.fetchall():
+        leaf = read_leaf(data)
+        if leaf is not None and leaf.type == LeafType.CERTIFICATES:
+            yield leaf.body
 
 
 def read_writer(leaf: Leaf) -> Writer | None:

@@ -131,7 +131,7 @@ class Inbound:
             return True
         owner = self._store.peer(owner_id)
         is_below = owner is None or (is_within(owner.code, here) and owner.code != here)
-        return is_below and self._subject.tier is not Tier.COMMUNE
+        return is_below and self._subject.tier is not Tier.OUTPOST
 
     def _lost_log(self, named: bytes, purpose: str, epoch: int) -> Log:
         log = self._store.create_log(

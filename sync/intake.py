@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-import cbor2
-
 from crypto.certificates import Subject
 from crypto.errors import CryptoError
 from crypto.identity import actor_of
+from crypto.tiers import is_above, is_directly_above
 from schemas.errors import RecordError, SchemaError
 from schemas.event_text import KnownEvent, decode_event
 from schemas.events import Attached, Event, UnknownEvent
@@ -77,6 +76,7 @@ class Intake:
         readings: of leaves that came and are not in use yet.
         revocations: keys that count no longer.
         redone: those of them that lost leaves, so that rows made from these must go.
+        met: codes of peers whose certificates came, which those below may lack.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class Intake:
         self.clock = 0
         self.changed: dict[DocumentId, set[bytes | None]] = {}
         self.redone: set[DocumentId] = set()
+        self.met: set[str] = set()
         self._writers: dict[tuple[int, int], Writer] = {}
         # By hash, so true whatever is rolled back.
         self._steps: dict[bytes, Step] = {}
@@ -109,6 +110,7 @@ class Intake:
         self.revocations.forget()
         self.changed.clear()
         self.redone.clear()
+        self.met.clear()
         self._writers.clear()
         self._shelf.forget()
         self._waiting = None
@@ -126,7 +128,7 @@ class Intake:
                 case LeafType.WRITER:
                     self._take_writer(log, seq, leaf)
                 case LeafType.CERTIFICATES:
-                    self._take_certificates(leaf)
+                    self._take_certificates(log, seq, leaf)
                 case LeafType.REVOCATION:
                     self.revocations.take(log, seq, leaf, now_ms)
                 case LeafType.TRAIL:
@@ -246,22 +248,22 @@ class Intake:
         if cursor.rowcount == 0:
             raise RecordError("writer_twice", f"writer {leaf.writer} is declared already")
 
-    def _take_certificates(self, leaf: Leaf) -> None:
+    def _take_certificates(self, log: Log, seq: int, leaf: Leaf) -> None:
         chain = decode_certificates(leaf.body)
         if leaf.writer or leaf.document:
             raise RecordError("certificates_malformed", "certificates have no writer or document")
         subject = self._verify_chain(chain)
-        self._store.put_peer(
-            Peer(
-                peer_id=subject.peer_id,
-                tier=subject.tier.value,
-                code=subject.code,
-                name=subject.name,
-                office_key=subject.office_public,
-                chain=cbor2.dumps(chain),
-                is_child=False,
-            )
-        )
+        vouches = bool(seq) and log.purpose == UP and is_directly_above(log.code, subject.code)
+        if seq and not (vouches or is_above(subject.code, log.code)):
+            # Who issues certificates could put the key of somebody else's child into one.
+            raise RecordError("certificates_foreign", "a log names nodes above its owner only")
+        known = self._store.peer(subject.peer_id) if vouches else None
+        if known is not None and known.code != subject.code:
+            raise RecordError("certificates_foreign", "that key is another node's")
+        if self._store.put_peer(Peer.named(subject, chain, is_child=False)):
+            self.met.add(subject.code)
+        if vouches:
+            self.revocations.vouch(log, seq, subject.peer_id)
 
     # Changes
 

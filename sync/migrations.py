@@ -58,6 +58,12 @@ def actor_table(db: Database) -> None:
     db.execute(_WRITER_ACTOR)
 
 
+@migrations(name="0008_outpost")
+def outpost_table(db: Database) -> None:
+    """Leaves by which communes say which outposts are theirs."""
+    db.execute(_VOUCHING)
+
+
 _LOG_TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
     # Always at a signed head: size, frontier and head_signature belong together.
@@ -282,6 +288,13 @@ _REVOCATION_TABLES = (
         PRIMARY KEY (document, hash, log)
     ) STRICT, WITHOUT ROWID""",
 )
+
+_VOUCHING = """CREATE TABLE vouching (
+    peer BLOB NOT NULL,
+    log INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (peer, log, seq)
+) STRICT, WITHOUT ROWID"""
 
 _WRITER_ACTOR = """CREATE TABLE writer_actor (
     actor BLOB PRIMARY KEY,

@@ -6,6 +6,7 @@ columns; tests hold the two to each other.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from schemas.limits import CHANGE_DEPS_MAX, LEAF_BYTES_MAX
@@ -27,6 +28,8 @@ from sync.outline import TEXT, Outline, Put, Ref, Removed, Typed, metas_of
 _ACTIONS: Final[Mapping[int, Action]] = {
     action.value: action for action in Action if action not in (Action.INCREMENT, Action.MAKE_TABLE)
 }
+
+_NONE: Final[Mapping[int, bytes]] = MappingProxyType({})
 
 
 class Chunk(NamedTuple):
@@ -77,7 +80,7 @@ def change_of(outline: Outline, columns: Mapping[int, bytes], chunk: Chunk) -> C
         actors=(actor, *others),
         map_ops=tuple(reading.map_ops),
         letters=tuple(map(_Span.letters, reading.spans)),
-        columns=columns,
+        columns=columns if reading.spans else _NONE,
         is_regular=is_rising(deps)
         and (not others or (is_rising(others) and all(others) and actor not in others)),
         typed=reading.typed,
@@ -92,12 +95,13 @@ class _Span:
     def __init__(self, first: int) -> None:
         self.first = first
         self.objects: set[OpId] = set()
-        self.metas: list[int | None] = []
+        # A byte each, where a list would take eight: changes wait in memory for their heads.
+        self.metas = bytearray()
         self.raw = b""
 
     def letters(self) -> Letters:
         """Return them as a change has them."""
-        return Letters(frozenset(self.objects), self.first, self.metas, self.raw)
+        return Letters(frozenset(self.objects), self.first, bytes(self.metas), self.raw)
 
 
 class _Reading:

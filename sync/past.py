@@ -28,7 +28,7 @@ class Past:
 
     def add(self, first_seq: int, wholes: Iterable[Whole]) -> None:
         """Add leaves; others than the next ones are not worth it, as they must be read anew."""
-        if first_seq != self._end or not self._traces:
+        if first_seq != self._end:
             return
         for whole in wholes:
             self._traces.append(whole.trace())

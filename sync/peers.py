@@ -1,7 +1,12 @@
 """Nodes that this one knows by their certificates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import cbor2
+
+from crypto.certificates import Subject
 
 SELECT_PEER: Final = "SELECT peer, tier, code, name, office_key, chain, is_child FROM peer"
 
@@ -17,6 +22,19 @@ class Peer:
     office_key: bytes
     chain: bytes
     is_child: bool
+
+    @classmethod
+    def named(cls, subject: Subject, chain: Sequence[bytes], *, is_child: bool) -> "Peer":
+        """Return the node that a chain names: DER, its own first, without the root."""
+        return cls(
+            peer_id=subject.peer_id,
+            tier=subject.tier.value,
+            code=subject.code,
+            name=subject.name,
+            office_key=subject.office_public,
+            chain=cbor2.dumps(list(chain)),
+            is_child=is_child,
+        )
 
 
 def peer_of(row: tuple[Any, ...]) -> Peer:

@@ -11,8 +11,8 @@ from schemas.record import Leaf
 from sync.change import Change
 from sync.stripping import Whole
 
-# Of changes; in memory what is kept of them takes some five times as much.
-_BYTES_MAX: Final = 4 << 20
+# Of changes; in memory what is kept of them takes some nine times as much.
+_BYTES_MAX: Final = 2 << 20
 
 
 class Reading(NamedTuple):

@@ -189,9 +189,7 @@ class Receiver:
         dictionary = self._dictionary(frame.coding)
         data: bytes | None = frame.data
         if frame.total != len(frame.data):
-            if incoming.arrived.covers(frame.first_seq, frame.first_seq + 1):
-                # Of a leaf that is here: what we said of it was lost.
-                incoming.told, incoming.is_news = (), True
+            if self._came_before(incoming, frame.first_seq, 1):
                 return []
             self._replica.inbound.check_room(log, frame.first_seq + 1)
             data = self._store.early.put_part(
@@ -233,9 +231,7 @@ class Receiver:
         try:
             entries = read_after(incoming.history.past, first_seq, data, dictionary)
             count = len(entries)
-            if incoming.arrived.covers(first_seq, first_seq + count):
-                # Sent again: what we said of it was lost, so it must be said again.
-                incoming.told, incoming.is_news = (), True
+            if self._came_before(incoming, first_seq, count):
                 return
             wholes = restore(first_seq, entries, incoming.history)
         except FrameError as error:
@@ -252,6 +248,13 @@ class Receiver:
             return
         self._keep(incoming, log, first_seq, [whole.data for whole in wholes])
         self._remember(incoming, first_seq, wholes)
+
+    def _came_before(self, incoming: Incoming, first_seq: int, count: int) -> bool:
+        """Tell whether leaves are here: what we said of them was lost, so it must be said again."""
+        is_here = count > 0 and incoming.arrived.covers(first_seq, first_seq + count)
+        if is_here:
+            incoming.told, incoming.is_news = (), True
+        return is_here
 
     def _keep(self, incoming: Incoming, log: Log, first_seq: int, leaves: Sequence[bytes]) -> None:
         self._replica.inbound.keep(log, first_seq, leaves)

@@ -312,7 +312,8 @@ def _verify_log(
     first = decode_leaf(leaves[0][1])
     if (first.type, first.writer, first.document) != (LeafType.CERTIFICATES, 0, b""):
         raise RecordFileError("log_unnamed", "a log must start with its owner's certificate")
-    owner = verify_chain(chain_from_der(decode_certificates(first.body)), root, None)
+    chain = chain_from_der(decode_certificates(first.body))
+    owner = verify_chain(chain, root, None)
     part = _LogPart(
         owner=owner,
         purpose=_purpose(log["purpose"], owner),
@@ -348,6 +349,7 @@ def _verify_log(
     changes = _changes(part, number, document)
     attestation = Attestation(
         owner=owner,
+        issuer=subject_of(chain[1]) if owner.tier is Tier.OUTPOST else None,
         log_id=part.log_id,
         head=note.head,
         newest=max(taken.seq for taken in changes),
@@ -358,7 +360,7 @@ def _verify_log(
 
 def _purpose(purpose: str, owner: Subject) -> str:
     """Return what a log is for, if its owner may keep such a log."""
-    is_down = re.fullmatch("down/[0-9a-f]{64}", purpose) and owner.tier is not Tier.COMMUNE
+    is_down = re.fullmatch("down/[0-9a-f]{64}", purpose) and owner.tier is not Tier.OUTPOST
     if purpose != UP and not is_down:
         # The owner of a log for readers below vouches for writers elsewhere.
         raise RecordFileError("log_foreign", "the log is for a purpose that its owner cannot have")

@@ -22,12 +22,14 @@ class Attestation:
 
     Attributes:
         owner: the node whose log it is.
+        issuer: who certified it, if it is an outpost.
         head: the tree head that the leaves are proved under.
         newest: number of the newest change of the record in the log.
         cosigners: other nodes that saw this head, with the second they signed.
     """
 
     owner: Subject
+    issuer: Subject | None
     log_id: bytes
     head: TreeHead
     newest: int
@@ -52,6 +54,8 @@ def revoked_in(
     for attestation in attestations:
         for known in revoked.get(_node(attestation.owner), []):
             _check(attestation, known, revoked)
+        for known in _over_issuer(attestation, revoked):
+            _check_witnessed(attestation, known, revoked)
     subjects = [a.owner for a in attestations]
     subjects += [subject for a in attestations for subject, _ in a.cosigners]
     return frozenset(s.peer_id for s in subjects if _node(s) in revoked)
@@ -83,17 +87,37 @@ def _check(
     if head.size == mark.size and head.root == mark.root:
         return
     # The key could sign another log with as many leaves; who stands above saw which one it was.
-    witnesses = [
-        subject
+    if head.size == mark.size:
+        raise _unproved(attestation, known)
+    _check_witnessed(attestation, known, revoked)
+
+
+def _over_issuer(
+    attestation: Attestation, revoked: dict[tuple[bytes, str], list[Known]]
+) -> list[Known]:
+    return revoked.get(_node(attestation.issuer), []) if attestation.issuer else []
+
+
+def _check_witnessed(
+    attestation: Attestation, known: Known, revoked: dict[tuple[bytes, str], list[Known]]
+) -> None:
+    """Check that somebody above the revoked node, whose key is good, saw this head.
+
+    Whoever has a commune's key can certify outposts that the commune never had; those above know.
+    """
+    if not any(
+        is_above(subject.code, known.revocation.code) and _node(subject) not in revoked
         for subject, _ in attestation.cosigners
-        if is_above(subject.code, owner.code) and _node(subject) not in revoked
-    ]
-    if head.size == mark.size or not witnesses:
-        raise RecordFileError(
-            "key_revoked",
-            f"nothing shows that {owner.name} wrote this before: {known.sentence()}",
-            "Export the record again at the node that revoked the key.",
-        )
+    ):
+        raise _unproved(attestation, known)
+
+
+def _unproved(attestation: Attestation, known: Known) -> RecordFileError:
+    return RecordFileError(
+        "key_revoked",
+        f"nothing shows that {attestation.owner.name} wrote this before: {known.sentence()}",
+        "Export the record again at the node that revoked the key.",
+    )
 
 
 def _node(subject: Subject) -> tuple[bytes, str]:

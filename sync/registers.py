@@ -7,6 +7,7 @@ writers edited apart. Changes must come in causal order.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import cbor2
 
@@ -20,9 +21,8 @@ _MAPS = (FIELDS, TEXTS, EVENTS)
 _EVENTS_PER_CHANGE_MAX = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """One value of a field that nobody has replaced.
+class Standing(NamedTuple):
+    """One value of a field that nobody has replaced; a tuple, because so many are made.
 
     Attributes:
         op: the operation that set it; the highest is the value Automerge shows.

@@ -5,8 +5,8 @@ no network: the program and the simulation drive the same code.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -17,16 +17,17 @@ from cryptography import x509
 from crypto.certificates import Subject, chain_from_der, chain_to_der, verify_chain
 from crypto.identity import NodeKey, actor_of, device_id, log_id
 from crypto.note import sign_head
+from crypto.tiers import is_above
 from schemas.codes import Tier
-from schemas.errors import RecordError
 from schemas.events import Event
 from schemas.hlc import tick
 from schemas.ids import DocumentId, EventId, event_hlc, event_id
-from schemas.record import Leaf, LeafType, Writer, decode_leaf, encode_certificates
+from schemas.record import Leaf, LeafType, Writer, encode_certificates
 from sync.audience import Audience
 from sync.copies import lacking
 from sync.document import Edit
 from sync.errors import LogError
+from sync.history import certificates_in
 from sync.inbound import Inbound
 from sync.intake import Admission, Intake
 from sync.log import HEAD_STEP, UP, Log
@@ -103,6 +104,7 @@ class Replica:
         self._root = root
         self.subject = verify_chain(chain, root, None)
         self.device = device_id(key.peer_id)
+        store.own_key = key.peer_id
         self._project = project
         self.intake = Intake(store, admit=admit, verify_chain=self.verify_chain)
         self.inbound = Inbound(
@@ -287,7 +289,7 @@ class Replica:
         """Put a change that was written here in an earlier epoch into the present up log too."""
         log = self.up_log()
         number = self._writer_number(log, writer, leaf.hlc)
-        self._append(log, replace(leaf, writer=number).encode(), 0)
+        self._append(log, leaf._replace(writer=number).encode(), 0)
 
     def _own_log(self, purpose: str) -> Log:
         own_id = log_id(self.key.peer_id, purpose, self.epoch)
@@ -365,13 +367,16 @@ class Replica:
 
     def _finish(self) -> None:
         self.settle_revocations()
+        if any(is_above(code, self.subject.code) for code in self.intake.met):
+            self.announce_superiors()
+        self.intake.met.clear()
         changed = self.intake.changed
         if changed:
             self.intake.save()
             self._project(set(changed))
             for watcher in self.watchers:
                 watcher.update(changed)
-            if self.subject.tier is not Tier.COMMUNE:
+            if self._has_readers():
                 self._pass_on(dict(sorted(changed.items())))
             changed.clear()
             self.intake.redone.clear()
@@ -394,7 +399,7 @@ class Replica:
             self._tell_revocations(child)
         again = revocations.unsettled()
         self.intake.redo(again, 0)
-        if documents | again and self.subject.tier is not Tier.COMMUNE:
+        if documents | again and self._has_readers():
             self.intake.save()
             for document in self._audience.renew():
                 # What came in this transaction may have gained it readers.
@@ -405,11 +410,18 @@ class Replica:
 
     def welcome(self, peer: Peer) -> None:
         """Remember a peer; a new child gets everything that concerns its place."""
-        is_news = self.store.put_peer(peer)
-        if is_news and peer.is_child:
+        had_readers = self._has_readers()
+        if not self.store.put_peer(peer):
+            return
+        self.intake.met.add(peer.code)
+        if peer.is_child:
+            if not had_readers:
+                self._audience.renew()
             self._fill_for(peer)
-        if is_news and peer.tier == Tier.CENTRE.value and not peer.is_child:
-            self.announce_superiors()
+
+    def _has_readers(self) -> bool:
+        """Tell whether anybody may read logs of ours downwards; most communes have no outpost."""
+        return self.subject.tier in (Tier.CENTRE, Tier.PROVINCE) or bool(self.store.children())
 
     def announce_superiors(self) -> None:
         """Give all children the certificates of those above us, where they lack them."""
@@ -419,6 +431,9 @@ class Replica:
     def _fill_for(self, child: Peer) -> None:
         """Let a child's log hold all that concerns its place."""
         self._announce_superiors(child)
+        if child.tier == Tier.OUTPOST.value:
+            # Above, nobody else tells which of them are ours.
+            self._append_certificates(self.up_log(), list(cbor2.loads(child.chain)))
         self._tell_revocations(child)
         rows = self.store.db.execute(
             "SELECT DISTINCT document FROM audience WHERE code = ? OR code LIKE ? || '.%'",
@@ -427,12 +442,10 @@ class Replica:
         self._send_down(sorted(DocumentId(bytes(row[0])) for row in rows), [child])
 
     def _announce_superiors(self, child: Peer) -> None:
-        """Give a child the certificates it needs to check the centre's cosignature."""
+        """Give a child the certificates it needs to check cosignatures of those above us."""
         log = self.down_log(child)
-        known = {decode_leaf(leaf).body for leaf in self._certificate_leaves(log)}
-        for peer in self.store.peers():
-            if peer.is_child or peer.tier != Tier.CENTRE.value:
-                continue
+        known = set(certificates_in(self.store, log))
+        for peer in filter(lambda p: is_above(p.code, self.subject.code), self.store.peers()):
             chain = list(cbor2.loads(peer.chain))
             if encode_certificates(chain) not in known:
                 self._append_certificates(log, chain)
@@ -441,17 +454,6 @@ class Replica:
         log = self.down_log(child)
         for body in list(self.intake.revocations.bodies_for(child, log)):
             self._append_of_log(log, LeafType.REVOCATION, body, 0)
-
-    def _certificate_leaves(self, log: Log) -> Iterator[bytes]:
-        # Certificates are few and stand early; a type column would cost every leaf.
-        rows = self.store.db.execute(
-            "SELECT data FROM leaf WHERE log = ? ORDER BY seq", (log.number,)
-        )
-        for (data,) in rows.fetchall():
-            # One that the disk altered is announced again.
-            with suppress(RecordError):
-                if decode_leaf(data).type == LeafType.CERTIFICATES:
-                    yield data
 
     def _pass_on(self, changed: Mapping[DocumentId, set[bytes | None]]) -> None:
         """Send on what changed, to each child that it concerns and that did not send it."""

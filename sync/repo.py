@@ -37,6 +37,8 @@ from sync.sync_message import parse_sync_message, without_flags
 DOCUMENTS_MAX: Final = 8_000
 # Changes that came before what they build on, in bytes a document.
 _EARLY_BYTES_MAX: Final = 1 << 20
+# What a client says that it has, and what came early, of all its documents: it lies in memory.
+_HELD_BYTES_MAX: Final = 16 << 20
 # A client with more documents that may not stand is no use to anybody.
 _REFUSED_MAX: Final = 64
 
@@ -100,6 +102,7 @@ class RepoSession:
         self._client = ""
         self._talks: dict[DocumentId, Talk] = {}
         self._early: dict[DocumentId, list[bytes]] = {}
+        self._held_bytes: dict[DocumentId, int] = {}
         self._refused: set[DocumentId] = set()
         self.news: set[DocumentId] = set()
         self.opened: list[DocumentId] = []
@@ -154,8 +157,10 @@ class RepoSession:
             return [encode_unavailable(self._own, self._client, document)]
         talk = self._talk(document)
         # First what the client has, then what it brings: only news are answered with our heads.
-        self._documents(document).hear(document, talk, heard.without_changes().encode())
+        said = heard.without_changes().encode()
+        self._documents(document).hear(document, talk, said)
         self._take(document, heard.changes, now_ms)
+        self._hold(document, len(said))
         return self._said(document, talk)
 
     def tell(self) -> list[bytes]:
@@ -176,6 +181,7 @@ class RepoSession:
         self._refused.add(document)
         self._talks.pop(document, None)
         self._early.pop(document, None)
+        self._held_bytes.pop(document, None)
         # What the undone transaction did was not done.
         self.opened.clear()
         self.written.clear()
@@ -183,6 +189,17 @@ class RepoSession:
             raise LinkError("repo_refused", "Too many documents of this client were refused.")
         told = f"{repo_id(document)}: {sentence} [{code}]"
         return [encode_error(self._own, self._client, told)]
+
+    def _hold(self, document: DocumentId, said_bytes: int) -> None:
+        """Count what lies in memory for this client.
+
+        Raises:
+            LinkError: it is too much.
+        """
+        early_bytes = sum(map(len, self._early.get(document, ())))
+        self._held_bytes[document] = said_bytes + early_bytes
+        if sum(self._held_bytes.values()) > _HELD_BYTES_MAX:
+            raise LinkError("repo_too_many", "This client has too much open at once.")
 
     def _documents(self, document: DocumentId) -> Documents:
         return self._boards.get(document, self._replica.intake.documents)

@@ -3,22 +3,30 @@
 What counts follows from the set of statements and leaves alone, in whatever order they came: of a
 revoked key's log, what every statement in effect lets count. A statement of a province is in effect
 unless the centre revoked that province's key; there is nobody above the centre.
+
+A commune certifies its outposts, and whoever stole its key could make more of them. So an outpost
+whose certificate a revoked key signed counts only if the commune vouched for it by a leaf that
+counts.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from crypto.certificates import Subject
+import cbor2
+
+from crypto.certificates import Subject, chain_from_der, subject_of
 from crypto.errors import CryptoError
 from crypto.identity import log_id
 from crypto.revocation import verify_revocation
-from crypto.tiers import ROOT_CODE
+from crypto.tiers import ROOT_CODE, tier_of
+from schemas.codes import Tier
 from schemas.errors import RecordError
 from schemas.ids import DocumentId
 from schemas.limits import VOIDED_MAX
-from schemas.record import Leaf, LeafType, Writer
+from schemas.record import Leaf, LeafType, Writer, decode_certificates, decode_leaf
 from schemas.revocation import (
     Revocation,
     RevocationLeaf,
@@ -85,12 +93,15 @@ class Revocations:
         self._known: dict[bytes, Known] | None = None
         self._by_node: dict[tuple[bytes, str], list[Known]] = {}
         self._sizes: dict[tuple[bytes, bytes, bool], int] = {}
+        # Who certified outposts, by log.
+        self._issuers: dict[bytes, tuple[bytes, str]] = {}
 
     def forget(self) -> None:
         """Drop what memory holds of a transaction that was rolled back."""
         self.is_news, self._known = False, None
         self._documents.clear()
         self._sizes.clear()
+        self._issuers.clear()
 
     # What was said
 
@@ -192,10 +203,51 @@ class Revocations:
 
     def review(self, log: Log) -> None:
         """Bring up to date how much of a log counts; its leaves may have become more."""
-        statements = self.of(log.owner, log.code) if log.source is not None else []
-        valid = min((self._size(log, known) for known in statements), default=None)
-        if valid == log.valid:
-            return
+        sizes = []
+        if log.source is not None:
+            sizes = [self._size(log, known) for known in self.of(log.owner, log.code)]
+            sizes += [0] if self._over_issuer(log) else []
+        valid = min(sizes, default=None)
+        if valid != log.valid:
+            self._let_count(log, valid)
+            if log.tier == Tier.COMMUNE.value and log.purpose == UP:
+                self._review_outposts(log.code)
+
+    def vouch(self, log: Log, seq: int, peer_id: bytes) -> None:
+        """Note that a leaf of a commune's up log names an outpost of it."""
+        self._store.db.execute(
+            "INSERT OR IGNORE INTO vouching VALUES (?, ?, ?)", (peer_id, log.number, seq)
+        )
+        self._review_outposts(log.code)
+
+    def _review_outposts(self, code: str) -> None:
+        for log in self._store.logs():
+            if log.tier == Tier.OUTPOST.value and is_within(log.code, code):
+                self.review(log)
+
+    def _over_issuer(self, log: Log) -> list[Known]:
+        """Return the statements for which nothing of a log counts, as nobody vouches for its owner.
+
+        They are about the key that certified an outpost, whose commune never said in leaves that
+        count that it is its own.
+        """
+        if log.tier != Tier.OUTPOST.value or not self.known():
+            return []
+        rows = self._store.db.execute("SELECT log, seq FROM vouching WHERE peer = ?", (log.owner,))
+        vouching = [(self._store.log_by_number(number), seq) for number, seq in rows.fetchall()]
+        if any(by.valid is None or seq < by.valid for by, seq in vouching):
+            return []
+        if log.log_id not in self._issuers:
+            # Should the disk have lost the leaf, whoever last told has the newest certificate.
+            chain = cbor2.loads(peer.chain) if (peer := self._store.peer(log.owner)) else []
+            with suppress(LogError):
+                first = decode_leaf(self._store.leaf(log.number, 0))
+                chain = decode_certificates(first.body)
+            issuer = subject_of(chain_from_der(chain)[1])
+            self._issuers[log.log_id] = issuer.peer_id, issuer.code
+        return self.of(*self._issuers[log.log_id])
+
+    def _let_count(self, log: Log, valid: int | None) -> None:
         start = min(size for size in (valid, log.valid) if size is not None)
         log.valid, log.dirty, self.is_news = valid, True, True
         for leaf in self._leaves(log, start):
@@ -254,7 +306,7 @@ class Revocations:
         code = ""
         if log.valid is not None and seq >= log.valid:
             code = log.code
-        elif log.purpose != UP and (statements := self.of(writer.node, writer.code)):
+        elif log.purpose != UP and (statements := self._over_writer(writer)):
             voided = self._voided(log, change_hash)
             code = writer.code if any(known.id in voided for known in statements) else ""
         if not code:
@@ -264,6 +316,14 @@ class Revocations:
             (document, change_hash, log.number, seq),
         )
         raise ChangeError("key_revoked", f"the key of {code} is revoked, and this came too late")
+
+    def _over_writer(self, writer: Writer) -> list[Known]:
+        """Return the statements for which changes of a writer may be out of use."""
+        found = self.of(writer.node, writer.code)
+        if writer.tier == Tier.OUTPOST.value and self.known():
+            commune = writer.code.rpartition(".")[0]
+            found = [*found, *(k for k in self.in_effect() if k.revocation.code == commune)]
+        return found
 
     def _voided(self, log: Log, change_hash: bytes) -> set[bytes]:
         """Return the statements under which the owner of a down log took a change out of use."""
@@ -314,6 +374,7 @@ class Revocations:
             origin = self._store.log_by_number(number)
             is_late = (origin.owner, origin.code) == (known.revocation.key, known.revocation.code)
             is_late = is_late and seq >= self._size(origin, known)
+            is_late = is_late or any(one.id == known.id for one in self._over_issuer(origin))
             if is_late or known.id in self._voided(origin, bytes(change_hash)):
                 found.add((bytes(document), bytes(change_hash)))
         return sorted(found)
@@ -392,17 +453,15 @@ def known_of(db: Connection) -> list[Known]:
 def by_node(known: list[Known]) -> dict[tuple[bytes, str], list[Known]]:
     """Return the statements in effect by the node that they are about: (peer id, code)."""
     by_centre = {_about(one) for one in known if one.signer_code == ROOT_CODE}
-    above = [
-        one
-        for one in known
-        if one.is_from_above
-        and (one.signer_code == ROOT_CODE or (one.signer, one.signer_code) not in by_centre)
-    ]
+    above, of_communes = [], []
+    for one in known:
+        if tier_of(one.signer_code) is Tier.COMMUNE:
+            of_communes.append(one)
+        elif (one.signer, one.signer_code) not in by_centre:
+            above.append(one)
     ended = {_about(one) for one in above}
-    # Of its own office only a key that nobody above revoked may speak.
-    own = [
-        one for one in known if not one.is_from_above and (one.signer, one.signer_code) not in ended
-    ]
+    # Of its own office and outposts only a key that nobody above revoked may speak.
+    own = [one for one in of_communes if (one.signer, one.signer_code) not in ended]
     found: dict[tuple[bytes, str], list[Known]] = {}
     for one in sorted([*above, *own], key=lambda k: k.id):
         found.setdefault(_about(one), []).append(one)

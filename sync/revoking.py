@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from crypto.revocation import sign_revocation
-from crypto.tiers import ROOT_CODE, is_above
+from crypto.tiers import is_above
 from schemas.record import LeafType
 from schemas.revocation import Mark, Revocation, RevocationLeaf
 from sync.errors import LogError
@@ -31,8 +31,8 @@ def revoke(
 ) -> Known:
     """Revoke a key in a transaction; from now on nothing of it counts but what is named.
 
-    What a revoked province said of its communes is said again in our name, as far as it said so
-    in leaves that count: its own word ends with its key.
+    What a revoked province or commune said of those below it is said again in our name, as far as
+    it said so in leaves that count: its own word ends with its key.
 
     Args:
         replica: of a node above.
@@ -49,12 +49,13 @@ def revoke(
         raise LogError(
             "revocation_foreign",
             f"{code} does not stand below this node",
-            "Only a node above may revoke: the province its communes, the centre all.",
+            "Only a node above may revoke: a commune its outposts, the province its communes too,"
+            " the centre all.",
         )
     known = say_revoked(replica, key, code, marks_at(replica, sizes), reason, now_ms)
-    if replica.subject.code == ROOT_CODE:
-        for other in _said_by(replica, key, sizes):
-            said = other.revocation
+    for other in _said_by(replica, key, sizes):
+        said = other.revocation
+        if is_above(code, said.code):
             say_revoked(replica, said.key, said.code, said.marks, said.reason, now_ms)
     return known
 

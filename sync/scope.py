@@ -1,7 +1,8 @@
 """Who must see a document: the rule that keeps one commune's records from another.
 
 Up goes everything. Down to a child goes only what concerns it: documents that began at its place,
-directives addressed to it, cases assigned or transferred to it, and what those cases refer to.
+directives addressed to it, cases assigned or transferred to it or taken along there, and what those
+cases refer to.
 """
 
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from schemas.events import (
     GroupLinked,
     PersonJoined,
     Received,
+    TakenAlong,
     Transferred,
     UnknownEvent,
 )
@@ -23,7 +25,15 @@ from schemas.ids import DocumentId, parse_document_id
 # All events that the two rules below look at.
 TELLING: Final = tuple(
     event.model_fields["type"].default
-    for event in (Assigned, DirectiveIssued, GroupLinked, PersonJoined, Received, Transferred)
+    for event in (
+        Assigned,
+        DirectiveIssued,
+        GroupLinked,
+        PersonJoined,
+        Received,
+        TakenAlong,
+        Transferred,
+    )
 )
 
 
@@ -50,6 +60,8 @@ def addressed_codes(events: Iterable[KnownEvent | UnknownEvent]) -> set[str]:
             case DirectiveIssued():
                 codes.update(event.to_codes)
             case Assigned() | Transferred() if event.to_code:
+                codes.add(event.to_code)
+            case TakenAlong():
                 codes.add(event.to_code)
     return codes
 

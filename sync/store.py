@@ -29,6 +29,8 @@ class Store:
         self.db = connection
         self.early = EarlyFrames(connection)
         self.damage = Damage(connection)
+        # Peer id of the node itself, said by whoever writes in its name.
+        self.own_key = b""
         self._logs: dict[bytes, Log] = {}
         self._log_ids: list[bytes] | None = None
         self._children: list[Peer] | None = None
@@ -114,7 +116,9 @@ class Store:
         return log
 
     def is_own(self, node: bytes) -> bool:
-        """Tell whether logs of a key are written here."""
+        """Tell whether logs of a key are written here, or will be."""
+        if node == self.own_key:
+            return True
         row = self.db.execute("SELECT 1 FROM log WHERE owner = ? AND source IS NULL", (node,))
         return row.fetchone() is not None
 
@@ -490,4 +494,7 @@ class Store:
         )
 
 
-_RANK = {Tier.CENTRE.value: 0, Tier.PROVINCE.value: 1, Tier.COMMUNE.value: 2}
+_RANK = {
+    tier.value: rank
+    for rank, tier in enumerate((Tier.CENTRE, Tier.PROVINCE, Tier.COMMUNE, Tier.OUTPOST))
+}

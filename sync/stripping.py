@@ -120,7 +120,7 @@ def strip(data: bytes, seq: int, history: History) -> tuple[Stripped, Whole]:
     if actor != actor_of(writer, leaf.document):
         tag |= Tag.OWN_ACTOR
     known = _known(before, last)
-    tokens = Tokens(leaf, writer, seq, before, history)
+    tokens = Tokens(leaf.document, leaf.hlc, writer, seq, before, history)
     written = b"", b""
     if whole.outline is not None and known is not None:
         tag |= Tag.OUTLINE
@@ -162,10 +162,7 @@ def rebuild(stripped: Stripped, seq: int, history: History) -> Whole:
     deps = list(stripped.deps) if own_deps else _usual_deps(before, last)
     own_actor = stripped.tag & Tag.OWN_ACTOR
     actor = stripped.actor if own_actor else actor_of(writer, document)
-    leaf = Leaf(
-        type=LeafType.CHANGE, writer=stripped.writer, document=document, hlc=stripped.hlc, body=b""
-    )
-    tokens = Tokens(leaf, writer, seq, before, history)
+    tokens = Tokens(document, stripped.hlc, writer, seq, before, history)
     outline = stripped.outline
     if outline is None:
         rest = tokens.expand(stripped.body)
@@ -178,7 +175,7 @@ def rebuild(stripped: Stripped, seq: int, history: History) -> Whole:
         columns = columns_of(outline)
         rest = write_contents(outline, columns)
     body, digest = _chunk(deps, actor, rest)
-    leaf = Leaf(type=leaf.type, writer=leaf.writer, document=document, hlc=leaf.hlc, body=body)
+    leaf = Leaf(LeafType.CHANGE.value, stripped.writer, document, stripped.hlc, body)
     if outline is None:
         return read_whole(leaf.encode())
     change = change_of(outline, columns, Chunk(body, digest, tuple(deps), actor))

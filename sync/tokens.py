@@ -70,10 +70,17 @@ class Tokens:
     """Ids inside a change as short tokens, and back."""
 
     def __init__(
-        self, leaf: Leaf, writer: Writer, seq: int, before: Leaf | None, history: History
+        self,
+        document: bytes,
+        hlc: int,
+        writer: Writer,
+        seq: int,
+        before: Leaf | None,
+        history: History,
     ) -> None:
-        """Work for one leaf, of which document, clock and writer count."""
-        self._leaf = leaf
+        """Work for one leaf of a document, with the clock reading `hlc`."""
+        self._document = document
+        self._hlc = hlc
         self._device = writer.device
         self._seq = seq
         self._before = before
@@ -108,7 +115,7 @@ class Tokens:
 
     def _event_bases(self) -> list[tuple[Token, int, bytes]]:
         if not self._bases:
-            self._bases.append((Token.OWN_EVENT, self._leaf.hlc, self._device))
+            self._bases.append((Token.OWN_EVENT, self._hlc, self._device))
             writer = self._history.writer(self._before.writer) if self._before else None
             if self._before is not None and writer is not None:
                 self._bases.append((Token.EARLIER_EVENT, self._before.hlc, writer.device))
@@ -117,7 +124,7 @@ class Tokens:
     def _near(self, back: int) -> bytes:
         """Return the document of the leaf so far back; of this one for 0."""
         if back == 0:
-            return self._leaf.document
+            return self._document
         leaf = self._history.leaf(self._seq - back) if back <= self._seq else None
         return leaf.document if leaf is not None else b""
 

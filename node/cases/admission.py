@@ -38,6 +38,7 @@ EVENTS_OF: Mapping[DocumentKind, frozenset[str]] = {
         "group_linked",
         "petition_linked",
         "directive_linked",
+        "taken_along",
         "attached",
         "noted",
     },

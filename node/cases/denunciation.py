@@ -19,8 +19,9 @@ from schemas.event_text import KnownEvent
 from schemas.events import Classified, PetitionLodged, Received, UnknownEvent
 from schemas.fields import DENUNCIATION_FIELDS, SEALED_FIELDS
 
-# Facts that name people, show their handwriting, or say anything in free words.
-IDENTITY_EVENTS = frozenset({"person_joined", "group_linked", "attached", "noted"})
+# Facts that name people, show their handwriting, say anything in free words, or let the case leave
+# the office on a machine that may be lost.
+IDENTITY_EVENTS = frozenset({"person_joined", "group_linked", "attached", "noted", "taken_along"})
 # Texts of other events that the law does not ask for; `reason` is asked for and stays.
 _FREE_TEXTS = ("note", "content", "summary")
 # A number or a code is one word; a name or a sentence is several.

@@ -32,6 +32,7 @@ _FACTS = (
     "noted",
     "person_joined",
     "petition_linked",
+    "taken_along",
 )
 _NEEDS_AUTHORITY = frozenset({"acceptance_proposed", "accepted"})
 _NEEDS_NO_AUTHORITY = frozenset({"guided", "transferred"})

@@ -73,6 +73,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
     "noted": CASEWORKERS,
     "petition_linked": CLERKS,
     "directive_linked": SUPERVISORS | CLERKS,
+    "taken_along": OFFICERS,
 }
 # A role that belongs to one tier has no say from a node of another.
 _TIERS: Mapping[Role, Tier] = {
@@ -95,5 +96,6 @@ def may_record(event_type: str, role: Role | None, tier: Tier | None) -> bool:
 
 
 def is_of_tier(role: Role, tier: Tier | None) -> bool:
-    """Tell whether there is such a role at nodes of a tier."""
-    return _TIERS.get(role, tier) is tier
+    """Tell whether there is such a role at nodes of a tier; an outpost has those of its commune."""
+    place = Tier.COMMUNE if tier is Tier.OUTPOST else tier
+    return _TIERS.get(role, place) is place

@@ -125,11 +125,14 @@ def people(db: sqlite3.Connection, table: str, column: str, document: str) -> li
 
 
 def same_papers(db: sqlite3.Connection, case: str) -> list[SamePaper]:
-    """Return other cases of people who showed the same identity paper as somebody in a case."""
+    """Return other cases of people who showed the same identity paper as somebody in a case.
+
+    Not those that the very same entry opened: one visit may bring several petitions.
+    """
     rows = db.execute(
         "SELECT DISTINCT mine.person_id, c.id AS case_id, c.title, c.commune, p.full_name"
         " FROM case_people mine JOIN paper_mark m ON m.person_id = mine.person_id"
-        " JOIN paper_mark o ON o.mark = m.mark AND o.mark != x''"
+        " JOIN paper_mark o ON o.mark = m.mark AND o.mark != x'' AND o.person_id != m.person_id"
         " JOIN case_people other ON other.person_id = o.person_id"
         " JOIN cases c ON c.id = other.case_id JOIN people p ON p.id = o.person_id"
         " WHERE mine.case_id = ?1 AND m.mark != x'' AND c.id != ?1 ORDER BY c.changed_ms DESC"

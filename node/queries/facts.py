@@ -16,9 +16,10 @@ class SyncState(Fact):
 
     Attributes:
         level: the highest tier that has countersigned everything; `here` means only this node.
+            An outpost knows it of its commune alone, whose own changes may not have gone on.
     """
 
-    level: Literal["here", "province", "centre"]
+    level: Literal["here", "commune", "province", "centre"]
 
 
 class Office(Fact):

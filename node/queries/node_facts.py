@@ -102,6 +102,26 @@ class Storage(Fact):
     damaged: int
 
 
+class OutpostLine(Fact):
+    """A machine of this commune that works away from it.
+
+    Attributes:
+        accounts: user names that travel to it.
+        records: leaves of its logs that are here.
+        cases: that it holds copies of; what began there is not counted.
+        contact_ms: when it was last heard of; None: never.
+    """
+
+    peer_id: str
+    code: str
+    name: str
+    is_revoked: bool
+    accounts: list[str]
+    records: int
+    cases: int
+    contact_ms: int | None
+
+
 class PeerLine(Fact):
     """A node that this one exchanges with.
 

@@ -10,6 +10,7 @@ from node.queries.facts import SyncState, Waiting, WaitingFiles
 from schemas.codes import Tier
 
 _HERE: Final = SyncState(level="here")
+_COMMUNE: Final = SyncState(level="commune")
 _PROVINCE: Final = SyncState(level="province")
 _CENTRE: Final = SyncState(level="centre")
 _CHUNK: Final = 500
@@ -27,19 +28,19 @@ def sync_states(
     """
     if tier is Tier.CENTRE:
         return dict.fromkeys(documents, _CENTRE)
-    held: dict[str, tuple[bool, bool]] = {}
+    held: dict[str, tuple[bool, bool, bool]] = {}
     for start in range(0, len(documents), _CHUNK):
         some = documents[start : start + _CHUNK]
         marks = ",".join("?" * len(some))
         rows = db.execute(_HELD.format(marks=marks), list(some))
-        held.update({row[0]: (bool(row[1]), bool(row[2])) for row in rows})
+        held.update({row[0]: (bool(row[1]), bool(row[2]), bool(row[3])) for row in rows})
     return {document: _state(tier, held.get(document)) for document in documents}
 
 
-def _state(tier: Tier, held: tuple[bool, bool] | None) -> SyncState:
-    if held is None:
-        return _CENTRE if tier is Tier.PROVINCE else _PROVINCE
-    by_province, by_centre = held
+def _state(tier: Tier, held: tuple[bool, bool, bool] | None) -> SyncState:
+    by_commune, by_province, by_centre = held or (True, True, tier is Tier.PROVINCE)
+    if tier is Tier.OUTPOST:
+        return _COMMUNE if by_commune else _HERE
     if by_centre:
         return _CENTRE
     return _PROVINCE if by_province or tier is Tier.PROVINCE else _HERE
@@ -47,6 +48,8 @@ def _state(tier: Tier, held: tuple[bool, bool] | None) -> SyncState:
 
 _HELD: Final = """
 SELECT r.document_id,
+    min(l.tier = 'commune' OR r.last_seq < coalesce(
+        (SELECT max(size) FROM cosignature WHERE log = r.log AND tier = 'commune'), 0)),
     min(l.tier = 'province' OR r.last_seq < coalesce(
         (SELECT max(size) FROM cosignature WHERE log = r.log AND tier = 'province'), 0)),
     min(l.tier = 'centre' OR r.last_seq < coalesce(
@@ -103,7 +106,11 @@ FROM blob b LEFT JOIN blob_above a ON a.sha256 = b.sha256 LEFT JOIN peer p ON p.
 WHERE b.complete = 1 AND coalesce(a.sent_bytes, 0) < b.size_bytes
 AND (p.peer IS NULL OR p.is_child = 1)
 """
-_ABOVE: Final = {Tier.COMMUNE: Tier.PROVINCE, Tier.PROVINCE: Tier.CENTRE}
+_ABOVE: Final = {
+    Tier.OUTPOST: Tier.COMMUNE,
+    Tier.COMMUNE: Tier.PROVINCE,
+    Tier.PROVINCE: Tier.CENTRE,
+}
 _UP_LOGS: Final = """
 SELECT l.number, l.size, coalesce(max(c.size), 0), max(c.timestamp_s)
 FROM log l LEFT JOIN cosignature c ON c.log = l.number AND c.tier = ?

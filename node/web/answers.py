@@ -16,11 +16,7 @@ from node.queries.facts import (
     Waiting,
     WaitingFiles,
 )
-from node.queries.node_facts import Technician
 from node.renewing import CertificateState
-from node.tokens import HOURS as TOKEN_HOURS
-from node.tokens import HOURS_MAX as TOKEN_HOURS_MAX
-from node.tokens import TokenState
 from schemas.limits import REVOCATION_CHARS_MAX
 
 
@@ -238,79 +234,6 @@ class LinkAnswer(Answer):
     files_seconds_left: int | None
 
 
-class CertificateAnswer(Answer):
-    """The certificate of this node, and how its renewal stands.
-
-    Attributes:
-        key: first 32 digits of the node's key, to be compared by voice.
-        renews_itself: at the tier above, over the line.
-        tried_ms: when it last tried to; None: not since the start.
-        error: why that failed, as a sentence; empty when it did not.
-        has_spare: a spare key is ready; None where there is none by nature.
-    """
-
-    state: CertificateState
-    ends_ms: int
-    has_spare: bool | None
-    key: str
-    renews_itself: bool
-    tried_ms: int | None
-    error_code: str
-    error: str
-
-
-class TokenLine(Answer):
-    """A one-time token that was made here.
-
-    Attributes:
-        used_by: first 32 digits of the key that was enrolled with it.
-        refused: code of the last refusal; empty if there was none.
-    """
-
-    code: str
-    state: TokenState
-    expires_ms: int
-    used_by: str
-    refused: str
-    refused_ms: int
-
-
-class MakeToken(BaseModel):
-    """For which commune a token is made.
-
-    Attributes:
-        hours: until it expires.
-        is_again: also if the place has another key that is good.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    code: str = Field(pattern=r"^[0-9]{1,2}\.[0-9]{1,5}$")
-    hours: int = Field(default=TOKEN_HOURS, ge=1, le=TOKEN_HOURS_MAX)
-    is_again: bool = False
-
-
-class TokenAnswer(Answer):
-    """A token; the line is shown this once and kept nowhere."""
-
-    code: str
-    line: str
-    expires_ms: int
-
-
-class TechnicianAnswer(Answer):
-    """What the person who looks after the node sees."""
-
-    node: Technician
-    link: LinkAnswer
-    certificate: CertificateAnswer
-    tokens: list[TokenLine]
-    version: str
-    python: str
-    sqlite: str
-    disk_free_bytes: int
-
-
 class Trouble(Answer):
     """Why something was not taken: a stable code and a sentence in English."""
 
@@ -439,7 +362,7 @@ class MakePack(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    to: str = Field(pattern=r"^(parent|[0-9]{1,2}(\.[0-9]{1,5})?)$")
+    to: str = Field(pattern=r"^(parent|[0-9]{1,2}(\.[0-9]{1,5}(\.[1-9][0-9]?)?)?)$")
     files: Literal["none", "missing", "all"] = "missing"
     everything: bool = False
 

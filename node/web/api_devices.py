@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import segno
 from aiohttp import web
 
 from crypto.errors import PairingError
@@ -24,6 +23,7 @@ from node.discovery import Found
 from node.errors import RequestError
 from node.lan import Lan
 from node.pairings import Offer
+from node.qr import qr_picture
 from node.queries.devices import DeviceRow, device_rows, known_nodes
 from node.trail import note
 from node.web.answers import Done
@@ -302,7 +302,7 @@ def _pairing(call: Call, lan: Lan, offer: Offer) -> PairingAnswer:
     link = picture = code = ""
     if is_open and pairing.way is Way.QR:
         link = f"{lan.address}/pair#{lan.site.fingerprint.hex()}{offer.secret.hex()}"
-        picture = segno.make(link, error="m", micro=False).svg_data_uri(scale=4, border=4)
+        picture = qr_picture(link)
     elif is_open:
         code = offer.secret.decode()
     problem = _told(call, pairing.reason) if pairing.reason else None

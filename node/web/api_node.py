@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from node.accounts import find_sign_in
 from node.connections import Held
+from node.qr import qr_picture
 from node.queries.devices import devices_digest
 from node.queries.sync_state import (
     changed_ms,
@@ -23,17 +24,22 @@ from node.queries.sync_state import (
     waiting_files,
 )
 from node.queries.technician import technician
+from node.staff import list_accounts
 from node.trail import note
 from node.web.answers import (
-    CertificateAnswer,
     CutLink,
     Done,
     Health,
     LinkAnswer,
-    MakeToken,
     RevokedNode,
     RevokeNode,
     SendFiles,
+)
+from node.web.answers_node import (
+    CertificateAnswer,
+    Colleague,
+    LetTravel,
+    MakeToken,
     TechnicianAnswer,
     TokenAnswer,
     TokenLine,
@@ -42,6 +48,7 @@ from node.web.calls import Call
 from node.web.errors import WebError
 from node.web.office import Office
 from node.web.rendering import render
+from schemas.codes import Tier
 
 # Proxies and tablets drop a connection on which nothing comes for a minute.
 _BEAT_S: Final = 20.0
@@ -125,12 +132,15 @@ async def read_technician(call: Call) -> TechnicianAnswer:
     """Return the state of the node; no case content."""
     office = call.office
     found = await office.read(lambda db: technician(db, office.code))
+    is_commune = office.tier is Tier.COMMUNE
     free = await asyncio.to_thread(lambda: shutil.disk_usage(office.incoming_folder).free)
     return TechnicianAnswer(
         node=found,
         link=await read_link(call),
         certificate=_certificate(office),
         tokens=_tokens(office),
+        outposts=await office.read(office.enrolment.outposts) if is_commune else [],
+        colleagues=await office.read(_colleagues) if is_commune else [],
         version=version("tiepdan"),
         python=platform.python_version(),
         sqlite=sqlite3.sqlite_version,
@@ -168,8 +178,28 @@ def _tokens(office: Office) -> list[TokenLine]:
     ]
 
 
+def _colleagues(db: sqlite3.Connection) -> list[Colleague]:
+    return [
+        Colleague(user=line.user, name=line.name) for line in list_accounts(db) if line.is_active
+    ]
+
+
+async def let_travel(call: Call) -> Done:
+    """Say whose accounts travel to an outpost."""
+    asked, office, me, code = call.take(LetTravel), call.office, call.me, call.part("code")
+
+    def work(now_ms: int) -> Done:
+        office.enrolment.let_travel(code, asked.users)
+        note(
+            office.accounts.db, me, now_ms, "account.travel", detail=" ".join((code, *asked.users))
+        )
+        return Done()
+
+    return await call.change(Done, work)
+
+
 async def make_token(call: Call) -> TokenAnswer:
-    """Make a one-time token for a commune; it is not kept, so a repeated request makes another."""
+    """Make a one-time token for a place below; it is not kept: asked again, another is made."""
     asked, office, me = call.take(MakeToken), call.office, call.me
 
     def work(now_ms: int) -> TokenAnswer:
@@ -177,7 +207,9 @@ async def make_token(call: Call) -> TokenAnswer:
             asked.code, hours=asked.hours, is_again=asked.is_again
         )
         note(office.accounts.db, me, now_ms, "token.make", detail=asked.code)
-        return TokenAnswer(code=asked.code, line=line, expires_ms=expires_ms)
+        return TokenAnswer(
+            code=asked.code, line=line, picture=qr_picture(line), expires_ms=expires_ms
+        )
 
     return await office.write(work)
 

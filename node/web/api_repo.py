@@ -18,7 +18,7 @@ from node.connections import Held
 from node.repo import Note
 from node.trail import note
 from node.web.answers import RepoTicket
-from node.web.calls import OFFICE, Call, require
+from node.web.calls import OFFICE, Call, let_in, require
 from node.web.cookies import session_cookie
 from node.web.errors import WebError
 from node.web.office import Office
@@ -90,13 +90,13 @@ def _finder(request: web.Request, office: Office) -> _Find:
     """Return how to find out who connects: by ticket, or by the cookie of a page of this node."""
     ticket = request.query.get("ticket", "")
     if ticket:
-        return lambda db: find_ticket(db, ticket, office.clock.now_ms())
+        return lambda db: let_in(request, office, find_ticket(db, ticket, office.clock.now_ms()))
     origin = request.headers.get("Origin", "")
     if origin.partition("://")[2] != request.host:
         # A browser sends the cookie for pages of others too, and says whose page it was.
         raise WebError("csrf_failed", 403, "This request did not come from a page of this node.")
     token = session_cookie(request, office.code)
-    return lambda db: find_sign_in(db, token, office.clock.now_ms())
+    return lambda db: let_in(request, office, find_sign_in(db, token, office.clock.now_ms()))
 
 
 async def end_connections(app: web.Application) -> None:

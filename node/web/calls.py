@@ -108,6 +108,16 @@ def needs_pairing(request: web.Request, office: Office) -> bool:
     return request.secure and office.config.lan_needs_pairing
 
 
+def let_in(request: web.Request, office: Office, signed_in: SignedIn | None) -> SignedIn | None:
+    """Return who is signed in, unless that was done at another device than may come this way.
+
+    Else a cookie or a ticket that somebody copied would be good on the whole LAN.
+    """
+    if signed_in is not None and needs_pairing(request, office) and not signed_in.is_paired:
+        return None
+    return signed_in
+
+
 async def write_if_possible(office: Office, work: Callable[[int], None]) -> None:
     """Write what is good to have; a full disk is no reason to hide what is stored."""
     try:

@@ -26,6 +26,7 @@ SPECIAL: Final = frozenset(
         "received",
         "settled",
         "split",
+        "taken_along",
     }
 )
 # Possible, but not the next step that the officer most likely looks for.

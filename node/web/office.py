@@ -5,6 +5,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Protocol, TypeVar
 
+from crypto.tiers import office_code
 from node.accounts import Accounts
 from node.clock import Clock
 from node.config import Config
@@ -112,7 +113,7 @@ class Office(Protocol):
 def place_of(office: Office) -> Place:
     """Return where and when queries are asked now."""
     return Place(
-        own=OfficeName(code=office.code, name=office.name),
+        own=OfficeName(code=office_code(office.code), name=office.name),
         tier=office.tier,
         today=office.clock.today(),
     )

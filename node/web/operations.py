@@ -48,16 +48,19 @@ from node.web.answers import (
     LinkAnswer,
     Made,
     MakePack,
-    MakeToken,
     PacksAnswer,
     ReferenceAnswer,
     RepoTicket,
     RevokedNode,
     RevokeNode,
     SendFiles,
+    VisitMade,
+)
+from node.web.answers_node import (
+    LetTravel,
+    MakeToken,
     TechnicianAnswer,
     TokenAnswer,
-    VisitMade,
 )
 from node.web.operation import Operation
 from node.web.operations_devices import DEVICE_OPERATIONS
@@ -402,7 +405,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="POST",
         path="/tokens",
         permission="node.enrol",
-        summary="Make a one-time token with which a commune enrols over the network",
+        summary="Make a one-time token with which a commune or an outpost enrols over the network",
         handler=api_node.make_token,
         body=MakeToken,
         answer=TokenAnswer,
@@ -412,8 +415,18 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="DELETE",
         path="/tokens/{code}",
         permission="node.enrol",
-        summary="Make the token of a commune worthless",
+        summary="Make the token of a place worthless",
         handler=api_node.withdraw_token,
+        answer=Done,
+    ),
+    Operation(
+        id="let_travel",
+        method="POST",
+        path="/outposts/{code}/accounts",
+        permission="node.enrol",
+        summary="Say whose accounts travel to an outpost of this commune",
+        handler=api_node.let_travel,
+        body=LetTravel,
         answer=Done,
     ),
     Operation(

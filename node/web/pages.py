@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from node.queries.cases import CaseFilter
 from node.queries.facts import Office as OfficeName
-from node.queries.offices import office_names, offices_below
+from node.queries.offices import office_names, offices_below, outposts_below
 from node.queries.sync_state import news_digest
 from node.web.api_account import read_sessions
 from node.web.api_cases import read_case, read_cases, read_document, read_today
@@ -98,8 +98,10 @@ async def _case(call: Call) -> web.StreamResponse:
         aside=aside,
         forms=forms,
         addressees=await _addressees(call),
+        outposts=await call.office.read(outposts_below),
         case_types=list(CaseType),
-        office_names={office.code: office.name for office in answer.offices},
+        office_names={office.code: office.name for office in answer.offices}
+        | {call.office.code: call.office.name},
         document_id=answer.file.line.id,
         data_rights=_choices("data_requested", "right"),
     )
@@ -118,9 +120,15 @@ async def _directives(call: Call) -> web.StreamResponse:
 
 async def _directive(call: Call) -> web.StreamResponse:
     found = await read_directive(call)
-    names = await call.office.read(lambda db: office_names(db, place_of(call.office).own))
+    own = place_of(call.office).own
+    names = await call.office.read(lambda db: office_names(db, own))
     return await _page(
-        call, "directive.html", directive=found, document_id=found.id, office_names=names
+        call,
+        "directive.html",
+        directive=found,
+        document_id=found.id,
+        office_names=names,
+        own_code=own.code,
     )
 
 

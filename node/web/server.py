@@ -23,7 +23,7 @@ from node.web.calls import (
     READS,
     SIGNED_IN,
     Call,
-    needs_pairing,
+    let_in,
     parse_json,
     require,
     write_if_possible,
@@ -63,15 +63,20 @@ _HEADERS: Final = {
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def build_web(office: Office) -> web.Application:
-    """Return the application that serves the pages and the API of a node."""
+def build_web(office: Office, beside: web.Application | None = None) -> web.Application:
+    """Return the application that serves the pages and the API of a node.
+
+    Args:
+        office: the node.
+        beside: another of the same node, served elsewhere; what is counted is counted once.
+    """
     app = web.Application(middlewares=[_guarded], client_max_size=_BODY_BYTES_MAX)
     app[OFFICE] = office
-    app[STREAMS] = {}
-    app[PASSWORD_CHECKS] = PasswordChecks()
-    app[CHALLENGES] = Challenges(office.entropy(32))
-    app[TRAIL_SECRET] = office.entropy(32)
-    app[CONNECTIONS] = {}
+    app[STREAMS] = beside[STREAMS] if beside is not None else {}
+    app[PASSWORD_CHECKS] = beside[PASSWORD_CHECKS] if beside is not None else PasswordChecks()
+    app[CHALLENGES] = beside[CHALLENGES] if beside is not None else Challenges(office.entropy(32))
+    app[TRAIL_SECRET] = beside[TRAIL_SECRET] if beside is not None else office.entropy(32)
+    app[CONNECTIONS] = beside[CONNECTIONS] if beside is not None else {}
     add_routes(app)
     app.on_startup.append(_sweep)
     app.on_response_prepare.append(_add_headers)
@@ -239,7 +244,7 @@ async def _load_session(request: web.Request, office: Office, language: Language
         return
     now_ms = office.clock.now_ms()
     signed_in = await office.read(lambda db: find_sign_in(db, token, now_ms))
-    if signed_in is None or (needs_pairing(request, office) and not signed_in.is_paired):
+    if signed_in is None or let_in(request, office, signed_in) is None:
         return
     request[SIGNED_IN] = signed_in
     if LANGUAGE not in request.cookies:
@@ -267,12 +272,13 @@ async def _refused(request: web.Request, refusal: Refusal) -> web.StreamResponse
 def _check_host(request: web.Request) -> None:
     """Refuse names that are not ours: a foreign name that leads here is an attack on the browser.
 
-    An address cannot be rebound, `localhost` and `.local` names are not looked up outside.
+    An address cannot be rebound, and `localhost` is not looked up outside. Any other `.local` name
+    than ours is whose anybody on the LAN says, and may lead a browser to this machine.
     """
-    host = request.url.host or ""
-    if host == "localhost" or host.endswith((".local", ".localhost")):
+    host, office = (request.url.host or "").lower(), request.app[OFFICE]
+    if host == "localhost" or host.endswith(".localhost"):
         return
-    if host == request.app[OFFICE].config.web_host:
+    if host == office.config.web_host or (office.lan and host == office.lan.site.name):
         return
     try:
         ipaddress.ip_address(host)

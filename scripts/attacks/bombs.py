@@ -64,7 +64,7 @@ async def _compressed_bodies(world: World, report: Report) -> None:
         report.answered("a stranger: a small body as gzip", reply, {"json_malformed"})
     context = world.office.context
     async with calling(f"https://127.0.0.1:{world.province.sync_port}", context) as child:
-        for path in ("/renew/1", "/enrol/1", "/link/1"):
+        for path in ("/renew/1", "/enrol/1", "/accounts/1", "/link/1"):
             reply = await _encoded(child, path, "gzip", bombs["gzip"])
             report.answered(f"a commune: 200 MiB as gzip to {path}", reply)
 

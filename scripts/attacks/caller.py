@@ -49,12 +49,13 @@ class Caller:
         csrf: sent with everything unless other headers say otherwise.
     """
 
-    def __init__(self, url: str, context: ssl.SSLContext | None = None) -> None:
-        """Call a node at an address."""
+    def __init__(self, url: str, context: ssl.SSLContext | None = None, source: str = "") -> None:
+        """Call a node at an address, from another of this machine if one is given."""
         self.url = url
         self.csrf = ""
         self._context = context
         self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(local_addr=(source, 0) if source else None),
             cookie_jar=aiohttp.CookieJar(unsafe=True),
             timeout=aiohttp.ClientTimeout(total=ANSWER_S),
         )
@@ -106,9 +107,11 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(url: str, context: ssl.SSLContext | None = None) -> AsyncIterator[Caller]:
+async def calling(
+    url: str, context: ssl.SSLContext | None = None, source: str = ""
+) -> AsyncIterator[Caller]:
     """Call a node for the length of a block."""
-    caller = Caller(url, context)
+    caller = Caller(url, context, source)
     try:
         yield caller
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,10 +13,12 @@ from crypto.pairing import Way
 from node.devices import signed_challenge
 from node.errors import NodeError
 from node.paired_device import PairedDevice, pair, read_code, read_link
-from schemas.codes import Role
+from node.permissions import may_at
+from node.web.operations import OPERATIONS
+from schemas.codes import DeviceScope, Role
 from scripts.attacks.caller import Caller
 from scripts.attacks.report import Report
-from scripts.attacks.world import World
+from scripts.attacks.world import LEAD, OFFICER, PASSWORD, World, user_of
 
 _HOST = "127.0.0.1"
 
@@ -38,21 +41,22 @@ async def attack(world: World, report: Report) -> None:
         await _try(report, "8 wrong digits", {**offer, "code": wrong}, world.lan_port)
         await _try(report, "the right digits after wrong ones", offer, world.lan_port)
         await _proofs(device, report)
+        await _only_reading(world, technician, report)
         await _revoked(technician, device, report)
 
 
-async def _offer(technician: Caller, way: Way) -> dict[str, Any]:
-    body = {"way": way.value, "name": "Máy bảng", "scope": "work"}
+async def _offer(technician: Caller, way: Way, scope: str = "work") -> dict[str, Any]:
+    body = {"way": way.value, "name": "Máy bảng", "scope": scope}
     reply = await technician.ask("POST", "/api/v1/pairings", body)
     if reply.status != 200:
         raise RuntimeError(f"no code is shown: {reply.status} {reply.code}")
     return reply.body
 
 
-async def _paired(technician: Caller, offer: dict[str, Any]) -> PairedDevice:
+async def _paired(technician: Caller, offer: dict[str, Any], seed: int = 1) -> PairedDevice:
     shown: asyncio.Queue[str] = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
-        entropy = random.Random(1).randbytes
+        entropy = random.Random(seed).randbytes
         invitation = read_link(offer["link"])
         pairing = group.create_task(pair(invitation, _HOST, entropy, shown.put_nowait))
         await shown.get()
@@ -126,6 +130,35 @@ def _proof(device: PairedDevice, site: bytes, challenge: str) -> dict[str, Any]:
 def _key() -> ec.EllipticCurvePrivateKey:
     """Return the key of the device, which came of the same entropy."""
     return p256.p256_key(random.Random(1).randbytes(p256.SECRET_BYTES))
+
+
+async def _only_reading(world: World, technician: Caller, report: Report) -> None:
+    """Change things, as people who may, at a device that is for looking things up."""
+    device = await _paired(technician, await _offer(technician, Way.QR, "read"), seed=3)
+    for role in (OFFICER, LEAD, Role.COMMUNE_CHAIR, Role.NODE_ADMIN):
+        async with device.client() as client:
+            await device.prove(client)
+            me = {"user": user_of(role), "password": PASSWORD}
+            client.headers["X-CSRF-Token"] = (await client.ask("POST", "/sign-in", me))["csrf"]
+            for operation in OPERATIONS:
+                if operation.permission is None or may_at(DeviceScope.READ, operation.permission):
+                    continue
+                path = world.path(operation.path)
+                answer = await _answer(client.ask(operation.method, path, {}))
+                said = f"{role} at a device that only reads: {operation.id}"
+                report.tried(said, answer, refused=answer == "device_scope")
+            client.headers["Origin"] = "https://" + client.headers["Host"]
+            answer = await _answer(client.ask("GET", "/repo"))
+            said = f"{role} at a device that only reads: the socket of programs"
+            report.tried(said, answer, refused=answer in ("device_scope", "not_permitted"))
+
+
+async def _answer(asked: Awaitable[Any]) -> str:
+    try:
+        await asked
+    except NodeError as error:
+        return error.code
+    return "done"
 
 
 async def _revoked(technician: Caller, device: PairedDevice, report: Report) -> None:

@@ -16,31 +16,29 @@ from scripts.attacks.caller import Caller, calling
 from scripts.attacks.report import Report
 from scripts.attacks.world import OFFICER, World
 
-# All that somebody may ask who is not signed in. A new route that is open must be added here.
-OPEN: Final = frozenset(
-    {
-        ("POST", "/api/v1/sign-in"),
-        ("GET", "/api/v1/sign-in/passkey"),
-        ("POST", "/api/v1/sign-in/passkey"),
-        ("GET", "/api/v1/health"),
-        ("GET", "/api/v1/openapi.json"),
-        ("GET", "/api/v1/site"),
-        ("GET", "/api/v1/site/certificate"),
-        ("POST", "/api/v1/pairings/hello"),
-        ("POST", "/api/v1/pairings/proof"),
-        ("GET", "/api/v1/pairings/{id}/outcome"),
-        ("POST", "/api/v1/device/challenge"),
-        ("POST", "/api/v1/device/proof"),
-        ("GET", "/sign-in"),
-        ("GET", "/site"),
-        ("GET", "/pair"),
-        ("GET", "/language/{code}"),
-        ("GET", "/app.webmanifest"),
-        ("GET", "/worker.js"),
-        ("GET", "/offline/{code}"),
-        ("GET", "/static"),
-    }
-)
+# All that somebody may ask who is not signed in, and why. A new route that is open must be added.
+OPEN: Final = {
+    ("POST", "/api/v1/sign-in"): "people come in here; slowed down, from the LAN at paired devices",
+    ("GET", "/api/v1/sign-in/passkey"): "a challenge, remembered nowhere",
+    ("POST", "/api/v1/sign-in/passkey"): "as with a password; a challenge is good once",
+    ("GET", "/api/v1/health"): "for a monitor: no more than mDNS announces, and when it must act",
+    ("GET", "/api/v1/openapi.json"): "stands in the source",
+    ("GET", "/api/v1/site"): "what a new device compares; all of it is announced",
+    ("GET", "/api/v1/site/certificate"): "public; it is compared before it is installed",
+    ("POST", "/api/v1/pairings/hello"): "one attempt for each code that the technician shows",
+    ("POST", "/api/v1/pairings/proof"): "of a pairing that a hello began; one attempt",
+    ("GET", "/api/v1/pairings/{id}/outcome"): "to who knows 16 random bytes; a public certificate",
+    ("POST", "/api/v1/device/challenge"): "carries its own mark, remembered nowhere",
+    ("POST", "/api/v1/device/proof"): "takes a signature of a key that was let in",
+    ("GET", "/sign-in"): "names the office; leads on to addresses of this node only",
+    ("GET", "/site"): "the fingerprint, for people",
+    ("GET", "/pair"): "the form; what it sends is refused without a code",
+    ("GET", "/language/{code}"): "a cookie; leads on to addresses of this node only",
+    ("GET", "/app.webmanifest"): "the same for everybody",
+    ("GET", "/worker.js"): "the same for everybody",
+    ("GET", "/offline/{code}"): "the same for everybody, names nobody",
+    ("GET", "/static"): "the same for everybody",
+}
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 _SESSION: Final = "tiepdan_session_40_17083"
 
@@ -113,7 +111,14 @@ async def _wrong_methods(world: World, report: Report, caller: Caller) -> None:
 
 
 async def _foreign_names(report: Report, caller: Caller) -> None:
-    for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "a b", ""):
+    for host in (
+        "evil.local",
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "a b",
+        "",
+    ):
         reply = await caller.ask("GET", "/api/v1/health", headers={"Host": host})
         report.answered(f"the name {host!r} for this node", reply)
 
@@ -126,6 +131,13 @@ async def _from_the_lan(world: World, report: Report) -> None:
     async with calling(f"https://127.0.0.1:{world.lan_port}", context) as caller:
         headers = {"Cookie": f"{_SESSION}={token}"}
         await _knock(world, report, caller, "a stolen session from the LAN", headers)
+        headers["Origin"] = caller.url
+        reply = await caller.ask("GET", "/api/v1/repo", headers=headers)
+        report.answered("the socket by a stolen session from the LAN", reply, {"sign_in_needed"})
+        async with world.signed_in(OFFICER) as officer:
+            path = (await officer.ask("POST", "/api/v1/repo-tickets", {})).body["path"]
+            reply = await caller.ask("GET", path)
+        report.answered("the socket by a stolen ticket from the LAN", reply, {"sign_in_needed"})
         reply = await caller.sign_in("reception-officer", "mật khẩu để thử")
         report.answered("sign-in from the LAN at a device that is not paired", reply)
 

@@ -10,7 +10,7 @@ import random
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from crypto.identity import actor_id
@@ -307,7 +307,7 @@ def copy_of(
         for token in change.tokens:
             body = body.replace(token, new[token])
         raw, new[change.hash] = _close(body, change.is_deflated)
-        leaf = replace(change.leaf, document=new[change.leaf.document], body=raw)
+        leaf = change.leaf._replace(document=new[change.leaf.document], body=raw)
         seqs[seq] = first_seq + len(leaves)
         leaves.append(leaf.encode())
     search = family.search
@@ -353,7 +353,7 @@ def _registers(old: Registers, new: Mapping[Token, Any], seqs: Mapping[int, int]
         texts={name: (op[0], new[op[1]]) for name, op in old.texts.items()},
         fields={
             name: [
-                replace(s, op=(s.op[0], new[s.op[1]]), value=words(s.value), seq=seqs[s.seq])
+                s._replace(op=(s.op[0], new[s.op[1]]), value=words(s.value), seq=seqs[s.seq])
                 for s in row
             ]
             for name, row in old.fields.items()

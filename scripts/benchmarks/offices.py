@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import cbor2
-
 from crypto.certificates import chain_from_pem, chain_to_der
 from node.config import Config
 from node.folder import init_folder, install_chain, sign_request
@@ -80,16 +78,8 @@ def author(station: Station, place: Place, role: Role) -> Author:
 
 def as_peer(station: Station, *, is_child: bool) -> Peer:
     """Return an office as another one knows it."""
-    subject = station.replica.subject
-    return Peer(
-        peer_id=subject.peer_id,
-        tier=subject.tier.value,
-        code=subject.code,
-        name=subject.name,
-        office_key=subject.office_public,
-        chain=cbor2.dumps(chain_to_der(station.folder.chain)),
-        is_child=is_child,
-    )
+    chain = chain_to_der(station.folder.chain)
+    return Peer.named(station.replica.subject, chain, is_child=is_child)
 
 
 class End:

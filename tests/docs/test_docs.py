@@ -99,7 +99,7 @@ def test_the_protocol_names_what_enrolment_goes_by() -> None:
     assert f"POST `{ENROL_PATH}`" in text
     assert f"POST `{RENEW_PATH}`" in text
     days = lifetime_days(Tier.COMMUNE), lifetime_days(Tier.PROVINCE)
-    assert f"communes {days[0]} days and others {days[1]}" in text
+    assert f"communes and outposts {days[0]} days and others {days[1]}" in text
 
 
 def test_the_protocol_names_the_start_slots_in_force() -> None:

@@ -34,7 +34,7 @@ STANDARD = (
     x509.ExtendedKeyUsage,
     x509.SubjectAlternativeName,
 )
-PATH_LENGTHS = {"root": 3, "centre": 0, "province": 1, "commune": 0}
+PATH_LENGTHS = {"root": 3, "centre": 0, "province": 1, "commune": 0, "outpost": None}
 FILE_SIZE_BYTES_MAX = 64 << 20
 LEAF_SIZE_BYTES_MAX = 1 << 20
 NOTE_LETTERS_MAX, SIGNATURES_MAX = 1 << 19, 64
@@ -188,9 +188,12 @@ def read_place(der: bytes) -> Place:
     said = (scheme, common, serial)
     need(said == ("tiepdan", f"tiepdan {tier} {code}", code), "subject contradicts the URI")
     limits = extensions.get_extension_for_class(x509.BasicConstraints).value
-    need((limits.ca, limits.path_length) == (True, PATH_LENGTHS.get(tier)), "constraints")
+    is_authority = tier != "outpost"
+    allowed_length = is_authority, PATH_LENGTHS.get(tier)
+    need((limits.ca, limits.path_length) == allowed_length, "constraints")
     usage = extensions.get_extension_for_class(x509.KeyUsage).value
-    allowed = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
+    others = (is_authority, is_authority, False, False)
+    allowed = x509.KeyUsage(True, False, False, False, False, *others)
     need(usage == allowed, "key usage is not that of a node")
     office = extensions.get_extension_for_oid(OFFICE_KEY)
     held = getattr(office.value, "value", b"")
@@ -219,6 +222,7 @@ def may_issue(issuer: Place, place: Place) -> bool:
         ("root", "centre"): "0",
         ("root", "province"): "(?!0$)[0-9]{1,2}",
         ("province", "commune"): re.escape(issuer.code) + r"\.[0-9]{1,5}",
+        ("commune", "outpost"): re.escape(issuer.code) + r"\.[1-9][0-9]?",
     }
     form = forms.get((issuer.tier, place.tier))
     return form is not None and re.fullmatch(form, place.code) is not None
@@ -347,7 +351,7 @@ class Log:
         need(seqs[:1] == [0] and seqs == sorted(set(seqs)), "leaves do not rise from 0")
         self.owner = read_chain(cbor(read_leaf(unbase64(rows[0][1]))[4]), self.root)
         need(self.owner.key.hex() == owner, "leaf 0 names another owner")
-        need(self.is_up or self.owner.tier != "commune", "log down from a commune")
+        need(self.is_up or self.owner.tier != "outpost", "log down from an outpost")
         whole = b"tiepdan log v1\n" + self.owner.key + purpose.encode() + b"\x00"
         log_id = sha256(whole + number(epoch).to_bytes(8)).digest()[:16]
         origin = f"tiepdan/{self.owner.code}/{log_id.hex()}"

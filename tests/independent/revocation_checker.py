@@ -89,17 +89,19 @@ def counting(words: list[Word]) -> list[Word]:
     above = [
         word
         for word in words
-        if word.signer.code != word.node[1]
+        if "." not in word.signer.code
         and (word.signer.code == "0" or (word.signer.key, word.signer.code) not in by_centre)
     ]
     ended = {word.node for word in above}
-    own = [word for word in words if word.signer.code == word.node[1]]
+    own = [word for word in words if "." in word.signer.code]
     return above + [w for w in own if (w.signer.key, w.signer.code) not in ended]
 
 
 def judge_log(log: Any, root: Place, places: dict[str, Place], words: list[Word]) -> None:
     leaves = [(row["seq"], read_leaf(unbase64(row["leaf"]))) for row in log["leaves"]]
-    owner = read_chain(cbor(leaves[0][1][4]), root)
+    chain = cbor(leaves[0][1][4])
+    owner = read_chain(chain, root)
+    issuer = read_chain(chain[1:], root) if owner.tier == "outpost" else None
     start = b"tiepdan log v1\n" + owner.key + log["purpose"].encode() + b"\x00"
     log_id = sha256(start + log["epoch"].to_bytes(8)).digest()[:16]
     head = read_note(log["note"], f"tiepdan/{owner.code}/{log_id.hex()}", owner, places)
@@ -108,6 +110,8 @@ def judge_log(log: Any, root: Place, places: dict[str, Place], words: list[Word]
     for word in words:
         if word.node == (owner.key, owner.code):
             judge_word(word, log_id, newest, head, owner, places, revoked)
+        if issuer and word.node == (issuer.key, issuer.code):
+            need_witness(head, issuer, places, revoked)
 
 
 def judge_word(
@@ -125,11 +129,15 @@ def judge_word(
     if head.size == last + 1:
         need(head.root == top, "the log is another one than the signer knew")
         return
+    need_witness(head, owner, places, revoked)
+
+
+def need_witness(head: Head, below: Place, places: dict[str, Place], revoked: set[Node]) -> None:
     witnesses = [places[peer] for peer in head.cosigned]
     need(
         any(
             (each.key, each.code) not in revoked
-            and (each.code == "0" or owner.code.startswith(each.code + "."))
+            and (each.code == "0" or below.code.startswith(each.code + "."))
             for each in witnesses
         ),
         "nobody above saw which log it was",

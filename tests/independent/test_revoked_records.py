@@ -11,7 +11,8 @@ import pytest
 
 from crypto.identity import NodeKey
 from crypto.revocation import sign_revocation
-from schemas.ids import DocumentId
+from schemas.codes import Tier
+from schemas.ids import DocumentId, mint_document_id
 from schemas.revocation import Mark, Revocation
 from sync.errors import RecordFileError
 from sync.record_file import verify_record
@@ -127,3 +128,28 @@ def test_a_log_made_again_with_a_stolen_key_proves_nothing(
     assert opinions(world, stolen, statement(world.centre, world.commune, log.size)) == HOLDS
     another = statement(world.centre, world.commune, log.size, NodeKey.generate().peer_id)
     assert opinions(world, stolen, another) == REFUSED
+
+
+def test_the_record_of_an_outpost_of_a_stolen_key_holds_if_somebody_above_saw_it(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    outpost = world.node(b"o", Tier.OUTPOST, "40.17083.1", "Máy lưu động 1", world.commune)
+    lan, case = outpost.author("lan", "Nguyễn Thị Lan"), mint_document_id(NOW_MS, world.rng)
+    outpost.write(lan, case, 0, kind="case", fields={"title": "Ở bản"}, texts={"summary": ""})
+    world.link(outpost, world.commune)
+    fresh = world.commune.export(case, world.root)
+    assert opinions(world, fresh, b"") == HOLDS
+    world.meet()
+    seen = world.province.export(case, world.root)
+    stolen = statement(world.province, world.commune, None)
+    assert opinions(world, seen, stolen) == HOLDS
+    # The commune's own word, which a thief could give too, is not enough.
+    assert opinions(world, fresh, stolen) == REFUSED
+    lost = statement(world.commune, outpost, None)
+    assert opinions(world, seen, lost) == HOLDS
+    assert opinions(world, seen, statement(world.commune, outpost, 1)) == REFUSED
+    # What a commune says ends with its key.
+    assert opinions(world, seen, stolen + statement(world.commune, outpost, 1)) == HOLDS
+    assert opinions(world, seen, statement(world.other, outpost, 1)) == REFUSED
+    world.close()

@@ -39,3 +39,16 @@ def test_a_password_typed_at_a_terminal_is_asked_for_and_not_shown(tmp_path: Pat
     with opened_station(folder, random.Random(1)) as station:
         (phc,) = station.connection.execute("SELECT password FROM account").fetchone()
     verify_password(PASSWORD, phc)
+
+
+def test_an_empty_password_changes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "centre"
+    make_centre(folder)
+    command = [*COMMAND, "--role", "auditor", "--data", str(folder), "--password-file", "-"]
+    told = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert told.returncode != 0
+    assert "password is empty" in told.stderr
+    with opened_station(folder, random.Random(1)) as station:
+        assert station.connection.execute("SELECT count(*) FROM account").fetchone() == (0,)

@@ -34,6 +34,7 @@ from node.entropy import system_entropy
 from node.errors import NodeError
 from node.folder import init_folder, open_folder
 from node.gate import _AT_ONCE
+from node.qr import qr_lines
 from node.tls import server_context
 from node.tokens import FAILURES_MAX, make_token, tokens
 from node.websocket import PATH
@@ -109,9 +110,11 @@ async def refused(path: Path, token: Token) -> str:
     return refusal.code
 
 
-async def said(token: Token, *, key: NodeKey, secret: bytes, code: str = CODE) -> str:
+async def said(
+    token: Token, *, key: NodeKey, secret: bytes, code: str = CODE, succeeds: bytes = b""
+) -> str:
     """Ask as a stranger with a key of its own and a secret; return why it is refused, or ok."""
-    request = request_from_pem(request_to_pem(make_request(key, Tier.COMMUNE, code, "Giả")))
+    request = make_request(key, Tier.COMMUNE, code, "Giả", succeeds)
     der = request.public_bytes(Encoding.DER)
 
     def say(listener: bytes) -> bytes:
@@ -219,6 +222,18 @@ def test_a_place_that_has_a_key_gets_another_only_expressly_or_after_its_revocat
     tell(tmp_path, story)
 
 
+def test_a_token_makes_nobody_the_successor_of_a_key(tmp_path: Path) -> None:
+    async def story(province: Running, scene: Scene) -> None:
+        path = scene.commune()
+        await asyncio.to_thread(enrol_with_token, path, scene.token(province.port).text())
+        token = scene.token(province.port)
+        own = open_folder(path).subject.peer_id
+        asked = said(token, key=STRANGER, secret=token.secret, succeeds=own)
+        assert await asked == "spare_unfit"
+
+    tell(tmp_path, story)
+
+
 def test_who_does_not_know_the_secret_gets_nothing_and_few_attempts(tmp_path: Path) -> None:
     async def story(province: Running, scene: Scene) -> None:
         path, token = scene.commune(), scene.token(province.port)
@@ -307,7 +322,7 @@ def test_an_answer_that_was_altered_is_not_installed(tmp_path: Path) -> None:
 def test_an_open_token_opens_nothing_but_the_enrolment(tmp_path: Path) -> None:
     async def story(province: Running, scene: Scene) -> None:
         token = scene.token(province.port)
-        for path in (PATH, "/renew/1", "/"):
+        for path in (PATH, "/renew/1", "/accounts/1", "/"):
             with pytest.raises(NodeError) as caught:
                 await asyncio.to_thread(
                     ask, token.address, path, lambda _: b"{}", context=_context()
@@ -345,9 +360,11 @@ def test_the_technician_types_two_commands_at_each_end(
         made = ["init", "--data", data, "--tier", "commune", "--code", CODE, "--name", "Mỹ Lý"]
         assert main(made) == 0
         assert "have the province make a token" in capsys.readouterr().out
-        assert main(["token", "--data", f"{scene.province}", "--code", CODE]) == 0
-        line = capsys.readouterr().out.strip()
+        assert main(["token", "--data", f"{scene.province}", "--code", CODE, "--qr"]) == 0
+        said = capsys.readouterr()
+        line = said.out.strip()
         assert parse_token(line).code == CODE
+        assert qr_lines(line) in said.err
         assert await asyncio.to_thread(main, ["enrol", "--data", data, "--token", line]) == 0
         assert "Enrolled: Mỹ Lý (commune 40.17083)" in capsys.readouterr().out
         assert main(["token", "--data", f"{scene.province}"]) == 0

@@ -5,18 +5,18 @@ Method: the real link over real TLS, against parents and children that do what o
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
 from aiohttp import web
 
-from node.exchange import Exchange, Sessions
+from node.exchange import Exchange, Portion, Sessions
 from node.folder import open_folder
 from node.tls import server_context
 from node.websocket import PATH
-from schemas.wire import Head, Hello, Message, Priority, encode_message
+from schemas.wire import Head, Hello, Message, encode_message
 from sync.blobs import BlobFiles
 from sync.packets import Stream
 from sync.session import Session
@@ -144,16 +144,10 @@ class _Flood:
     def has_news(self) -> bool:
         return True
 
-    async def step(
-        self,
-        _: Session,
-        messages: Sequence[Message],
-        *,
-        room_bytes: int,
-        down_to: Priority = Priority.BULK,
-    ) -> list[Message]:
-        assert room_bytes or messages
-        return list(messages)
+    async def step(self, _: Session, take: Callable[[], Portion]) -> list[Message]:
+        portion = take()
+        assert portion.room_bytes or portion.messages
+        return list(portion.messages)
 
     async def wait_for_news(self, _: Session) -> None:
         await asyncio.Event().wait()

@@ -48,12 +48,15 @@ def province(tmp_path: Path) -> Path:
     return tmp_path / "province"
 
 
-def register(station: Station, name: str, paper: str) -> None:
+def register(station: Station, name: str, paper: str, petitions: int = 1) -> None:
     person = PersonEntry(
         full_name=name, identity_type=IdentityType.CITIZEN_CARD, identity_number=paper
     )
-    petition = PetitionEntry(case_type=CaseType.COMPLAINT, title=f"Đơn của {name}", content="x")
-    visit = RegisterVisit(held_on=date(2026, 11, 23), people=(person,), petitions=(petition,))
+    brought = tuple(
+        PetitionEntry(case_type=CaseType.COMPLAINT, title=f"Đơn của {name}", content="x")
+        for _ in range(petitions)
+    )
+    visit = RegisterVisit(held_on=date(2026, 11, 23), people=(person,), petitions=brought)
     with station.replica.transaction():
         register_visit(station.desk, LAN, visit, NOW_MS)
 
@@ -82,6 +85,13 @@ def test_one_paper_in_two_communes_is_found_at_the_province(province: Path) -> N
     for file in province.iterdir():
         if file.is_file():
             assert ONE.encode() not in file.read_bytes()
+
+
+def test_two_petitions_of_one_visit_are_no_finding(province: Path) -> None:
+    with opened_station(province.parent / "40.17083", random.Random(1)) as station:
+        register(station, "Cụt Thị Hoa", "040162009999", petitions=2)
+        assert mark(station) > 0
+        assert found(station) == set()
 
 
 def test_without_the_key_nothing_is_marked_until_it_is_unlocked(province: Path) -> None:

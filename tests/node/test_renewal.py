@@ -118,6 +118,59 @@ def test_a_commune_whose_certificate_ended_comes_back_by_itself(tmp_path: Path) 
     assert 89 < pair.days_left() < 91
 
 
+@pytest.mark.parametrize("year", [1970, 2050])
+def test_the_clock_of_a_commune_does_not_matter_for_its_certificate(
+    year: int, tmp_path: Path
+) -> None:
+    pair = Pair(tmp_path, signed_days_ago=100, days=10)
+
+    async def story(province: Running) -> None:
+        async with running(pair.commune) as commune:
+            clock = commune.node.clock
+            clock.now_ms = lambda: int((year - 1970) * 365.25 * DAY_MS)  # type: ignore[method-assign]
+            await commune.wait_for(lambda at: at.link_code() == "certificate_expired")
+            assert commune.node.renewal._is_time()
+            await commune.node.renewal.attempt()
+            assert commune.node.renewal.status.error is None
+            await commune.wait_for(lambda at: at.node.link.state == "up")
+
+    pair.tell(story)
+    assert 89 < pair.days_left() < 91
+
+
+def test_a_certificate_that_a_clock_ahead_signed_is_replaced_once_that_is_right(
+    tmp_path: Path,
+) -> None:
+    pair = Pair(tmp_path, signed_days_ago=-30, days=90)
+
+    async def story(province: Running) -> None:
+        async with running(pair.commune) as commune:
+            await commune.register("Đòi đất")
+            await commune.wait_for(lambda at: at.link_code() == "certificate_not_yet_valid")
+            assert commune.node.renewal._is_time()
+            await commune.node.renewal.attempt()
+            await province.wait_for_rows("cases", 1)
+
+    pair.tell(story)
+    assert 89 < pair.days_left() < 91
+
+
+@pytest.mark.parametrize(
+    ("year", "code"), [(1970, "certificate_not_yet_valid"), (2090, "certificate_expired")]
+)
+def test_a_province_with_a_clock_beyond_its_own_certificate_issues_nothing(
+    year: int, code: str, tmp_path: Path
+) -> None:
+    pair = Pair(tmp_path, signed_days_ago=1, days=90)
+
+    async def story(province: Running) -> None:
+        clock = province.node.clock
+        clock.now_ms = lambda: int((year - 1970) * 365.25 * DAY_MS)  # type: ignore[method-assign]
+        assert await why_not(pair) == code
+
+    pair.tell(story)
+
+
 def test_a_revoked_node_is_not_renewed(tmp_path: Path) -> None:
     pair = Pair(tmp_path, signed_days_ago=100, days=10)
 

@@ -12,25 +12,28 @@ from pathlib import Path
 
 import pytest
 
-from crypto.certificates import make_request
+from crypto.certificates import make_request, request_to_pem
 from crypto.errors import CryptoError, SealError
 from crypto.identity import NodeKey
 from crypto.keyfile import read_chain
 from crypto.seal import from_text, office_key_id, open_sealed
 from node.cli import main
+from node.clock import Clock
 from node.entropy import system_rng
 from node.errors import ConfigError, NodeError
-from node.folder import ROTATED, open_folder
-from node.office_keys import unlock
+from node.folder import ROTATED, open_folder, sign_request
+from node.office_keys import keep, unlock
 from node.renewing import certified
 from node.rotating import _prepare, rotate
 from node.station import Station, opened_station
+from schemas.codes import Tier
 from schemas.ids import DocumentId, document_text
 from tests.node.places import Running, make_centre, make_commune, make_province, running, set_parent
 from tests.node.sticks import count
 
 CODE = "40.17083"
 WORDS = "câu mật khẩu của khóa dự phòng"
+THIEF = NodeKey.from_seed(b"a key of the thief".ljust(32))
 
 
 class Scene:
@@ -171,10 +174,21 @@ def test_who_has_the_key_alone_gets_no_spare_of_his_own(scene: Scene) -> None:
     scene.tell(story)
 
 
+def test_who_has_the_key_gets_no_second_spare_by_a_key_enrolled_elsewhere(scene: Scene) -> None:
+    scene.make_spare()
+    scene.copy()
+    request = make_request(THIEF, Tier.COMMUNE, "40.17099", "Xã khác")
+    sign_request(scene.province, request_to_pem(request), Clock().now_ms(), 90)
+
+    async def story(_: Running) -> None:
+        assert await why_no_spare(scene.thief) == "spare_unfit"
+
+    scene.tell(story)
+
+
 async def why_no_spare(folder: Path) -> str:
     own = open_folder(folder)
-    subject = own.subject
-    key = NodeKey.from_seed(b"a key of the thief".ljust(32))
+    subject, key = own.subject, THIEF
     request = make_request(key, subject.tier, subject.code, subject.name, subject.peer_id)
     with pytest.raises(NodeError) as refused:
         await asyncio.to_thread(certified, own, request)
@@ -327,3 +341,53 @@ def test_what_cannot_be_changed_is_refused_in_words(
     assert "[keyfile_damaged]" in capsys.readouterr().err
     with pytest.raises((NodeError, CryptoError)):
         rotate(scene.folder / "nowhere", None, lambda: "", lambda: "", 0)
+
+
+def test_who_forgot_the_passphrase_of_the_office_key_is_told_the_way_out(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene.make_spare()
+    folder = open_folder(scene.commune)
+    keep(folder, folder.key.office, passphrase="ba con trâu bên sông", place=None)
+    before = (scene.commune / "key").read_bytes()
+    # Both are asked for; the second answer is that of the first.
+    assert scene.rotate() == 1
+    said = capsys.readouterr().err
+    assert "[office_passphrase_wrong]" in said
+    assert "have the province revoke the key" in said
+    assert (scene.commune / "key").read_bytes() == before
+    assert not (scene.commune / ROTATED).exists()
+
+
+def test_a_backup_from_before_a_change_of_the_key_is_put_in_place_by_changing_it_again(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene.make_spare()
+    backup = scene.folder / "backup"
+
+    async def story(province: Running) -> None:
+        async with running(scene.commune) as commune:
+            await commune.register("Một")
+            await province.wait_for_rows("cases", 1)
+        await asyncio.to_thread(shutil.copytree, scene.commune, backup)
+        assert await asyncio.to_thread(scene.rotate) == 0
+        async with running(scene.commune) as commune:
+            await commune.register("Hai")
+            await province.wait_for_rows("cases", 2)
+        refused = ["restore", "--data", f"{scene.commune}", f"{backup}"]
+        assert await asyncio.to_thread(main, refused) == 1
+        assert "[backup_before_rotation]" in capsys.readouterr().err
+        # The machine is lost; what is left is the backup and the stick.
+        scene.commune = scene.folder / "new"
+        anew = ["restore", "--data", f"{scene.commune}", f"{backup}"]
+        assert await asyncio.to_thread(main, anew) == 0
+        async with running(scene.commune) as commune:
+            await commune.wait_for(lambda at: at.link_code() == "key_revoked")
+        assert await asyncio.to_thread(scene.rotate) == 0
+        async with running(scene.commune) as commune:
+            await commune.wait_for_rows("cases", 2)
+            await commune.register("Ba")
+            await province.wait_for_rows("cases", 3)
+
+    scene.tell(story)
+    assert titles(scene.commune) == titles(scene.province) == ["Ba", "Hai", "Một"]

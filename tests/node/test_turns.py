@@ -5,6 +5,7 @@ thread with a clock that runs by what the work costs. Turns are counted, not tim
 """
 
 import asyncio
+import threading
 from collections import Counter
 
 import pytest
@@ -174,3 +175,19 @@ def test_work_whose_waiter_went_before_its_turn_is_not_done() -> None:
 
     asyncio.run(story())
     assert done == [1, 3]
+
+
+def test_work_for_a_link_is_made_when_its_turn_has_come() -> None:
+    async def story() -> list[str]:
+        writer, may_end, came = WriterThread(Clock()), threading.Event(), ["early"]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(writer.run_for(b"other", may_end.wait))
+            await asyncio.sleep(0)
+            made = group.create_task(writer.run_prepared(b"peer", lambda: [*came].copy))
+            await asyncio.sleep(0)
+            came.append("meanwhile")
+            may_end.set()
+        writer.close()
+        return made.result()
+
+    assert asyncio.run(story()) == ["early", "meanwhile"]

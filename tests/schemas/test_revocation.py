@@ -108,7 +108,7 @@ def test_anything_else_is_refused_in_words(data: bytes) -> None:
     "bad",
     [
         replace(SAID, key=b"k"),
-        replace(SAID, code="40.170831"),
+        replace(SAID, code="40.17083.100"),
         replace(SAID, reason="x" * (REVOCATION_CHARS_MAX + 1)),
         replace(SAID, at_ms=-1),
         replace(SAID, at_ms=1 << 54),

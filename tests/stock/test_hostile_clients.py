@@ -1,6 +1,7 @@
 """Clients that break the rules: each costs its own connection or its own document, nothing else."""
 
 import asyncio
+import os
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -200,6 +201,24 @@ def test_changes_that_come_before_what_they_build_on_wait_for_it(tmp_path: Path)
             assert await office.rows("SELECT 1 FROM change WHERE document = ?", DOCUMENT) == []
             await raw.sync(DOCUMENT, changes_of(made)[:1])
             await office.until("SELECT 1 FROM people WHERE phone = ?", "0911 111 111")
+
+    asyncio.run(story())
+
+
+def test_who_fills_the_memory_document_by_document_is_sent_away(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with open_office(tmp_path) as office, connected(office) as raw:
+            lost = new_document(b"lost" * 4)
+            early = put_field(lost, "note", os.urandom(450_000).hex(), ScalarType.Str)
+            answer: object = {}
+            for number in range(64):
+                await raw.sync(DocumentId(number.to_bytes(16, "big")), [early])
+                while isinstance(answer := await raw.hear(), dict) and answer["type"] == "error":
+                    pass
+                if not isinstance(answer, dict):
+                    break
+            assert answer == aiohttp.WSCloseCode.POLICY_VIOLATION
+            assert number > 10
 
     asyncio.run(story())
 

@@ -1,13 +1,44 @@
-"""A wire between a browser and a node that breaks after a chosen number of bytes."""
+"""A wire between a browser and a node: it is cut and mended, and knows when a drawn byte passes."""
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Trap:
+    """What happens once, at a chosen byte.
+
+    Attributes:
+        markers: bytes of the browser's; after any of them counting begins.
+        count: so many bytes pass after it, in both directions together.
+        deed: what is done then, in the wire's own thread.
+        is_sprung: set when it was done.
+    """
+
+    markers: tuple[bytes, ...]
+    count: int
+    deed: Callable[[], None]
+    is_sprung: threading.Event = field(default_factory=threading.Event)
+    is_counting: bool = False
+
+    def see(self, block: bytes, *, is_asking: bool) -> None:
+        """Count what passes."""
+        if self.is_sprung.is_set():
+            return
+        if not self.is_counting:
+            self.is_counting = is_asking and any(one in block for one in self.markers)
+            return
+        self.count -= len(block)
+        if self.count <= 0:
+            self.deed()
+            self.is_sprung.set()
 
 
 class Relay:
-    """Passes bytes both ways; once told how many more may pass, it breaks every connection there.
+    """Passes bytes both ways; while it is cut, the node is out of reach.
 
     Attributes:
         port: where the browser connects.
@@ -17,49 +48,44 @@ class Relay:
         """Lead to a port of this machine."""
         self.port = 0
         self._target = target
-        self._left: int | None = None
-        self._broken = threading.Event()
+        self._trap: Trap | None = None
+        self._is_cut = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._pairs: set[asyncio.Task[None]] = set()
 
-    def break_after(self, count: int) -> None:
-        """Break after this many more bytes, in either direction."""
-        self._broken.clear()
-        self._left = count
+    def set_trap(self, trap: Trap | None) -> None:
+        """Let something happen at a byte, or nothing."""
+        self._trap = trap
 
-    def wait_until_broken(self, timeout_s: float) -> bool:
-        """Return whether it broke in time; otherwise it will not any more."""
-        is_broken = self._broken.wait(timeout_s)
-        if not is_broken:
-            self._left = None
-        return is_broken
+    def cut(self) -> None:
+        """Break all connections and let none through."""
+        self._is_cut = True
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._break)
 
-    def _pass(self, count: int) -> int:
-        """Return how many of these bytes may pass."""
-        if self._left is None:
-            return count
-        passing = min(count, self._left)
-        self._left -= passing
-        return passing
+    def mend(self) -> None:
+        """Let connections through again."""
+        self._is_cut = False
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_asking: bool
+    ) -> None:
         try:
-            while block := await reader.read(1 << 12):
-                passing = self._pass(len(block))
-                writer.write(block[:passing])
+            while block := await reader.read(1 << 10):
+                if self._trap is not None:
+                    self._trap.see(block, is_asking=is_asking)
+                writer.write(block)
                 await writer.drain()
-                if passing < len(block):
-                    self._break()
         except OSError:
             self._open.discard(writer)
         finally:
             writer.close()
 
     def _break(self) -> None:
-        self._left = None
         for writer in self._open:
             writer.close()
         self._open.clear()
-        self._broken.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -68,19 +94,29 @@ class Relay:
             writer.close()
             return
         self._open |= {writer, back}
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._pump(reader, back))
-            tasks.create_task(self._pump(there, writer))
+        if self._is_cut:
+            self._break()
+        task = asyncio.current_task()
+        assert task is not None
+        self._pairs.add(task)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._pump(reader, back, is_asking=True))
+                tasks.create_task(self._pump(there, writer, is_asking=False))
+        finally:
+            self._pairs.discard(task)
 
     async def run(self, ready: threading.Event, stop: threading.Event) -> None:
         """Serve until told to stop."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
+        self._loop = asyncio.get_running_loop()
         ready.set()
         await asyncio.to_thread(stop.wait)
         server.close()
-        for writer in self._open:
-            writer.close()
+        self._break()
+        while self._pairs:
+            await asyncio.wait(self._pairs)
 
 
 @contextmanager

@@ -1,14 +1,18 @@
 """A tablet: Chromium with a profile that survives it, closed and killed like a tablet."""
 
+import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, Playwright
 
+from schemas.codes import Role
+from tests.node.places import make_centre, make_commune, make_province
 from tests.story.browser import FLAGS
-from tests.story.processes import PASSWORD
+from tests.story.processes import PASSWORD, NodeProcess, add_account
 
 # What the database of the browser holds, as somebody with the developer tools reads it.
 _READ_ALL = """async () => {
@@ -34,6 +38,31 @@ _READ_ALL = """async () => {
   found.push(JSON.stringify({ ...localStorage }), JSON.stringify({ ...sessionStorage }));
   return found;
 }"""
+
+
+@contextmanager
+def commune_node(folder: Path, officers: Mapping[str, str]) -> Iterator[NodeProcess]:
+    """Run a commune with these reception officers, {account: name}; it is killed at the end."""
+    make_centre(folder / "centre")
+    make_province(folder / "province", folder / "centre")
+    commune = folder / "commune"
+    make_commune(commune, folder / "province")
+    for user, name in officers.items():
+        add_account(commune, user, name, Role.RECEPTION_OFFICER)
+    process = NodeProcess(commune)
+    start(process)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def start(node: NodeProcess) -> None:
+    """Start a node and wait until it answers."""
+    node.start()
+    # Playwright holds this thread's event loop.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, node.wait_until_up()).result()
 
 
 @contextmanager

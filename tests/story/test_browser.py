@@ -19,6 +19,7 @@ from schemas.codes import Role
 from tests.node.places import make_centre, make_commune, make_province
 from tests.story.browser import chromium, signed_in
 from tests.story.processes import ROOT, NodeProcess, add_account
+from tests.story.tablet import everything_kept
 
 pytestmark = pytest.mark.serial
 
@@ -297,8 +298,6 @@ def test_a_tab_closed_in_the_middle_of_a_word_keeps_the_word(
         }"""
     )
     page.locator("#people [name=full_name]").fill("Lầu Bá Tủa")
-    # Sealing takes some milliseconds; the node is told only after a pause.
-    page.wait_for_timeout(500)
     page.goto("about:blank")
     page.goto(f"{commune.url}/visits/new")
     page.locator(".drafts a", has_text="chỉ có trong trình duyệt này").first.click()
@@ -343,6 +342,74 @@ def test_nothing_runs_over_the_edge_of_a_cheap_tablet(
                 ".filter((e) => e.scrollWidth > e.clientWidth).length"
             )
             assert wide == 0, (node.url, path)
+
+
+def test_the_menu_stands_in_one_line_below_the_own_name_on_a_small_laptop(
+    nodes: tuple[NodeProcess, ...], browser: Browser
+) -> None:
+    _, _, commune = nodes
+    page = signed_in(browser, commune, "dung")
+    for width in (1_100, 1_280, 1_366):
+        page.set_viewport_size({"width": width, "height": 700})
+        tops = page.evaluate(
+            "() => [...document.querySelectorAll('.top nav a')]"
+            ".map((entry) => entry.getBoundingClientRect().top)"
+        )
+        assert len(tops) == 9
+        assert len(set(tops)) == 1, width
+        office, who = page.locator(".brand").bounding_box(), page.locator(".who").bounding_box()
+        assert office is not None
+        assert who is not None
+        assert office["y"] <= who["y"] < office["y"] + office["height"] <= tops[0]
+
+
+def test_a_session_is_shown_by_the_browsers_name(
+    nodes: tuple[NodeProcess, ...], browser: Browser
+) -> None:
+    _, _, commune = nodes
+    page = signed_in(browser, commune, "lan")
+    page.goto(f"{commune.url}/account")
+    own = page.locator("#sessions tr", has_text="phiên này")
+    expect(own.locator("td").first).to_have_text(re.compile(r"^phiên này \w+ · Linux$"))
+
+
+def test_a_tab_left_open_reads_and_keeps_nothing_once_another_locked_or_signed_out(
+    nodes: tuple[NodeProcess, ...], browser: Browser
+) -> None:
+    _, _, commune = nodes
+    page = signed_in(browser, commune, "lan")
+    page.goto(f"{commune.url}/visits/new")
+    page.locator("#visit[data-ready]").wait_for()
+    name = page.locator("#people [name=full_name]")
+    name.fill("Và Bá Dình")
+    expect(page.locator("#saved")).to_contain_text("Đã lưu nháp")
+    assert _who_reads(page) == ["lan", "lan"]
+    other = page.context.new_page()
+    other.goto(f"{commune.url}/account")
+    other.evaluate("import('/static/safe.js').then(({ lock }) => lock())")
+    expect(page.locator("#outbox")).to_contain_text("đang khóa")
+    name.fill("Và Bá Dình, bản Huồi Mới")
+    assert _who_reads(page) == ["", ""]
+    assert "drafts: id=" not in everything_kept(page)
+    other.locator("[data-sign-out]").click()
+    page.wait_for_url(lambda address: "sign-in" in address)
+    for tab in (page, other):
+        assert _who_reads(tab) == ["", ""]
+        kept = everything_kept(tab)
+        assert "key extractable" not in kept
+        assert "Huồi Mới" not in kept
+        assert "Huồi Mới".encode().decode("latin-1") not in kept
+
+
+def _who_reads(page: Page) -> list[str]:
+    """Return for whom this page reads what the browser keeps: at once, and when it asks."""
+    found: list[str] = page.evaluate(
+        """async () => {
+            const { current, currentHere } = await import('/static/safe.js');
+            return [currentHere()?.user || '', (await current())?.user || ''];
+        }"""
+    )
+    return found
 
 
 def test_english_is_one_click_away(nodes: tuple[NodeProcess, ...], browser: Browser) -> None:

@@ -3,18 +3,22 @@
 Method: Chromium with a profile that outlives it, a node as a process that is stopped and started.
 """
 
-import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright, expect, sync_playwright
 
 from schemas.codes import Role
-from tests.node.places import make_centre, make_commune, make_province
 from tests.story.processes import PASSWORD, NodeProcess, add_account
-from tests.story.tablet import everything_kept, opened_tablet, sign_in, unlock
+from tests.story.tablet import (
+    commune_node,
+    everything_kept,
+    opened_tablet,
+    sign_in,
+    start,
+    unlock,
+)
 
 pytestmark = pytest.mark.serial
 
@@ -29,25 +33,10 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """Run a commune, which the tests stop and start."""
-    folder = tmp_path_factory.mktemp("tablet")
-    make_centre(folder / "centre")
-    make_province(folder / "province", folder / "centre")
-    commune = folder / "commune"
-    make_commune(commune, folder / "province")
-    for user, name in (("lan", "Nguyễn Thị Lan"), ("mai", "Lô Thị Mai")):
-        add_account(commune, user, name, Role.RECEPTION_OFFICER)
-    process = NodeProcess(commune)
-    start(process)
-    yield process
-    assert process.stop() == 0
-
-
-def start(node: NodeProcess) -> None:
-    """Start a node and wait until it answers."""
-    node.start()
-    # Playwright holds this thread's event loop.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, node.wait_until_up()).result()
+    officers = {"lan": "Nguyễn Thị Lan", "mai": "Lô Thị Mai"}
+    with commune_node(tmp_path_factory.mktemp("tablet"), officers) as process:
+        yield process
+        assert process.stop() == 0
 
 
 @pytest.fixture
@@ -142,8 +131,11 @@ def test_what_the_node_refuses_stays_with_its_reason_until_it_is_corrected(
         sign_in(page, node.url, "mai")
         assert node.stop() == 0
         page.goto(f"{node.url}/visits/new")
-        _fill(page, "Hờ A Chua", "Số giấy tờ ghi thiếu", photo)
-        page.locator("#people [name=identity_number]").fill("0401")
+        _fill(page, "Hờ A Chua", "Số người ghi thiếu", photo)
+        page.locator("[data-add=people]").click()
+        page.locator("#people [name=full_name]").last.fill("Hờ Thị Dở")
+        page.locator("[data-show]").first.click()
+        page.locator("[name=people_count]").fill("1")
         page.keyboard.press("Control+Enter")
         expect(page.locator("#done")).to_be_visible()
         page.goto(f"{node.url}/visits/new")
@@ -163,12 +155,12 @@ def test_what_the_node_refuses_stays_with_its_reason_until_it_is_corrected(
         outbox.get_by_role("link", name="Sửa").click()
         page.locator("#visit[data-ready]").wait_for()
         expect(page.locator(".chooser")).to_contain_text("Đã giữ: anh-chup.jpg")
-        number = page.locator("#people [name=identity_number]")
+        number = page.locator("[name=people_count]")
         expect(number).to_have_attribute("aria-invalid", "true")
-        number.fill("040190001234")
+        number.fill("2")
         page.keyboard.press("Control+Enter")
         expect(outbox.locator(".sync.arrived")).to_have_count(2)
-        outbox.locator("li", has_text="Số giấy tờ").get_by_role("link", name="Mở vụ việc").click()
+        outbox.locator("li", has_text="Số người").get_by_role("link", name="Mở vụ việc").click()
         expect(page.locator(".files")).to_contain_text("anh-chup.jpg")
         everything = [
             (node.folder / name).read_bytes() for name in ("tiepdan.db", "tiepdan.db-wal")

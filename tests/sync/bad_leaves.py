@@ -92,4 +92,7 @@ BAD: Final = [
     (chain_leaf(place(COMMUNE).der[:1]), "certificate_wrong_issuer"),
     (chain_leaf(place(COMMUNE).der, writer=1), "certificates_malformed"),
     (chain_leaf(place(COMMUNE).der, document=DOCUMENT), "certificates_malformed"),
+    (chain_leaf(place(COMMUNE).der), "certificates_foreign"),
+    (chain_leaf(place(NEIGHBOUR).der), "certificates_foreign"),
+    (chain_leaf(place("38").der), "certificates_foreign"),
 ]

@@ -9,13 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import cbor2
 from cryptography import x509
 
 from crypto.certificates import Subject, chain_to_der, issue, make_request, make_root, subject_of
 from crypto.identity import NodeKey, actor_id, device_id, log_id
 from crypto.note import sign_head
-from schemas.codes import Tier
+from crypto.tiers import tier_of
 from schemas.events import Event, Registered
 from schemas.hlc import reading
 from schemas.ids import DocumentId, mint_document_id
@@ -69,16 +68,7 @@ class Place:
         return chain_to_der(self.chain)
 
     def as_peer(self, *, is_child: bool) -> Peer:
-        who = self.subject
-        return Peer(
-            peer_id=who.peer_id,
-            tier=who.tier.value,
-            code=who.code,
-            name=who.name,
-            office_key=who.office_public,
-            chain=cbor2.dumps(self.der),
-            is_child=is_child,
-        )
+        return Peer.named(self.subject, self.der, is_child=is_child)
 
 
 def _key(name: str) -> NodeKey:
@@ -96,10 +86,9 @@ def root() -> x509.Certificate:
 
 @cache
 def place(code: str) -> Place:
-    """Return the office with a code: "0", two digits, or two digits, a point and digits."""
+    """Return the node with a code, as it is enrolled."""
     above = code.rpartition(".")[0]
-    tier = Tier.CENTRE if code == "0" else Tier.COMMUNE if above else Tier.PROVINCE
-    request = make_request(_key(code), tier, code, f"Nơi tiếp dân {code}")
+    request = make_request(_key(code), tier_of(code), code, f"Nơi tiếp dân {code}")
     if not above:
         return Place(_key(code), (issue(root(), _key("root"), request, NOW_MS, 365),))
     issuer = place(above)
@@ -108,6 +97,7 @@ def place(code: str) -> Place:
 
 
 CENTRE, PROVINCE, COMMUNE, NEIGHBOUR = "0", "40", "40.17083", "40.17084"
+OUTPOST = "40.17083.1"
 
 
 def admit_all(

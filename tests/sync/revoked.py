@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from crypto.certificates import issue, make_request
 from crypto.identity import NodeKey
+from crypto.note import sign_head
 from crypto.revocation import sign_revocation
 from schemas.record import LeafType
 from schemas.revocation import Mark, Revocation, RevocationLeaf, Statement
@@ -82,6 +83,7 @@ def take_in(node: Node, builder: LogBuilder, start: int, end: int) -> None:
             )
         for leaf in builder.leaves[start:end]:
             node.store.put_leaf(log, log.extend(leaf), leaf)
+        log.head_signature = sign_head(builder.owner.key, log.head())
         node.replica.intake.revocations.review(log)
         for seq, leaf in enumerate(builder.leaves[start:end], start):
             node.replica.intake.take(log, seq, leaf, NOW_MS)

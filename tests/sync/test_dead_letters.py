@@ -14,17 +14,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crypto.certificates import chain_to_der, issue, make_request
+from schemas.codes import Tier
 from schemas.errors import RecordError
 from schemas.events import Noted, Registered
 from schemas.ids import event_id
+from schemas.record import LeafType, encode_certificates
 from sync.document import Edit
 from tests.sync.bad_leaves import BAD, chain_leaf, first_change, raw_leaf, writer_leaf
 from tests.sync.builders import (
     CASE,
+    CENTRE,
     COMMUNE,
     DOCUMENT,
     NEIGHBOUR,
     NOW,
+    NOW_MS,
     PROVINCE,
     LogBuilder,
     Pen,
@@ -54,14 +59,31 @@ def test_what_cannot_be_used_is_listed_and_the_next_is_taken(
     assert node.store.leaf(1, 2) == leaf
 
 
-def test_only_we_vouch_for_our_own_writers(tmp_path: Path) -> None:
+def test_no_log_puts_its_own_words_into_the_place_of_an_office_that_is_known(
+    tmp_path: Path,
+) -> None:
+    """A province can certify anybody's public key as that of a commune of its own."""
+    centre, liar = new_node(CENTRE, tmp_path), place("38")
+    with centre.transaction():
+        centre.replica.welcome(place(PROVINCE).as_peer(is_child=True))
+    request = make_request(place(PROVINCE).key, Tier.COMMUNE, "38.1", "Giả")
+    false = issue(liar.chain[0], liar.key, request, NOW_MS, 365)
+    body = encode_certificates(chain_to_der([false, *liar.chain]))
+    LogBuilder(liar).add(LeafType.CERTIFICATES, body).put_into(centre)
+    assert centre.dead_letters() == ["certificates_foreign"]
+    known = centre.store.peer(place(PROVINCE).key.peer_id)
+    assert known == place(PROVINCE).as_peer(is_child=True)
+
+
+@pytest.mark.parametrize("has_written", [True, False])
+def test_only_we_vouch_for_our_own_writers(tmp_path: Path, *, has_written: bool) -> None:
     node = new_node(COMMUNE, tmp_path)
-    document = node.open_case()
+    if has_written:
+        node.open_case()
     down = LogBuilder(place(PROVINCE), purpose=f"down/{node.peer_id.hex()}")
     down.declare(1, writer_of(place(COMMUNE))).declare(2, writer_of(place(NEIGHBOUR)))
     down.put_into(node)
     assert node.dead_letters() == ["writer_foreign"]
-    assert node.values(document) == {"title": "Vụ việc 0"}
 
 
 def test_an_event_that_stands_is_never_altered(tmp_path: Path) -> None:

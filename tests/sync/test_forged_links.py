@@ -143,7 +143,6 @@ def test_an_owner_left_out_is_the_sender(province: Node) -> None:
         (PROVINCE, CENTRE, offer_of(CENTRE, down(COMMUNE))),
         (PROVINCE, CENTRE, offer_of(PROVINCE, "down")),
         (COMMUNE, PROVINCE, offer_of(PROVINCE)),
-        (COMMUNE, PROVINCE, offer_of(NEIGHBOUR)),
         (COMMUNE, PROVINCE, offer_of(COMMUNE, "down")),
         (COMMUNE, PROVINCE, offer_of(CENTRE, "down")),
         (COMMUNE, NEIGHBOUR, offer_of(NEIGHBOUR)),
@@ -155,6 +154,13 @@ def test_a_log_comes_from_where_it_must(tmp_path: Path, here: str, peer: str, of
     node = new_node(here, tmp_path)
     kin = child_link(node, peer) if len(peer) > len(here) else parent_link(node, peer)
     assert refused(node, kin, offer) == "offer_foreign"
+
+
+def test_a_commune_is_given_back_no_log_but_of_its_outposts(commune: Node) -> None:
+    # Its certificate tells; the offer alone may be of an outpost that a restored commune forgot.
+    builder = LogBuilder(place(NEIGHBOUR))
+    session = parent_link(commune, PROVINCE)
+    assert refused(commune, session, builder.hello(), frame(builder)) == "offer_foreign"
 
 
 def test_a_known_log_of_another_place_is_not_taken_from_a_neighbour(province: Node) -> None:

@@ -12,7 +12,7 @@ from crypto.errors import CryptoError
 from crypto.extensions import OFFICE_KEY_OID, SUCCEEDS_OID
 from crypto.identity import NodeKey
 from schemas.codes import Tier
-from tests.sync.builders import CENTRE, COMMUNE, NOW_MS, PROVINCE, place, root, root_key
+from tests.sync.builders import CENTRE, COMMUNE, NOW_MS, OUTPOST, PROVINCE, place, root, root_key
 from tests.sync.revoked import spare_of
 from tests.vectoring.layout import Earlier
 
@@ -101,6 +101,16 @@ def refused() -> Iterator[tuple[str, list[bytes]]]:
         "a province that succeeds a key",
         [forged(place(PROVINCE).chain[0], root_key(), add=spare)],
     )
+    outpost = place(OUTPOST)
+    is_authority = [(x509.BasicConstraints(ca=True, path_length=0), True), (usage(), True)]
+    yield (
+        "an outpost that may certify",
+        [forged(outpost.chain[0], commune.key, add=is_authority), *commune.der],
+    )
+    lent = forged(place("40.17083.2").chain[0], outpost.key, issuer=outpost.chain[0].subject)
+    yield "issued by an outpost", [lent, *outpost.der]
+    foreign = forged(place("40.17084.1").chain[0], commune.key, issuer=own.subject)
+    yield "an outpost of another commune", [foreign, *commune.der]
     for what, how in WRONG.items():
         yield what, [forged(own, key, **how), above]
 
@@ -156,7 +166,7 @@ def certificates(_: Earlier) -> Any:
     own = place(COMMUNE)
     extra = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0")
     good = [spare_of(own, b"spare").der]
-    good += [place(code).der for code in (CENTRE, PROVINCE, COMMUNE)]
+    good += [place(code).der for code in (CENTRE, PROVINCE, COMMUNE, OUTPOST)]
     good.append([forged(own.chain[0], place(PROVINCE).key, add=[(extra, False)]), own.der[1]])
     subjects = [verify_chain(chain_from_der(chain), root(), None) for chain in good]
     return {

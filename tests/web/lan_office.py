@@ -100,7 +100,7 @@ async def open_to_the_lan(folder: Path) -> AsyncIterator[LanOffice]:
     async with open_office(folder, prepare=prepare) as office:
         lan = office.node.lan
         assert lan is not None
-        app = build_web(office.node)
+        app = build_web(office.node, beside=office.pages)
         listener = await listen(app, HOST, 0, context=lan.tls.context, shutdown_s=0.5)
         lan.port = listener.port
         try:

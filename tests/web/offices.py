@@ -167,6 +167,11 @@ class OpenOffice:
         """Return where the node can be reached."""
         return f"{scheme}://{self._server.host}:{self._server.port}"
 
+    @property
+    def pages(self) -> Application:
+        """What is served at the node itself."""
+        return self._server.app
+
     def cut_programs(self) -> None:
         """Cut the connections of all programs that speak automerge-repo."""
         for task in [*self._server.app[CONNECTIONS]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from node.errors import RequestError
 from node.paired_device import PairedDevice
 from node.permissions import may_at
 from node.site_client import SiteClient
+from node.web.api_repo import CONNECTIONS_A_PERSON_MAX
 from node.web.operations import OPERATIONS
 from schemas.codes import DeviceScope
+from tests.stock.raw import raw_client
 from tests.web.authenticator import Authenticator
 from tests.web.lan_office import LanOffice, pass_time, tell_on_the_lan
 from tests.web.offices import PASSWORD, visit_form
@@ -53,6 +56,44 @@ def test_people_sign_in_from_the_lan_at_paired_devices_only(tmp_path: Path) -> N
         node.config = replace(node.config, lan_needs_pairing=False)
         async with lan.client() as stranger:
             assert (await sign_in(stranger))["user"] == "lan"
+
+    tell_on_the_lan(tmp_path, story)
+
+
+def test_a_copied_cookie_or_ticket_opens_no_socket_from_the_lan(tmp_path: Path) -> None:
+    async def story(lan: LanOffice) -> None:
+        here = await lan.office.browser("lan")
+        path = (await here.post("/repo-tickets")).body["path"].removeprefix("/api/v1")
+        async with lan.client() as thief:
+            assert await code_of(thief.ask("GET", path)) == "sign_in_needed"
+            thief.headers["Cookie"] = here.cookies()
+            thief.headers["Origin"] = "https://" + thief.headers["Host"]
+            assert await code_of(thief.ask("GET", "/repo")) == "sign_in_needed"
+
+    tell_on_the_lan(tmp_path, story)
+
+
+def test_a_name_that_somebody_else_announces_on_the_lan_is_none_of_ours(tmp_path: Path) -> None:
+    async def story(lan: LanOffice) -> None:
+        async with lan.client() as client:
+            assert (await client.ask("GET", "/health"))["tier"] == "commune"
+            client.headers["Host"] = client.headers["Host"].replace(lan.lan.site.name, "evil.local")
+            assert await code_of(client.ask("GET", "/health")) == "host_unknown"
+
+    tell_on_the_lan(tmp_path, story)
+
+
+def test_what_a_person_has_open_counts_once_wherever_it_was_opened(tmp_path: Path) -> None:
+    async def story(lan: LanOffice) -> None:
+        device, here = await lan.pair(await lan.offer()), await lan.office.browser("lan")
+        path = (await here.post("/repo-tickets")).body["path"]
+        async with device.client() as client, AsyncExitStack() as stack:
+            await device.prove(client)
+            await sign_in(client)
+            for _ in range(CONNECTIONS_A_PERSON_MAX):
+                await stack.enter_async_context(raw_client(lan.office.address("ws") + path))
+            there = (await client.ask("POST", "/repo-tickets"))["path"].removeprefix("/api/v1")
+            assert await code_of(client.ask("GET", there)) == "repo_connections"
 
     tell_on_the_lan(tmp_path, story)
 

@@ -100,6 +100,7 @@ OPERATION_ROLES: Final[Mapping[str, frozenset[str]]] = {
     "revoke_node": MACHINE,
     "make_token": MACHINE,
     "withdraw_token": MACHINE,
+    "let_travel": MACHINE,
     "read_site": NOBODY_SIGNED_IN,
     "download_site": NOBODY_SIGNED_IN,
     "list_devices": MACHINE | {"auditor"},

@@ -22,6 +22,7 @@ def test_the_technician_makes_and_withdraws_a_token_at_the_page(tmp_path: Path) 
         token = parse_token(made.body["line"])
         assert (token.code, token.address) == ("40.17083", "10.0.0.1:8443")
         assert token.expires_ms == made.body["expires_ms"]
+        assert made.body["picture"].startswith("data:image/svg+xml")
         seen = (await kha.get("/api/v1/technician")).body
         (line,) = seen["tokens"]
         assert (line["code"], line["state"], line["used_by"]) == ("40.17083", "open", "")

@@ -159,7 +159,7 @@ WITHOUT: Final = frozenset(
         *("read_document_sync", "read_link", "cut_link", "send_files", "stream_news"),
         *("read_packs", "make_pack", "take_packs", "fetch_pack", "read_technician"),
         *("revoke_node", "health", "read_office_key", "unlock_office_key"),
-        *("make_token", "withdraw_token", "read_site", "download_site"),
+        *("make_token", "withdraw_token", "let_travel", "read_site", "download_site"),
         *("list_devices", "revoke_device", "make_challenge", "admit_device"),
         *("begin_pairing", "read_pairing", "confirm_pairing", "refuse_pairing"),
         *("greet_device", "prove_pairing", "read_outcome"),

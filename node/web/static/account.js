@@ -2,7 +2,7 @@
 
 import { send, user } from "./api.js";
 import { busy, check, openTemplate, say } from "./forms.js";
-import { canUse, makePasskey } from "./passkeys.js";
+import { canUse, giveUpPasskey, makePasskey } from "./passkeys.js";
 import { changePassword } from "./safe.js";
 import { t } from "./texts.js";
 
@@ -69,7 +69,7 @@ function addPasskey() {
 
 async function dropPasskey(line) {
   try {
-    await send("DELETE", `/me/passkeys/${line.dataset.passkey}`);
+    await giveUpPasskey(line.dataset.passkey);
     line.remove();
     say(t("Đã bỏ khóa đăng nhập."));
   } catch (problem) {

@@ -1,8 +1,9 @@
 // Shows what only this device holds, and keeps sending: at the start, when the network is back, and now and then.
 
+import { send } from "./api.js";
 import { busy, check, say } from "./forms.js";
 import { adopt, alone, countOf, list, onNews, read, remove, update } from "./outbox.js";
-import { current, unlock } from "./safe.js";
+import { current, unlock, unlockTrusted } from "./safe.js";
 import { sendAll } from "./sending.js";
 import { t } from "./texts.js";
 
@@ -96,6 +97,14 @@ function line(entry) {
   return made("li", { className: "entry" }, ...parts, buttons.childElementCount ? buttons : null);
 }
 
+/** Lets the node say whether this is the password, as at the sign-in; then it opens this browser. */
+async function trust(password) {
+  const me = await send("POST", "/sign-in", { user, password });
+  // The page goes on in the new session: something may be written on it.
+  document.querySelector('meta[name="csrf"]').content = me.csrf;
+  await unlockTrusted(me.user, me.name, password);
+}
+
 /** Asks for the password that opens what is sealed here; today's, or an earlier one. */
 function unlockForm(text) {
   const input = made("input", { type: "password", name: "password", required: true, autocomplete: "current-password" });
@@ -107,8 +116,9 @@ function unlockForm(text) {
     busy(form, async () => {
       const who = await current();
       const opened = await unlock(user, input.value, { isKept: !who });
-      if (!opened) throw { code: "password_wrong", text: t("Mật khẩu này không mở được gì trên thiết bị này.") };
-      if (who) await adopt(opened, who);
+      if (!opened && (who || isApart)) throw { code: "password_wrong", text: t("Mật khẩu này không mở được gì trên thiết bị này.") };
+      if (!opened) await trust(input.value);
+      else if (who) await adopt(opened, who);
       input.blur();
       await push();
     });
@@ -121,9 +131,11 @@ async function show() {
   const isMine = who?.user === user;
   const { entries, locked } = isMine ? await list(who) : { entries: [], locked: await countOf(user) };
   const open = entries.filter((entry) => entry.state !== "arrived");
-  box.hidden = !entries.length && !locked;
+  // With the node away, nothing could be kept of what is written on this page.
+  const isShut = !isMine && !isApart && document.getElementById("visit") !== null;
+  box.hidden = !entries.length && !locked && !isShut;
   // Only what changed is drawn anew, and nothing under the hands of somebody who types a password.
-  const facts = JSON.stringify([entries, locked, reason, isMine]);
+  const facts = JSON.stringify([entries, locked, reason, isMine, isShut]);
   if (facts === drawn || (box.contains(document.activeElement) && document.activeElement.tagName === "INPUT")) return;
   drawn = facts;
   const parts = [];
@@ -139,6 +151,8 @@ async function show() {
   if (locked) {
     const text = isMine ? t("{n} lượt tiếp được khóa bằng mật khẩu trước đây của bạn. Nhập mật khẩu đó để mở.", { n: locked }) : t("{n} lượt tiếp của bạn đang khóa trên thiết bị này. Nhập mật khẩu để mở và gửi.", { n: locked });
     parts.push(unlockForm(text));
+  } else if (isShut) {
+    parts.push(unlockForm(t("Nơi giữ tạm trên thiết bị này đang khóa: nếu mất máy chủ, lượt tiếp và bản nháp sẽ không giữ lại được. Không phải khóa đăng nhập nào cũng mở được nơi này; hãy nhập mật khẩu để mở.")));
   }
   box.replaceChildren(...parts);
 }

@@ -110,9 +110,27 @@ export async function adopt(earlier, who) {
 
 // Drafts of the form while the node does not take them.
 
-export async function keepDraft(who, id, body) {
+// Sealing takes a moment, and a later state may be sealed sooner: states are numbered as they are asked for.
+let asked = 0;
+const newest = new Map();
+
+/**
+ * Keeps a draft, unless a later state of it was kept or it was dropped; returns whether anybody has unlocked this.
+ * `whose` is who, or a promise of it. "strict" outlasts a power cut, "relaxed" the page and the browser, and is quicker.
+ */
+export async function keepDraft(whose, id, body, durability) {
+  const turn = (asked += 1);
+  const who = await whose;
+  if (!who) return false;
   const row = await seal(who, id, body);
-  await transact(["drafts"], (all) => all.objectStore("drafts").put(row));
+  if (turn < (newest.get(id) || 0)) return true;
+  newest.set(id, turn);
+  const put = (all) => {
+    all.objectStore("drafts").put(row);
+    all.commit();
+  };
+  await transact(["drafts"], put, "readwrite", durability);
+  return true;
 }
 
 export async function readDraft(who, id) {
@@ -120,6 +138,10 @@ export async function readDraft(who, id) {
   return row && row.user === who.user && row.box === who.box ? unseal(who, row) : null;
 }
 
-export const dropDraft = (id) => transact(["drafts"], (all) => all.objectStore("drafts").delete(id));
+export function dropDraft(id) {
+  newest.set(id, (asked += 1));
+  return transact(["drafts"], (all) => all.objectStore("drafts").delete(id));
+}
+
 export const draftIds = async (who) =>
   (await readOf("drafts", who.user)).filter((row) => row.box === who.box).map((row) => row.id);

@@ -5,7 +5,7 @@ import { busy, complaint, prepare, say, showProblem, showWrong, wrongText } from
 import { mintId } from "./ids.js";
 import { push, pushLater } from "./outbox-panel.js";
 import * as outbox from "./outbox.js";
-import { current } from "./safe.js";
+import { current, currentHere } from "./safe.js";
 import { t } from "./texts.js";
 import { BYTES_MAX, tooLarge, uploadAll } from "./uploads.js";
 
@@ -161,18 +161,9 @@ function draftBody() {
   return body;
 }
 
-let keeping = Promise.resolve();
-
-/** Keeps or drops the draft in this browser, sealed to the person; one step after the other. */
-function keepLocally(body) {
-  const step = async () => {
-    if (body === null) return outbox.dropDraft(draft);
-    const who = await current();
-    if (who) await outbox.keepDraft(who, draft, body);
-    return Boolean(who);
-  };
-  keeping = keeping.then(step, step);
-  return keeping;
+/** Keeps or drops the draft in this browser, sealed to the person; returns whether somebody had unlocked it. */
+function keepLocally(body, durability = "strict") {
+  return body === null ? outbox.dropDraft(draft) : outbox.keepDraft(currentHere() || current(), draft, body, durability);
 }
 
 async function saveDraft() {
@@ -382,8 +373,12 @@ function save() {
       await saveDraft();
       return;
     }
+    const who = placed(files).length ? await current() : null;
+    // Before the page says that it is registered: the files lie on this device until the node has them.
+    if (who) await outbox.put(who, visit, JSON.stringify(request), placed(files), { answer: made, isQuiet: true });
     isFinished = true;
-    showDone(request, made, files);
+    showDone(request, made);
+    await sendFiles(who, made, files);
   });
 }
 
@@ -415,7 +410,7 @@ function showEnd(part) {
 
 const arrived = (file) => Object.assign(document.createElement("li"), { textContent: t("{name}: đã lưu.", { name: file.name }) });
 
-async function showDone(request, made, files) {
+function showDone(request, made) {
   const list = document.getElementById("made");
   made.case_ids.forEach((id, index) => {
     const link = document.createElement("a");
@@ -429,11 +424,11 @@ async function showDone(request, made, files) {
   showEnd("made");
   // The node has the visit; a draft of it that stays for a moment can be thrown away by hand.
   dropDraft().catch((problem) => say(problem.text || String(problem), "wrong"));
-  const who = placed(files).length ? await current() : null;
+}
+
+async function sendFiles(who, made, files) {
   const uploads = document.getElementById("uploads");
   if (who) {
-    // The files lie on this device until the node has them, whatever happens to this page.
-    await outbox.put(who, visit, JSON.stringify(request), placed(files), { answer: made, isQuiet: true });
     await push();
     if (!(await outbox.read(who, visit))) for (const { file } of placed(files)) uploads.append(arrived(file));
     return;
@@ -492,7 +487,7 @@ function changed() {
   if (entry || isFinished) return;
   timer = setTimeout(saveDraft, SAVE_MS);
   // At once: the page may be closed in the middle of a word.
-  if (isSealed || hasContent()) keepLocally(draftBody());
+  if (isSealed || hasContent()) keepLocally(draftBody(), "relaxed");
 }
 
 form.addEventListener("input", changed);
@@ -551,8 +546,9 @@ async function listLocalDrafts() {
 loadDraft().catch((problem) => say(problem.text || String(problem), "wrong")).finally(() => {
   if (!isSealed) {
     for (const kind of ["people", "petitions"]) if (!lists[kind].box.children.length) addRow(kind);
-    // Whoever writes already is not led away.
-    if (!form.contains(document.activeElement)) (form.querySelector('[name="full_name"]') || form.elements.held_on).focus();
+    // Whoever writes already is not led away; that this browser is locked stays in sight above the form.
+    const first = form.querySelector('[name="full_name"]') || form.elements.held_on;
+    if (!form.contains(document.activeElement)) first.focus({ preventScroll: !currentHere() });
   }
   listLocalDrafts().catch((problem) => say(String(problem), "wrong"));
   if (entry?.state === "refused" && entry.problem) showProblem(form, entry.problem, elementOf);

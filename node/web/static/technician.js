@@ -1,4 +1,4 @@
-// The technician's page: tokens for communes, revoking the key of a node below.
+// The technician's page: tokens for those below, who signs in at outposts, revoking keys.
 
 import { send } from "./api.js";
 import { busy, check, closeDialog, openTemplate, say, valuesOf } from "./forms.js";
@@ -25,6 +25,26 @@ document.getElementById("main").addEventListener("click", (event) => {
 });
 
 document.getElementById("main").addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-travel]");
+  if (!button) return;
+  const form = openTemplate("travel-form");
+  form.querySelector("[data-node-name]").textContent = button.dataset.name;
+  const before = button.dataset.users.split(" ");
+  for (const box of form.querySelectorAll("[name=users]")) box.checked = before.includes(box.value);
+  const key = mintId();
+  form.addEventListener("submit", (submitted) => {
+    submitted.preventDefault();
+    busy(form, async () => {
+      const users = [...form.querySelectorAll("[name=users]:checked")].map((box) => box.value);
+      await send("POST", `/outposts/${button.dataset.travel}/accounts`, { users }, key);
+      closeDialog();
+      say(t("Đã ghi."));
+      await refresh();
+    });
+  });
+});
+
+document.getElementById("main").addEventListener("click", (event) => {
   if (!event.target.closest("button[data-make-token]")) return;
   const form = openTemplate("token-form");
   form.addEventListener("submit", (submitted) => {
@@ -35,6 +55,7 @@ document.getElementById("main").addEventListener("click", (event) => {
       closeDialog();
       openTemplate("token-shown");
       document.querySelector("#dialog [data-line]").textContent = made.line;
+      document.querySelector("#dialog img").src = made.picture;
       await refresh();
     });
   });

@@ -12,15 +12,16 @@ import struct
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from node.app import Node
 from node.choice import Choice, Losses, Reason, Way
+from node.exchange import Portion
 from node.station import Station
 from schemas.codes import Role
-from schemas.wire import Frame, Message, Priority, encode_message
+from schemas.wire import Frame, Message, encode_message
 from scripts.benchmarks.peers.casebook import make_cases
 from scripts.benchmarks.peers.commune import (
     Commune,
@@ -66,16 +67,9 @@ class CountingNode(Node):
     again_bytes = 0
     _until = (0, 0)
 
-    async def step(
-        self,
-        session: Session,
-        messages: Sequence[Message],
-        *,
-        room_bytes: int,
-        down_to: Priority = Priority.BULK,
-    ) -> list[Message]:
+    async def step(self, session: Session, take: Callable[[], Portion]) -> list[Message]:
         """Handle messages as every node does."""
-        answers = await super().step(session, messages, room_bytes=room_bytes, down_to=down_to)
+        answers = await super().step(session, take)
         for answer in answers:
             if isinstance(answer, Frame):
                 self._count(answer)

@@ -301,7 +301,11 @@ def _leave_out(size: Size, rows: Collection[str], results: Results) -> None:
     if size is FULL:
         return
     said = {
-        "wire": ["idle_keepalive_wire_bytes takes more than a minute"],
+        "copy_messages": [f"first_copy_bytes_per_case is of {size.held[0]:,} cases"],
+        "wire": [
+            "idle_keepalive_wire_bytes takes more than a minute",
+            f"first_copy_wire_bytes_per_case is of {size.held[0]:,} cases",
+        ],
         "t500": [
             f"t500_p95_s_loss20 is of {size.lossy_runs} transfer(s), not {FULL.lossy_runs}",
             "t500 with losses in runs takes up to minutes",

@@ -24,7 +24,8 @@ class Size:
         overtakes: status changes beside a file, for each shape of the line.
         copied_cases: in short contacts.
         contact_s: length of these.
-        held: numbers of cases that both ends hold while few are edited.
+        held: numbers of cases that both ends hold while few are edited; of the first one is the
+            first copy, too.
         held_runs: batches of edits at each of them.
         congestion_runs: for each algorithm and loss.
     """
@@ -92,7 +93,7 @@ QUICK: Final = Size(
     overtakes=1,
     copied_cases=150,
     contact_s=6.0,
-    held=(1_000,),
+    held=(300,),
     held_runs=1,
     communes=10,
     backlog=100,

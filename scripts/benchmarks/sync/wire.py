@@ -42,7 +42,7 @@ class Wire:
 
 
 def measure_wire(size: Size, seed: int, progress: Progress, now_ms: int) -> Wire:
-    """Return what everything takes, with 1,000 cases.
+    """Return what everything takes, with as many cases as the least that are held.
 
     Args:
         size: how much.
