@@ -27,6 +27,10 @@ def stop(replica: Replica, log: Log, code: str, detail: str, now_ms: int, other:
         now_ms=now_ms, code=code, log_id=log.log_id, detail=detail, evidence=evidence
     )
     log.fault, log.dirty = code, True
+    is_ours = log.source is None and log.purpose == UP
+    if code == "log_forked" and is_ours and log.epoch < replica.epoch:
+        # The backup that was put in place came from a copy that had been written in unnoticed.
+        open_epoch(replica, replica.epoch + 1, now_ms, code, detail)
 
 
 def go_on(replica: Replica, log: Log, detail: str, now_ms: int) -> None:

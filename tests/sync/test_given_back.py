@@ -12,7 +12,7 @@ from schemas.wire import Head
 from sync.epochs import open_epoch
 from sync.errors import LinkError
 from tests.sync.builders import NOW_MS, Link, Node, new_node, sync
-from tests.sync.test_epochs import copy_of, meet, restored, same_documents
+from tests.sync.test_epochs import changes, copy_of, meet, restored, same_documents
 
 
 def test_what_the_centre_gives_back_to_a_province_reaches_the_commune_on_an_open_link(
@@ -75,3 +75,23 @@ def test_a_copy_that_went_on_is_noticed_though_a_head_on_the_way_is_known(
             sync(copy, province)
     assert copy.replica.epoch == 1
     same_documents(copy, province)
+
+
+def test_the_link_of_a_backup_made_of_a_copy_that_wrote_unnoticed_comes_to_rest(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    meet(commune, province)
+    unnoticed = copy_of(commune, tmp_path)
+    for title in ("một", "hai", "ba"):
+        commune.write(case, fields={"title": title})
+    meet(commune, province)
+    unnoticed.open_case(2)
+    backup = copy_of(unnoticed, tmp_path)
+    meet(unnoticed, province)
+    with backup.transaction():
+        open_epoch(backup.replica, 2, NOW_MS, "restored", "copy", cuts=False)
+    meet(backup, province)
+    assert changes(backup) == changes(province)
+    assert backup.values(case) == province.values(case)
+    assert not any(log.fault for log in backup.replica.store.logs())
