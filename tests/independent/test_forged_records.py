@@ -278,7 +278,6 @@ FORGED: dict[str, Callable[[Scene], bytes]] = {
     ),
     "a writer in a certificate leaf": lambda s: at_seq(s, 0, certificates(s.commune.chain, 1)),
     "a log of an unknown purpose": lambda s: s.file(purpose="sideways"),
-    "a log of a commune for a reader": lambda s: s.file(purpose="down/" + "a" * 64),
     "a reader in capitals": lambda s: s.down(s.writer, change(s.chunk), purpose="down/" + "A" * 64),
     "a chain in the wrong order": lambda s: at_seq(s, 0, certificates(s.commune.chain[::-1])),
     "a chain with the root": lambda s: at_seq(
@@ -365,6 +364,7 @@ ODD: dict[str, Callable[[Scene], bytes]] = {
     "an honest log": lambda s: s.file(),
     "an honest log that two cosigned": lambda s: s.file(cosigners=[s.province, s.centre]),
     "a cosignature of another commune": lambda s: s.file(cosigners=[s.other]),
+    "a log of a commune for an outpost": lambda s: s.file(purpose="down/" + "a" * 64),
     "a log for a reader": lambda s: s.down(s.writer, change(s.chunk)),
     "an own certificate": lambda s: by_province(s),
     "a critical alternative name": lambda s: by_province(s, is_critical=True),

@@ -14,7 +14,7 @@ from node.channel import HANDSHAKE_S, Channel
 from node.clock import Clock
 from node.dtls import DATAGRAM_BYTES_MAX, Dialling, Listening, judge
 from node.entropy import system_entropy
-from node.folder import open_folder
+from node.folder import is_directly_below, open_folder
 from schemas.codes import Tier
 from sync.errors import LinkError
 from tests.node.places import make_below, make_centre, make_commune, make_province
@@ -212,7 +212,7 @@ def test_a_node_under_another_root_is_refused_by_both_ends(tmp_path: Path) -> No
     asyncio.run(story())
 
 
-def test_a_node_that_is_no_parent_cannot_pass_for_one(tmp_path: Path) -> None:
+def test_a_neighbour_is_seen_to_be_no_parent(tmp_path: Path) -> None:
     province, commune = _places(tmp_path)
     other = tmp_path / "other"
     make_below(other, province, tier=Tier.COMMUNE, code="40.17084", name="Xã khác")
@@ -221,7 +221,11 @@ def test_a_node_that_is_no_parent_cannot_pass_for_one(tmp_path: Path) -> None:
         line = Line(province, commune)
         line.listening = Listening(open_folder(other), system_entropy)
         near = line.dial()
-        with pytest.raises(LinkError, match="certificate verify failed"):
-            await near.opened()
+        # Communes take calls, of their outposts: who answered is told by the certificate.
+        await near.opened()
+        subject, _ = judge(near.secured, line.child, Clock().now_ms())
+        assert subject.code == "40.17084"
+        assert not is_directly_below(line.child.subject, subject)
+        await line.hang_up()
 
     asyncio.run(story())

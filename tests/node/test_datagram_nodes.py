@@ -145,6 +145,24 @@ def test_a_commune_of_another_province_is_refused_with_its_reason(tmp_path: Path
     asyncio.run(story())
 
 
+def test_a_neighbour_is_not_taken_for_the_province(tmp_path: Path) -> None:
+    province_at, commune_at = _places(tmp_path)
+    neighbour_at = tmp_path / "n"
+    make_below(neighbour_at, province_at, tier=Tier.COMMUNE, code="40.17084", name="Xã khác")
+    # As for its outposts.
+    write_config(neighbour_at, replace(read_config(neighbour_at), sync_host="127.0.0.1"))
+
+    async def story() -> None:
+        async with running(neighbour_at) as neighbour:
+            set_parent(commune_at, neighbour.port)
+            async with by_datagrams(commune_at) as commune:
+                await commune.register("Đòi đất")
+                await commune.wait_for(lambda at: at.link_code() == "certificate_wrong_tier")
+                assert await neighbour.count("cases") == 0
+
+    asyncio.run(story())
+
+
 def test_an_expired_certificate_is_refused_with_its_reason(tmp_path: Path) -> None:
     centre_at, province_at, commune_at = tmp_path / "c", tmp_path / "p", tmp_path / "a"
     make_centre(centre_at, Clock().now_ms() - 300 * DAY_MS)

@@ -1,7 +1,6 @@
 """A peer that breaks the protocol costs its link; a log with two stories costs that log alone.
 
-Method: messages that no node of ours would send are handed to a real session, signed with the real
-keys of the offices that would have to cheat.
+Method: messages that no node of ours sends, signed with the real keys of the offices that cheat.
 """
 
 import random

@@ -146,7 +146,7 @@ def test_a_change_without_the_token_or_from_a_foreign_page_is_refused(tmp_path: 
     [
         ("127.0.0.1:80", 200),
         ("localhost", 200),
-        ("muongxen.local:8443", 200),
+        ("muongxen.local:8443", 421),
         ("[::1]", 200),
         ("evil.example", 421),
         ("localhost.evil.example", 421),
