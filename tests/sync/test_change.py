@@ -125,9 +125,10 @@ def test_the_operations_add_up_to_the_document(history: list[Step]) -> None:
         found = document.get(object_name(target), key)
         assert found is not None
         assert op_of(found[1]) == max(op.id for op in ops)
-        rivals = {op_of(seen[1]) for head in document.get_heads()
-                  if (seen := document.get(object_name(target), key, [head]))}  # fmt: skip
-        assert {max(op.id for op in ops)} <= {op.id for op in ops} & rivals
+        # A rival that another head deletes shows there still: only where there is one head is
+        # what shows at the heads what stands.
+        if len(heads := document.get_heads()) == 1:
+            assert document.get(object_name(target), key, heads) == found
     for name, keys in maps.items():
         assert set(document.keys(name)) == keys
 
