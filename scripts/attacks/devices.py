@@ -14,6 +14,7 @@ from node.devices import signed_challenge
 from node.errors import NodeError
 from node.paired_device import PairedDevice, pair, read_code, read_link
 from node.permissions import may_at
+from node.site_client import SiteClient
 from node.web.operations import OPERATIONS
 from schemas.codes import DeviceScope, Role
 from scripts.attacks.caller import Caller
@@ -21,6 +22,7 @@ from scripts.attacks.report import Report
 from scripts.attacks.world import LEAD, OFFICER, PASSWORD, World, user_of
 
 _HOST = "127.0.0.1"
+_THROTTLED_S = 120.0
 
 
 async def attack(world: World, report: Report) -> None:
@@ -138,8 +140,7 @@ async def _only_reading(world: World, technician: Caller, report: Report) -> Non
     for role in (OFFICER, LEAD, Role.COMMUNE_CHAIR, Role.NODE_ADMIN):
         async with device.client() as client:
             await device.prove(client)
-            me = {"user": user_of(role), "password": PASSWORD}
-            client.headers["X-CSRF-Token"] = (await client.ask("POST", "/sign-in", me))["csrf"]
+            client.headers["X-CSRF-Token"] = await _signed_in(client, role)
             for operation in OPERATIONS:
                 if operation.permission is None or may_at(DeviceScope.READ, operation.permission):
                     continue
@@ -151,6 +152,19 @@ async def _only_reading(world: World, technician: Caller, report: Report) -> Non
             answer = await _answer(client.ask("GET", "/repo"))
             said = f"{role} at a device that only reads: the socket of programs"
             report.tried(said, answer, refused=answer in ("device_scope", "not_permitted"))
+
+
+async def _signed_in(client: SiteClient, role: Role) -> str:
+    """Sign in, after the wait that wrong passwords of other attacks cost; return the token."""
+    me = {"user": user_of(role), "password": PASSWORD}
+    async with asyncio.timeout(_THROTTLED_S):
+        while True:
+            try:
+                return str((await client.ask("POST", "/sign-in", me))["csrf"])
+            except NodeError as error:
+                if error.code != "sign_in_throttled":
+                    raise
+            await asyncio.sleep(2)
 
 
 async def _answer(asked: Awaitable[Any]) -> str:

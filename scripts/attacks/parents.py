@@ -144,15 +144,20 @@ class _Scene:
     def logs(self) -> list[Lie]:
         """Offer logs that the province has no right to send down."""
         foreign: dict[str, dict[str, Any]] = {
-            "the neighbour's records": {"owner": self.neighbour.peer_id, "purpose": "up"},
             "the log for the neighbour": {"purpose": f"down/{self.neighbour.peer_id.hex()}"},
             "its own log upwards": {"purpose": "up"},
             "a log in the name of the centre": {"owner": self.centre.subject.peer_id},
             "a log in the commune's own name": {"owner": self.reader},
         }
+        theirs = self.hello(1, owner=self.neighbour.peer_id, purpose="up")
+        # A commune is given back logs of its outposts: whose one is, its certificate tells.
+        first = write(FRAME, b"\0", 2, 0, CODING_PLAIN, [forger.certificates(self.neighbour.chain)])
         return [
-            Lie(said=said, messages=(self.hello(3, **changed),))
-            for said, changed in foreign.items()
+            Lie(said="the neighbour's records", messages=(theirs, first)),
+            *(
+                Lie(said=said, messages=(self.hello(3, **changed),))
+                for said, changed in foreign.items()
+            ),
         ]
 
     def heads(self) -> list[Lie]:
