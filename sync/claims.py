@@ -17,6 +17,8 @@ class Claims:
         self._peer = peer
         # Epoch and purpose, by the number of the offer.
         self._offered: dict[int, tuple[int, str]] = {}
+        # Logs of which we have all that the peer gave back, and what it means if they are stopped.
+        self._held: dict[bytes, str] = {}
 
     def __contains__(self, number: object) -> bool:
         """Tell whether the offer with this number is one."""
@@ -48,7 +50,8 @@ class Claims:
         log = self._replica.store.find_log(self.named(number))
         if log is not None and not is_news:
             detail = f"{self._peer.name} holds {head.size} leaves of it and takes no more"
-            go_on(self._replica, log, detail, now_ms)
+            self._held[log.log_id] = detail
+            self.look_again(now_ms)
             return [Ack(log=head.log, have_seq=log.size, gaps=(), cosignatures=())]
         is_behind = log is None or head.size > log.size
         open_epoch(
@@ -59,3 +62,13 @@ class Claims:
             f"{self._peer.name} holds {head.size} leaves of epoch {epoch} with our signature",
         )
         return []
+
+    def look_again(self, now_ms: int) -> None:
+        """Go on in the next epoch if what the peer gave back is of a log that is stopped by now.
+
+        That it takes no more of the log may be heard after the head, and before.
+        """
+        for log_id, detail in self._held.items():
+            log = self._replica.store.find_log(log_id)
+            if log is not None:
+                go_on(self._replica, log, detail, now_ms)

@@ -52,7 +52,7 @@ class Receiver:
         self._dictionaries: list[bytes | None] = []
         self._cosignature_news = 0
         self._news = replica.store.news[peer.peer_id]
-        self._claims = Claims(replica, peer)
+        self.claims = Claims(replica, peer)
         # Offers of logs that are stopped here: what comes of them is left alone.
         self._ignored: dict[int, str] = {}
         # Leaves of each log that the peer offered; None before its first word.
@@ -82,7 +82,7 @@ class Receiver:
     def _is_set_aside(self, named: bytes) -> bool:
         """Tell whether the peer offered a log of which no leaves are taken."""
         number = int.from_bytes(named, "big") if len(named) != 16 else -1
-        return number in self._claims or number in self._ignored
+        return number in self.claims or number in self._ignored
 
     def _is_own(self, offer: Offer) -> bool:
         return (offer.owner or self._peer.peer_id) == self._replica.subject.peer_id
@@ -93,7 +93,7 @@ class Receiver:
             self._replica.inbound.check_returner(offer.purpose, self._peer)
             if offer.epoch >= self._replica.epoch:
                 # Its head must show that we signed it, before we believe that we are a copy.
-                self._claims.add(number, offer.epoch, self._purpose(offer))
+                self.claims.add(number, offer.epoch, self._purpose(offer))
                 return None
             return self._accept(offer, now_ms)
         log = self._accept(offer, now_ms)
@@ -340,7 +340,7 @@ class Receiver:
     def _on_head_aside(self, head: Head, now_ms: int) -> list[Message]:
         fault = self._ignored.get(int.from_bytes(head.log, "big"))
         if fault is None:
-            return self._claims.on_head(head, now_ms)
+            return self.claims.on_head(head, now_ms)
         return [Problem(code=fault, detail="this log is stopped", log=head.log)]
 
     def _settle(self, incoming: Incoming, log: Log, now_ms: int) -> list[Message]:
@@ -458,8 +458,8 @@ class Receiver:
             LinkError: it was not offered.
         """
         number = int.from_bytes(named, "big")
-        if len(named) != 16 and number in self._claims:
-            return self._claims.named(number)
+        if len(named) != 16 and number in self.claims:
+            return self.claims.named(number)
         return self._find(named)[1].log_id
 
     def _find(self, named: bytes) -> tuple[Incoming, Log]:

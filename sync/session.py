@@ -162,6 +162,7 @@ class Session:
                 self._blobs.on_chunk(message, now_ms)
             case Problem():
                 self._sender.on_problem(message, now_ms)
+                self._receiver.claims.look_again(now_ms)
             case Revoked():
                 self._replica.intake.revocations.hear(message.statement, now_ms)
         return []

@@ -270,6 +270,9 @@ def test_what_it_says_it_understands_is_remembered_though_it_ends_the_link_with_
             await contact.say(peer.greet(now_ms()), *peer.send(CODING_PLAIN))
             await contact.talk(peer, lambda peer: peer.cosigned)
             await node.wait_for_rows("cases", 1)
+            # It ends the link, or the directive would count as handed out to this one.
+            await contact.say(write(PROBLEM, "going", "the peer stops", b""))
+            await contact.wait_closed()
         await issue_directive(node, office.code)
         for expected in (CODING_DICTIONARY, CODING_PACKED):
             async with dialled(node.port, office.context, office.root) as contact:

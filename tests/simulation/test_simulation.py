@@ -182,7 +182,7 @@ def test_a_disk_put_back_to_an_earlier_state_loses_nothing_that_was_passed_on(
 ) -> None:
     happened: Counter[str] = Counter()
     for seed in range(first, first + 2 * _SEEDS_PER_TEST, 2):
-        happened += tell(seed, tmp_path, Plan(restores=3, has_frequent_polls=True)).counts
+        happened += tell(seed, tmp_path, Plan(restores=3)).counts
     assert happened["restores"] > _SEEDS_PER_TEST
 
 
