@@ -68,7 +68,7 @@ class Claims:
 
         That it takes no more of the log may be heard after the head, and before.
         """
-        for log_id, detail in self._held.items():
-            log = self._replica.store.find_log(log_id)
+        for held, detail in self._held.items():
+            log = self._replica.store.find_log(held)
             if log is not None:
                 go_on(self._replica, log, detail, now_ms)

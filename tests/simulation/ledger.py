@@ -4,8 +4,9 @@ The ledger looks at a node after each of its commits and compares with what it s
 so that a broken promise is found at the step that broke it.
 """
 
+import re
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from crypto.merkle import Frontier, leaf_hash
@@ -55,6 +56,15 @@ class Deed:
     change: bytes
     events: tuple[tuple[EventId, Event], ...]
     is_acknowledged: bool
+
+    def is_said_in(self, said: Set[str]) -> bool:
+        """Tell whether a document says the same in its events, if under other ids."""
+        return all(nameless(event.encode()) in said for _, event in self.events)
+
+
+def nameless(body: str) -> str:
+    """Return the body of an event with all ids of events alike."""
+    return re.sub("[0-9a-f]{24}", "id", body)
 
 
 @dataclass(slots=True)
@@ -261,7 +271,10 @@ class Ledger:
         return next((n for n in self._nodes.values() if n.code == owner.office.parent), owner)
 
     def settled_concerns(
-        self, standing: Set[bytes], documents: Set[DocumentId], revoked: Set[str] = frozenset()
+        self,
+        standing: Set[bytes],
+        said: Mapping[DocumentId, Set[str]],
+        revoked: Set[str] = frozenset(),
     ) -> Concerns:
         """Return what concerns whom by those changes and documents that stand in the end.
 
@@ -269,7 +282,11 @@ class Ledger:
         """
         found = Concerns()
         again = {deed.change for deed in self.rewritten if deed.code not in revoked}
-        again |= {deed.change for deed in self.perhaps if deed.document in documents}
+        again |= {
+            deed.change
+            for deed in self.perhaps
+            if deed.document in said and deed.is_said_in(said[deed.document])
+        }
         for deed in self.deeds:
             if deed.change in standing | again:
                 found.add(deed.document, deed.code, deed.kind, [event for _, event in deed.events])

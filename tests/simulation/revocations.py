@@ -20,7 +20,7 @@ from sync.change import Change, parse_change
 from sync.errors import StoreError
 from sync.log import UP
 from sync.revoking import countersigned, revoke
-from tests.simulation.checks import Nodes, Pictures, draw_pictures, readers
+from tests.simulation.checks import Nodes, Pictures, draw_pictures, readers, said
 from tests.simulation.identities import CENTRE
 from tests.simulation.ledger import Ledger
 from tests.simulation.nodes import SimulatedNode
@@ -246,7 +246,7 @@ def _check_documents(pictures: Pictures, ledger: Ledger, verdict: Verdict) -> No
     if {change for picture in centre.values() for change in picture.changes} != verdict.standing:
         raise BrokenPromise("deed_lost", "the centre lacks what counts")
     concerns = ledger.settled_concerns(
-        verdict.standing, pictures[CENTRE].keys(), verdict.marks.keys()
+        verdict.standing, said(pictures[CENTRE]), verdict.marks.keys()
     )
     for code, own in pictures.items():
         for document, picture in centre.items():
@@ -276,7 +276,7 @@ def _check_folds(
     others: Nodes, pictures: Pictures, ledger: Ledger, verdict: Verdict, rng: random.Random
 ) -> None:
     concerns = ledger.settled_concerns(
-        verdict.standing, pictures[CENTRE].keys(), verdict.marks.keys()
+        verdict.standing, said(pictures[CENTRE]), verdict.marks.keys()
     )
     folds: dict[DocumentId, object] = {}
     for code, node in others.items():
@@ -293,7 +293,7 @@ def _check_folds(
 def _check_blobs(others: Nodes, pictures: Pictures, ledger: Ledger, verdict: Verdict) -> None:
     """Check that all files are where they concern somebody, but those that only the revoked had."""
     concerns = ledger.settled_concerns(
-        verdict.standing, pictures[CENTRE].keys(), verdict.marks.keys()
+        verdict.standing, said(pictures[CENTRE]), verdict.marks.keys()
     )
     attached = {
         bytes.fromhex(event.sha256)

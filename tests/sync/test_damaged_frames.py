@@ -24,6 +24,7 @@ from tests.sync.builders import (
     place,
     sync,
 )
+from tests.sync.test_epochs import copy_of
 
 DOWN = f"down/{place(COMMUNE).key.peer_id.hex()}"
 
@@ -119,6 +120,31 @@ def test_what_stands_in_a_log_that_its_reader_stopped_arrives_in_the_next_epoch(
     assert commune.values(case) == province.values(case) == {"title": "hai"}
     for node in (commune, province):
         assert node.rows("SELECT fault FROM log WHERE fault != ''") == []
+
+
+def test_a_copy_that_is_no_fork_any_more_hears_after_the_head_that_its_log_was_stopped(
+    tmp_path: Path, commune: Node, province: Node
+) -> None:
+    case = commune.open_case(1)
+    sync(commune, province)
+    backup = copy_of(commune, tmp_path)
+    commune.write(case, fields={"title": "hai"})
+    stopped(commune, province)
+    # Its disk is put back to what the province has, and it writes on.
+    backup.write(case, fields={"title": "ba"})
+    link = Link(backup, province)
+    hello, *rest = handle(backup, link.up, [])
+    greeting = handle(province, link.down, map_bytes([hello]))
+    assert any(isinstance(message, Head) for message in greeting)
+    handle(backup, link.up, map_bytes(greeting))
+    answers = handle(province, link.down, map_bytes(rest))
+    assert any(isinstance(message, Problem) for message in answers)
+    # On this very link, which may stay up for days.
+    handle(backup, link.up, map_bytes(answers))
+    assert backup.replica.epoch == 1
+    sync(backup, province)
+    assert backup.values(case) == province.values(case) == {"title": "ba"}
+    assert province.rows("SELECT fault FROM log WHERE fault != ''") == []
 
 
 def test_a_log_that_is_stopped_again_within_a_week_stays_so_and_is_not_asked_for_without_end(
