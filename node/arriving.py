@@ -13,6 +13,7 @@ from node.folder import NodeFolder
 from node.renewing import check_above
 from node.tls import plain_client_context
 from node.travelling import ACCOUNTS_PATH, PARCEL, Traveller, keep_parcel, travellers_in
+from sync.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -94,10 +95,12 @@ class Arrivals:
         if changed_ns == self._seen_ns:
             return
         try:
-            travellers = travellers_in(self._folder)
-        except (NodeError, CryptoError) as error:
-            # With a locked office key it is tried again until somebody opens that.
+            await self._take(travellers_in(self._folder))
+        except (NodeError, CryptoError, StoreError) as error:
+            # With a locked office key, or a full disk, it is tried again until that is over.
             log.warning("accounts not taken", extra={"code": error.code})
             return
-        await self._take(travellers)
+        except OSError as error:
+            log.warning("accounts not taken", extra={"code": f"file_{error.errno}"})
+            return
         self._seen_ns = changed_ns

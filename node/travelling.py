@@ -10,11 +10,10 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from crypto.certificates import Subject, subject_of
 from crypto.errors import CryptoError
@@ -59,8 +58,7 @@ class Parcel(BaseModel):
         return _DOMAIN + b"".join(parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traveller:
+class Traveller(NamedTuple):
     """An account that travels; password is its hash in PHC form."""
 
     user: str
@@ -68,6 +66,9 @@ class Traveller:
     role: Role
     password: str
     language: str
+
+
+_TRAVELLERS: Final = TypeAdapter(list[Traveller])
 
 
 # The commune
@@ -112,13 +113,14 @@ def parcel_for(path: Path, key: NodeKey, outpost: Subject, now_ms: int) -> Parce
             found = [find_account(db, user) for user in chosen(path, outpost.code)]
         except sqlite3.Error as error:
             raise translated(error) from error
-    rows = [
-        [each.user, each.name, each.role.value, each.password, each.language]
+    travellers = [
+        Traveller(each.user, each.name, each.role, each.password, each.language)
         for each in found
         if each is not None and each.is_active and not each.once_until_ms
     ]
-    plain = json.dumps(rows, ensure_ascii=False).encode()
-    sealed = seal(plain, [outpost.office_public], _DOMAIN + outpost.peer_id)
+    sealed = seal(
+        _TRAVELLERS.dump_json(travellers), [outpost.office_public], _DOMAIN + outpost.peer_id
+    )
     parcel = Parcel(
         node=outpost.peer_id.hex(), made_ms=now_ms, sealed=to_text(sealed), signature="0" * 128
     )
@@ -165,17 +167,19 @@ def travellers_in(folder: NodeFolder) -> list[Traveller]:
     """Return the accounts in the parcel that is kept.
 
     Raises:
-        RequestError: there is none that can be read.
+        RequestError: there is none that can be read, or a later version made it.
         CryptoError: the office key is locked, or is another.
+        OSError: it cannot be read.
     """
     parcel = _read_parcel((folder.path / PARCEL).read_bytes())
     blob = from_text(parcel.sealed)
     key = folder.keyring.opening(recipients_of(blob))
-    rows = json.loads(open_sealed(blob, key, _DOMAIN + bytes.fromhex(parcel.node)))
-    return [
-        Traveller(user=row[0], name=row[1], role=Role(row[2]), password=row[3], language=row[4])
-        for row in rows
-    ]
+    try:
+        return _TRAVELLERS.validate_json(
+            open_sealed(blob, key, _DOMAIN + bytes.fromhex(parcel.node))
+        )
+    except ValidationError as error:
+        raise _malformed() from error
 
 
 def let_in(db: sqlite3.Connection, travellers: Sequence[Traveller]) -> list[str]:
@@ -219,8 +223,12 @@ def _read_parcel(data: bytes) -> Parcel:
     try:
         return Parcel.model_validate_json(data)
     except ValidationError as error:
-        raise RequestError(
-            "parcel_malformed",
-            "This is no file of accounts that travel, or it is damaged.",
-            "Have it made again at the commune: tiepdan outpost --code CODE --out FILE",
-        ) from error
+        raise _malformed() from error
+
+
+def _malformed() -> RequestError:
+    return RequestError(
+        "parcel_malformed",
+        "This is no file of accounts that travel, or it is damaged.",
+        "Have it made again at the commune: tiepdan outpost --code CODE --out FILE",
+    )

@@ -18,7 +18,7 @@ from crypto.errors import CryptoError, SealError
 from crypto.identity import NodeKey
 from crypto.seal import from_text, open_sealed, recipients_of, seal, to_text
 from node.accounts import Account, find_account
-from node.arriving import fetch
+from node.arriving import Arrivals, fetch
 from node.cli import main
 from node.clock import Clock
 from node.config import Config, read_config, write_config
@@ -40,6 +40,7 @@ from node.travelling import (
 )
 from schemas.codes import Role, Tier
 from schemas.ids import parse_document_id
+from sync.errors import StoreError
 from tests.node.places import Running, make_centre, make_commune, make_province, running
 from tests.story.processes import add_account
 
@@ -138,6 +139,57 @@ def test_the_accounts_that_were_chosen_travel_and_no_other(places: Path) -> None
     [lan] = travellers_in(open_folder(places / "outpost"))
     assert (lan.user, lan.name, lan.role) == ("lan", "Nguyễn Thị Lan", Role.RECEPTION_OFFICER)
     assert b"lan" not in (places / "outpost" / "accounts.json").read_bytes()
+
+
+def test_accounts_that_nobody_here_can_read_are_refused_and_end_nothing(places: Path) -> None:
+    commune, outpost = open_folder(places / "commune"), open_folder(places / "outpost")
+    key, domain = outpost.subject.office_public, b"tiepdan accounts v1\n"
+    sealed = seal(
+        b'[["lan", "Lan", "a role of a later version", "x", "vi"]]',
+        [key],
+        domain + outpost.subject.peer_id,
+    )
+    made = Parcel(
+        node=outpost.subject.peer_id.hex(), made_ms=1, sealed=to_text(sealed), signature="0" * 128
+    )
+    signed = made.model_copy(update={"signature": commune.key.sign(made.signed()).hex()})
+    keep_parcel(outpost, signed.model_dump_json().encode(), is_fresh=True)
+    with pytest.raises(NodeError) as error:
+        travellers_in(outpost)
+    assert error.value.code == "parcel_malformed"
+    assert arrive_after(places, [], parcel(places)) == [["lan"]]
+
+
+def test_accounts_that_a_full_disk_kept_out_come_in_once_there_is_room(places: Path) -> None:
+    keep_parcel(open_folder(places / "outpost"), parcel(places), is_fresh=True)
+    full = StoreError("disk_full", "There is no room.")
+    assert arrive_after(places, [full]) == [["lan"]]
+
+
+def arrive_after(places: Path, failures: list[StoreError], later: bytes = b"") -> list[list[str]]:
+    """Let accounts arrive at the outpost, where each failure comes first; return who came."""
+    folder, came = open_folder(places / "outpost"), list[list[str]]()
+
+    async def story() -> None:
+        has_come = asyncio.Event()
+
+        async def take(travellers: list[Traveller]) -> None:
+            if failures:
+                raise failures.pop()
+            came.append([each.user for each in travellers])
+            has_come.set()
+
+        arrivals = Arrivals(folder, Clock(), is_linked=lambda: False, take=take)
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            running = group.create_task(arrivals.run())
+            await asyncio.sleep(0.1)
+            if later:
+                keep_parcel(folder, later, is_fresh=True)
+            await has_come.wait()
+            running.cancel()
+
+    asyncio.run(story())
+    return came
 
 
 def test_who_has_a_one_time_password_or_was_closed_does_not_travel(
