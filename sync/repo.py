@@ -6,6 +6,7 @@ transaction of the replica; what it returns may leave only after the commit. Aft
 `receive` the transaction is undone: call `refuse`, or end the connection.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
@@ -102,7 +103,8 @@ class RepoSession:
         self._client = ""
         self._talks: dict[DocumentId, Talk] = {}
         self._early: dict[DocumentId, list[bytes]] = {}
-        self._held_bytes: dict[DocumentId, int] = {}
+        self._held_bytes: Counter[DocumentId] = Counter()
+        self._held_bytes_all = 0
         self._refused: set[DocumentId] = set()
         self.news: set[DocumentId] = set()
         self.opened: list[DocumentId] = []
@@ -181,7 +183,7 @@ class RepoSession:
         self._refused.add(document)
         self._talks.pop(document, None)
         self._early.pop(document, None)
-        self._held_bytes.pop(document, None)
+        self._held_bytes_all -= self._held_bytes.pop(document, 0)
         # What the undone transaction did was not done.
         self.opened.clear()
         self.written.clear()
@@ -196,9 +198,10 @@ class RepoSession:
         Raises:
             LinkError: it is too much.
         """
-        early_bytes = sum(map(len, self._early.get(document, ())))
-        self._held_bytes[document] = said_bytes + early_bytes
-        if sum(self._held_bytes.values()) > _HELD_BYTES_MAX:
+        held_bytes = said_bytes + sum(map(len, self._early.get(document, ())))
+        self._held_bytes_all += held_bytes - self._held_bytes[document]
+        self._held_bytes[document] = held_bytes
+        if self._held_bytes_all > _HELD_BYTES_MAX:
             raise LinkError("repo_too_many", "This client has too much open at once.")
 
     def _documents(self, document: DocumentId) -> Documents:
