@@ -304,6 +304,26 @@ def test_a_tab_closed_in_the_middle_of_a_word_keeps_the_word(
     expect(page.locator("#people [name=full_name]")).to_have_value("Lầu Bá Tủa")
 
 
+def test_a_draft_that_nobody_can_keep_is_said_to_be_on_this_page_only(
+    nodes: tuple[NodeProcess, ...], browser: Browser
+) -> None:
+    _, _, commune = nodes
+    page = signed_in(browser, commune, "lan")
+    page.goto(f"{commune.url}/visits/new")
+    page.locator("#visit[data-ready]").wait_for()
+    page.route("**/api/v1/drafts/**", lambda route: route.abort())
+    page.evaluate(
+        """() => {
+            IDBObjectStore.prototype.put = () => {
+                throw new DOMException("full", "QuotaExceededError");
+            };
+        }"""
+    )
+    page.locator("#people [name=full_name]").fill("Lầu Bá Tủa")
+    expect(page.locator("#saved")).to_contain_text("không giữ được bản nháp")
+    expect(page.locator("#people [name=full_name]")).to_have_value("Lầu Bá Tủa")
+
+
 def test_a_chair_directs_the_own_commune_and_sees_it_done(
     nodes: tuple[NodeProcess, ...], browser: Browser
 ) -> None:

@@ -179,9 +179,14 @@ async function saveDraft() {
     saved.textContent = t("Đã lưu nháp lúc {time}", { time: new Date().toLocaleTimeString("vi-VN", { hour: "2-digit", minute: "2-digit", timeZone: "Asia/Ho_Chi_Minh" }) });
     if (location.search !== `?draft=${draft}`) history.replaceState(null, "", `/visits/new?draft=${draft}`);
   } catch {
-    const isKept = await keepLocally(body);
-    saved.textContent = isKept ? t("Máy chủ không nhận; bản nháp được giữ trong trình duyệt này.") : t("Máy chủ không nhận, và trình duyệt này đang khóa: bản nháp chỉ còn trên trang này.");
     if (!isApart) timer = setTimeout(saveDraft, 4 * SAVE_MS);
+    try {
+      const isKept = await keepLocally(body);
+      saved.textContent = isKept ? t("Máy chủ không nhận; bản nháp được giữ trong trình duyệt này.") : t("Máy chủ không nhận, và trình duyệt này đang khóa: bản nháp chỉ còn trên trang này.");
+    } catch (problem) {
+      saved.textContent = t("Máy chủ không nhận, và trình duyệt này không giữ được bản nháp, có thể vì đầy bộ nhớ: bản nháp chỉ còn trên trang này.");
+      console.error(problem);
+    }
   }
 }
 
